@@ -1,0 +1,43 @@
+"""Exact variational inference over the depth of residual networks, in Pyro.
+
+The method is that of Antorán, Allingham and Hernández-Lobato, "Variational Depth Search in ResNets", 2020
+(arXiv 2002.02797).
+"""
+
+from pyro_vds import calibration, datasets, likelihoods, plots, priors
+from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
+from pyro_vds.elbo import enum_elbo
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.history import History
+from pyro_vds.memory import estimate_memory
+from pyro_vds.model import VDSModel
+from pyro_vds.posterior import exact_posterior, to_datatree
+from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
+from pyro_vds.pruning import choose_depth, prune
+from pyro_vds.training import NonFiniteLossError, fit, recalibrate_batch_norm
+
+__all__ = [
+    "AutoCategorical",
+    "History",
+    "NonFiniteLossError",
+    "PerDepth",
+    "ResidualConvNet",
+    "ResidualMLP",
+    "VDSModel",
+    "calibration",
+    "choose_depth",
+    "datasets",
+    "enum_elbo",
+    "estimate_memory",
+    "exact_posterior",
+    "fit",
+    "likelihoods",
+    "log_predictive",
+    "plots",
+    "predict_moments",
+    "predict_proba",
+    "priors",
+    "prune",
+    "recalibrate_batch_norm",
+    "to_datatree",
+]

@@ -1,0 +1,267 @@
+"""The command line: ``pyro-vds fit | evaluate | prune | plot``."""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import arviz as az
+import torch
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from pyro_vds import runs
+from pyro_vds.datasets import DataSet
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.history import History
+from pyro_vds.model import VDSModel
+from pyro_vds.posterior import ExactPosterior, save_datatree, to_datatree
+from pyro_vds.pruning import Rule, choose_depth, prune
+from pyro_vds.report import collect_metrics, draw_figures, evaluate_run, summary_text
+from pyro_vds.settings import DataName, Settings
+from pyro_vds.training import fit, recalibrate_batch_norm
+
+DRAWS = 200
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        argv: Arguments; those of the process unless given.
+    """
+    parser, fit_parser = _parser()
+    arguments = parser.parse_args(_spelled(list(sys.argv[1:] if argv is None else argv)))
+    options = parser.instantiate(arguments)[arguments.subcommand]
+    try:
+        {"fit": _fit, "evaluate": _evaluate, "prune": _prune, "plot": _plot}[arguments.subcommand](options, fit_parser)
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+        logger.debug("The error in full:", exc_info=True)
+        parser.exit(1, f"pyro-vds: {error}\n")
+
+
+def _parser() -> tuple[ArgumentParser, ArgumentParser]:
+    """Return the parser, and the one of ``fit``, which also reads and writes configurations."""
+    parser = ArgumentParser(prog="pyro-vds", description="Learn the depth of a residual network.")
+    commands = parser.add_subcommands(required=True)
+    fit_parser = ArgumentParser(
+        description="Learn weights and depth in one run: pyro-vds fit {" + ",".join(get_args(DataName)) + "} [options]"
+    )
+    fit_parser.add_argument("--config", action="config", help="A YAML file with settings, such as a run's config.yaml.")
+    fit_parser.add_class_arguments(Settings)
+    fit_parser.add_argument("--out", type=Path | None, help="The run folder. Default: runs/DATA.")
+    fit_parser.add_argument("--overwrite", type=bool, default=False, help="Replace an existing run folder.")
+    fit_parser.add_argument("--progress", type=bool, default=True, help="Show a progress bar.")
+    commands.add_subcommand("fit", fit_parser)
+    for name, text in (
+        ("evaluate", "Measure a run on its test data again."),
+        ("prune", "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file."),
+        ("plot", "Draw the figures of a run again."),
+    ):
+        command = ArgumentParser(description=text)
+        command.add_argument("run", type=Path, help="A run folder.")
+        command.add_argument("--data_root", type=str | None, help="Where the data are, if not where they were.")
+        if name != "plot":
+            command.add_argument("--depth", type=int | None, help="The depth to prune to; the rule's unless given.")
+            command.add_argument("--rule", type=Rule | None, help="The rule that chooses it; the run's unless given.")
+            command.add_argument("--out", type=Path | None, help="A file to write to.")
+            command.add_argument("--overwrite", type=bool, default=False, help="Replace an existing file.")
+        commands.add_subcommand(name, command)
+    return parser, fit_parser
+
+
+def _spelled(argv: list[str]) -> list[str]:
+    """Let ``fit spirals`` stand for ``fit --data spirals``, dashes for underscores, and a flag for true."""
+    if argv[:1] == ["fit"] and len(argv) > 1 and not argv[1].startswith("-"):
+        argv = ["fit", "--data", *argv[1:]]
+    spelled = []
+    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
+        name, equals, value = word.partition("=")
+        spelled.append(name.replace("-", "_").replace("__", "--", 1) + equals + value if name[:2] == "--" else word)
+        if name in ("--overwrite", "--recalibrate") and not equals and following[:2] == "--":
+            spelled.append("true")
+    return spelled
+
+
+def _fit(options: Namespace, parser: ArgumentParser) -> None:
+    settings = Settings(**{field.name: options[field.name] for field in fields(Settings)}).resolved()
+    out = options.out or Path("runs") / settings.data
+    runs.check_free(out, overwrite=options.overwrite)
+    data = settings.load_data()
+    summary = runs.DataSummary.of(data)
+    model, guide = runs.build(settings, summary)
+    device = _device(settings.device)
+    started = time.perf_counter()
+    with runs.new_folder(out, overwrite=options.overwrite) as folder:
+        _write_config(folder / runs.CONFIG, settings, parser)
+        runs.write_json(folder / runs.DATA, asdict(summary))
+        runs.write_json(folder / runs.ENVIRONMENT, runs.environment(settings, device))
+        history = _train(settings, model, guide, data, device, progress=options.progress)
+        seconds = time.perf_counter() - started
+        runs.save_weights(folder, model, guide)
+        history.save(folder / runs.HISTORY)
+        metrics, exact = collect_metrics(model, guide, data.train, data.test, rule=settings.rule)
+        metrics["training"] = _training_metrics(history, seconds)
+        runs.write_json(folder / runs.METRICS, metrics)
+        _write_posterior(folder, model, guide, data, exact)
+        _draw(folder, model, guide, history, data, metrics)
+    _say(f"{settings.data}: {len(history)} epochs in {seconds:.0f} s ({history.stopped})\n")
+    _say(summary_text(metrics))
+    _say(f"\nfigures and files: {out}")
+
+
+def _train(
+    settings: Settings,
+    model: VDSModel,
+    guide: AutoCategorical,
+    data: DataSet,
+    device: torch.device,
+    *,
+    progress: bool,
+) -> History:
+    names = (
+        "max_epochs",
+        "batch_size",
+        "lr",
+        "momentum",
+        "patience",
+        "seed",
+        "weight_decay",
+        "milestones",
+        "gamma",
+    )
+    how: dict[str, Any] = {name: getattr(settings, name) for name in names}
+    history = fit(model, guide, data.train, validation=data.validation, device=device, progress=progress, **how)
+    if settings.recalibrate:
+        recalibrate_batch_norm(model, data.train, batch_size=how["batch_size"], seed=settings.seed)
+    return history
+
+
+def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": seconds,
+        "epochs": len(history),
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+    }
+
+
+def _write_config(path: Path, settings: Settings, parser: ArgumentParser) -> None:
+    """Write settings in the words that ``--config`` reads."""
+    words = {field.name: getattr(settings, field.name) for field in fields(Settings)}
+    prior = words["prior"]
+    words["prior"] = {"class_path": type(prior).__name__, "init_args": asdict(prior)}
+    plain = {k: _plain(v) for k, v in words.items() if v is not None}
+    path.write_text(yaml.safe_dump(plain, sort_keys=False))
+    parser.parse_path(str(path))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _write_posterior(
+    folder: Path, model: VDSModel, guide: AutoCategorical, data: DataSet, exact: ExactPosterior | None
+) -> None:
+    if exact is None:
+        return
+    small = data.test[0].numel() < 1_000_000
+    tree = to_datatree(model, guide, *data.test, posterior=exact, draws=DRAWS, constant_data=small)
+    save_datatree(tree, folder / runs.POSTERIOR)
+
+
+def _draw(
+    folder: Path,
+    model: VDSModel,
+    guide: AutoCategorical,
+    history: History,
+    data: DataSet,
+    metrics: dict[str, Any],
+) -> None:
+    tree = depth = None
+    if "posterior" in metrics:
+        tree = az.from_netcdf(folder / runs.POSTERIOR)
+        depth = metrics["posterior"]["chosen_depth"][metrics["posterior"]["rule"]]
+    draw_figures(model, guide, history, data.test, tree, folder / runs.FIGURES, depth=depth)
+
+
+def _load(options: Namespace, parser: ArgumentParser) -> runs.Run:
+    """Read a run folder, with the data root given now if there is one."""
+    runs.check_run_folder(options.run)
+    words = parser.instantiate(parser.parse_path(str(options.run / runs.CONFIG)))
+    chosen = {field.name: words[field.name] for field in fields(Settings)}
+    if options.data_root is not None:
+        chosen["data_root"] = options.data_root
+    return runs.load_run(options.run, Settings(**chosen))
+
+
+def _depth(options: Namespace, run: runs.Run) -> int | None:
+    """Return the depth that the options or the run's rule choose; ``None`` for a plain network."""
+    if not run.model.axes:
+        return None
+    if options.depth is not None:
+        return options.depth
+    return choose_depth(run.guide.probs()["depth"], options.rule or run.settings.rule)
+
+
+def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
+    run = _load(options, parser)
+    depth = _depth(options, run)
+    test = run.settings.load_data().test
+    metrics = {"test_size": len(test[0]), "parameters": run.metrics["parameters"]}
+    metrics["test"] = evaluate_run(run.model, run.guide, test, depth=depth)
+    if depth is not None:
+        metrics["depth"] = depth
+        pruned = prune(run.model, run.guide, depth)
+        metrics["parameters"]["pruned"] = sum(p.numel() for p in pruned.parameters())
+        _say(f"pruned to depth {depth}")
+    _say(summary_text(metrics))
+    if options.out is not None:
+        runs.check_free(options.out, overwrite=options.overwrite)
+        runs.write_json(options.out, metrics)
+
+
+def _prune(options: Namespace, parser: ArgumentParser) -> None:
+    run = _load(options, parser)
+    depth = _depth(options, run)
+    if depth is None:
+        raise ValueError(f"Expected a run with a depth posterior, but {run.folder} holds a plain network.")
+    out = options.out or run.folder / "pruned.pt2"
+    runs.check_free(out, overwrite=options.overwrite)
+    network = prune(run.model, run.guide, depth)
+    example = torch.zeros(2, *run.data.input_shape)
+    dynamic = ({0: torch.export.Dim.AUTO},)
+    with runs.atomic(out) as temporary:
+        if out.suffix == ".pt2":
+            torch.export.save(torch.export.export(network, (example,), dynamic_shapes=dynamic), temporary)
+        elif out.suffix == ".onnx":
+            torch.onnx.export(
+                network, (example,), temporary, dynamo=True, external_data=False, verbose=False,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+            )  # fmt: skip
+        else:
+            raise ValueError(f"Expected a file that ends in .pt2 or .onnx, got {out}.")
+    _say(f"depth {depth}, {sum(p.numel() for p in network.parameters()):,} parameters: {out}")
+
+
+def _plot(options: Namespace, parser: ArgumentParser) -> None:
+    run = _load(options, parser)
+    _draw(run.folder, run.model, run.guide, run.history, run.settings.load_data(), run.metrics)
+    _say(f"figures: {run.folder / runs.FIGURES}")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")

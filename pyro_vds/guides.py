@@ -1,0 +1,90 @@
+"""Guides: the variational posterior ``q`` over architectures, enumerated exactly."""
+
+from typing import cast
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+
+from pyro_vds.model import VDSModel, outer_sum, refuse_svi
+
+
+class AutoCategorical(PyroModule):
+    """Independent categorical guide, ``q(d) = Categorical(softmax(logits))`` for each axis of the model.
+
+    The logits start at zero, which makes ``q`` uniform. They are ``torch.nn.Parameter`` s, and Pyro
+    enumerates the sites in parallel, so that the ELBO is exact (paper, eq. 1).
+
+    Args:
+        model: The model whose axes the guide covers. A model without axes has an empty guide.
+    """
+
+    def __init__(self, model: VDSModel) -> None:
+        super().__init__()
+        self.axes = model.axes
+        self.sizes = model.sizes
+        like = model.device_tensor()
+        logits = {a: nn.Parameter(like.new_zeros(n)) for a, n in zip(self.axes, self.sizes, strict=True)}
+        self._modules["logits"] = nn.ParameterDict(logits)
+
+    @property
+    def logits(self) -> nn.ParameterDict:
+        """The variational logits of each axis; a property for the reason given in ``VDSModel``."""
+        return cast(nn.ParameterDict, self._modules["logits"])
+
+    def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Sample each axis, or enumerate it under ``TraceEnum_ELBO``.
+
+        Args:
+            x: Ignored; Pyro calls the guide with the model's arguments.
+            y: Ignored.
+
+        Returns:
+            The sampled index of each axis.
+        """
+        refuse_svi()
+        return {
+            axis: pyro.sample(axis, dist.Categorical(logits=self.logits[axis]), infer={"enumerate": "parallel"})
+            for axis in self.axes
+        }
+
+    def log_probs(self) -> dict[str, Float[Tensor, " size"]]:
+        """Return ``log q`` of each entry of each axis, in nats."""
+        return {axis: self.logits[axis].log_softmax(-1) for axis in self.axes}
+
+    def probs(self) -> dict[str, Float[Tensor, " size"]]:
+        """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached."""
+        return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs().items()}
+
+    def joint_log_probs(self) -> Float[Tensor, "*axes"]:
+        """Return ``log q`` over the product of all axes, shape ``sizes``, in nats."""
+        return outer_sum(list(self.log_probs().values()))
+
+    def joint_probs(self) -> Float[Tensor, "*axes"]:
+        """Return ``q`` over the product of all axes, shape ``sizes``; detached."""
+        return self.joint_log_probs().detach().exp()
+
+    def kl(self, model: VDSModel) -> Float[Tensor, ""]:
+        """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1)."""
+        log_q = self.joint_log_probs()
+        return (log_q.exp() * (log_q - model.log_prior())).sum()
+
+    @torch.no_grad()
+    def set_probs(self, probs: dict[str, Float[Tensor, " size"]]) -> None:
+        """Set the marginal of each axis, for example to ``exact_posterior(model, data).probs``.
+
+        Args:
+            probs: Positive probabilities for every axis.
+
+        Raises:
+            ValueError: If an axis is missing or unknown, or a size does not fit.
+        """
+        expected = dict(zip(self.axes, self.sizes, strict=True))
+        came = {axis: p.numel() for axis, p in probs.items()}
+        if came != expected:
+            raise ValueError(f"Expected probabilities for the axes and sizes {expected}, got {came}.")
+        for axis, p in probs.items():
+            self.logits[axis].copy_(p.log())

@@ -1,0 +1,68 @@
+"""The record of a training run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+Stopped = Literal["max_epochs", "patience", "interrupted", "non_finite"]
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened in each epoch of a run, as tensors on the CPU.
+
+    Attributes:
+        elbo: Full-data ELBO, mean over the epoch's batches, nats.
+        expected_log_prob: ``sum_n sum_i q_i log p(y_n | x_n, d=i)``, nats; ``elbo`` plus ``kl``.
+        kl: ``KL(q || prior)``, nats.
+        probs: The guide's probabilities of each axis, ``(epochs, size)``.
+        validation: For each metric its values, empty without validation data. ``"log_prob"`` is the mean
+            log predictive density in nats per point, ``"error"`` the fraction misclassified.
+        best_epoch: Epoch (from 0) whose state the model has; -1 if none was finished.
+        stopped: Why training ended: ``"max_epochs"``, ``"patience"``, ``"interrupted"`` or ``"non_finite"``.
+    """
+
+    elbo: Float[Tensor, " epochs"]
+    expected_log_prob: Float[Tensor, " epochs"]
+    kl: Float[Tensor, " epochs"]
+    probs: Mapping[str, Float[Tensor, "epochs size"]]
+    validation: Mapping[str, Float[Tensor, " epochs"]]
+    best_epoch: int
+    stopped: Stopped
+
+    def __len__(self) -> int:
+        return len(self.elbo)
+
+    def save(self, path: Path) -> None:
+        """Write the record as a safetensors file."""
+        tensors = {"elbo": self.elbo, "expected_log_prob": self.expected_log_prob, "kl": self.kl}
+        tensors |= {f"probs.{axis}": values for axis, values in self.probs.items()}
+        tensors |= {f"validation.{metric}": values for metric, values in self.validation.items()}
+        metadata = {"best_epoch": str(self.best_epoch), "stopped": self.stopped}
+        save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> "History":
+        """Read a record back from a file of :meth:`save`."""
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata()
+        groups: dict[str, dict[str, Tensor]] = {"probs": {}, "validation": {}}
+        for name in [n for n in tensors if "." in n]:
+            group, key = name.split(".", 1)
+            groups[group][key] = tensors.pop(name)
+        return cls(
+            elbo=tensors["elbo"],
+            expected_log_prob=tensors["expected_log_prob"],
+            kl=tensors["kl"],
+            probs=groups["probs"],
+            validation=groups["validation"],
+            best_epoch=int(metadata["best_epoch"]),
+            stopped=metadata["stopped"],
+        )

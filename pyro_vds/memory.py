@@ -1,0 +1,145 @@
+"""What training will take, told before it starts."""
+
+import copy
+from dataclasses import dataclass
+
+import psutil
+import torch
+from torch import Tensor
+
+from pyro_vds.backbones import PerDepth
+from pyro_vds.elbo import EnumELBO, enum_elbo
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.model import VDSModel
+from pyro_vds.normalisation import ReadoutBatchNorm
+from pyro_vds.typing import Data
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a training step needs on the device.
+
+    Attributes:
+        state: Weights, their gradients, momentum and the copy of the best state.
+        activations: Tensors kept for the backward pass of one batch.
+        readouts: The part of ``activations`` that reading out every depth adds to a plain network.
+        data: The data set, where it is to lie on the device.
+        available: Free memory of the device.
+    """
+
+    state: int
+    activations: int
+    readouts: int
+    data: int
+    available: int
+
+    @property
+    def total(self) -> int:
+        """All that training needs, in bytes."""
+        return self.state + self.activations + self.data
+
+    def __str__(self) -> str:
+        """Return one line in GiB."""
+        return (
+            f"{self.total / GIB:.2f} GiB (weights and optimiser {self.state / GIB:.2f}, activations of a batch "
+            f"{self.activations / GIB:.2f}, of which read-outs of every depth {self.readouts / GIB:.2f}, data "
+            f"{self.data / GIB:.2f}); available {self.available / GIB:.2f} GiB"
+        )
+
+
+def estimate_memory(
+    model: VDSModel, data: Data, *, batch_size: int, device: torch.device | str | None = None
+) -> MemoryEstimate:
+    """Estimate the memory of a training step by counting what autograd keeps for two small batches.
+
+    Activations grow linearly with the batch, so two counts give the count of any batch. The model itself is
+    left as it is.
+
+    Args:
+        model: The model to be trained.
+        data: Training inputs and targets, of which the first few are used.
+        batch_size: Points in a batch.
+        device: Where training is to run; the model's device unless given.
+
+    Returns:
+        The estimate, in bytes.
+    """
+    here = model.device_tensor().device
+    device = here if device is None else torch.device(device)
+    batch = min(batch_size, len(data[0]))
+    activations = _activation_bytes(model, data, batch)
+    plain = _plain_model(model)
+    readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
+    state = sum(p.numel() * p.element_size() for p in model.parameters())
+    moved = sum(t.numel() * t.element_size() for t in data if t.device != device)
+    return MemoryEstimate(4 * state, activations, readouts, moved, _available(device))
+
+
+def check_memory(
+    model: VDSModel, data: Data, *, batch_size: int, device: torch.device | str | None = None
+) -> MemoryEstimate:
+    """Return the estimate of :func:`estimate_memory`, or raise if training cannot fit the device.
+
+    Args:
+        model: The model to be trained.
+        data: Training inputs and targets.
+        batch_size: Points in a batch.
+        device: Where training is to run; the model's device unless given.
+
+    Raises:
+        MemoryError: With the numbers, and what to change.
+    """
+    estimate = estimate_memory(model, data, batch_size=batch_size, device=device)
+    if estimate.total > estimate.available:
+        raise MemoryError(
+            f"Expected training to fit the device's memory, but it needs about {estimate}. Reduce batch_size "
+            "or max_depth, give PerDepth a pool that shrinks what each depth keeps, or use another device."
+        )
+    return estimate
+
+
+def _plain_model(model: VDSModel) -> VDSModel | None:
+    """Return a copy of the model that reads out its last depth only, where the backbone can."""
+    if not (isinstance(model.backbone, PerDepth) and model.backbone.readout == "all"):
+        return None
+    backbone = model.backbone.truncated(model.backbone.max_depth)
+    backbone.readout = "last"
+    for module in backbone.head.modules():
+        if isinstance(module, ReadoutBatchNorm):
+            module.keep_first(1)
+    return VDSModel(backbone, likelihood=model.likelihood, num_data=model.num_data)
+
+
+def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
+    """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
+    model = copy.deepcopy(model).train()
+    elbo = enum_elbo(model, AutoCategorical(model))
+    device = model.device_tensor().device
+    x, y = (t[:1].to(device).expand(4, *t.shape[1:]).clone() for t in data)
+    elbo(x, y)  # the first call checks the guide, which keeps tensors of its own
+    small, double = (_saved_bytes(elbo, x[:size], y[:size]) for size in (2, 4))
+    return small + (double - small) // 2 * (batch - 2)
+
+
+def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
+    parameters = {p.untyped_storage().data_ptr() for p in elbo.parameters()}
+    # The tensors are held until the count is done, so that no address is used twice.
+    saved: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        address = tensor.untyped_storage().data_ptr()
+        if address not in parameters:
+            saved[address] = tensor
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        elbo(x, y)
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _available(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available

@@ -1,0 +1,177 @@
+"""The Pyro model: a categorical latent for each axis of the backbone, and a plate of data."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import reduce
+from typing import cast
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from pyro.nn import PyroModule
+from pyro.ops.indexing import Vindex
+from pyro.poutine.runtime import _PYRO_STACK
+from torch import Tensor, nn
+
+from pyro_vds.likelihoods import Classification, Likelihood
+from pyro_vds.priors import Geometric, PriorLike, as_categorical
+from pyro_vds.typing import Backbone, Inputs, Outputs
+
+
+class VDSModel(PyroModule):
+    """Bayesian model over the architectures that a backbone computes (paper, section 2).
+
+    ``p(d) = Categorical(beta)`` for each axis, and ``p(y | x, d) = likelihood(backbone(x)[d])`` for each
+    point of a plate ``"data"`` of ``num_data`` points. The sample sites carry the names of the axes, and
+    ``"obs"``.
+
+    The weights are ordinary ``torch.nn.Parameter`` s and stay out of Pyro's global store, where two models
+    would share them by name. Train with :func:`pyro_vds.fit`, or with :func:`pyro_vds.enum_elbo` and a torch
+    optimiser; ``pyro.infer.SVI``, which finds parameters through the store, gets an error.
+
+    Args:
+        backbone: A module with ``axes``, ``sizes`` and ``forward``; see :class:`pyro_vds.typing.Backbone`.
+        priors: One prior for every axis, or a mapping with one for each. A prior is an object of
+            :mod:`pyro_vds.priors` or a ``pyro.distributions.Categorical`` of the axis's size. ``None`` is
+            the paper's ``Geometric(0.85)``.
+        likelihood: ``Classification()`` unless given.
+        num_data: Number of training points ``N``; a batch is rescaled to it.
+
+    Raises:
+        TypeError: If the backbone lacks a member, or a prior is not one.
+        ValueError: If ``num_data`` is not positive, or the priors do not fit the axes.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        priors: PriorLike | Mapping[str, PriorLike] | None = None,
+        likelihood: Likelihood | None = None,
+        num_data: int,
+    ) -> None:
+        super().__init__()
+        self.axes, self.sizes = _checked_axes(backbone)
+        if num_data < 1:
+            raise ValueError(f"Expected num_data, the number of training points, to be positive; got {num_data}.")
+        self._modules["backbone"] = backbone
+        self._modules["likelihood"] = Classification() if likelihood is None else likelihood
+        self.num_data = num_data
+        for axis, prior in _priors_by_axis(priors, self.axes, self.sizes).items():
+            self.register_buffer(f"prior_logits_{axis}", prior.logits.to(torch.get_default_dtype()))
+
+    # Properties, because looking a child up through PyroModule registers its parameters in the global store.
+    @property
+    def backbone(self) -> nn.Module:
+        """The network."""
+        return cast(nn.Module, self._modules["backbone"])
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The likelihood."""
+        return cast(Likelihood, self._modules["likelihood"])
+
+    def prior(self, axis: str) -> dist.Categorical:
+        """Return the prior over an axis.
+
+        Args:
+            axis: One of ``axes``.
+        """
+        return dist.Categorical(logits=self.prior_logits(axis))
+
+    def prior_logits(self, axis: str) -> Float[Tensor, " size"]:
+        """Return the log prior of each entry of an axis, in nats."""
+        return self.get_buffer(f"prior_logits_{axis}")
+
+    def log_prior(self) -> Float[Tensor, "*axes"]:
+        """Return the log prior over the product of all axes, shape ``sizes``, in nats."""
+        return outer_sum([self.prior_logits(axis) for axis in self.axes])
+
+    def device_tensor(self) -> Tensor:
+        """Return an empty tensor on the model's device and in its dtype."""
+        parameter = next(self.parameters(), None)
+        return torch.zeros(()) if parameter is None else parameter.new_zeros(())
+
+    def forward(self, x: Inputs, y: Tensor | None = None) -> Tensor:
+        """Run the generative model.
+
+        Args:
+            x: A batch of inputs ``(batch, ...)``.
+            y: Their targets, or ``None`` to sample them. With targets the plate rescales the batch to
+                ``num_data`` points.
+
+        Returns:
+            The targets, observed or sampled.
+
+        Raises:
+            RuntimeError: If it runs under ``pyro.infer.SVI``.
+        """
+        refuse_svi()
+        choice = [pyro.sample(axis, self.prior(axis)) for axis in self.axes]
+        outputs = self.backbone(x)
+        points = torch.arange(len(x), device=outputs.device)
+        size = len(x) if y is None else self.num_data
+        with pyro.plate("data", size, subsample=points):
+            if choice:
+                outputs = Vindex(outputs)[(*choice, points)]
+            return pyro.sample("obs", self.likelihood(outputs), obs=y)
+
+    def outputs(self, x: Inputs) -> Outputs:
+        """Return the outputs of every architecture, ``(architecture, batch, *event)``, axes flattened."""
+        outputs = self.backbone(x)
+        return outputs.flatten(0, len(self.axes) - 1) if self.axes else outputs[None]
+
+
+def refuse_svi() -> None:
+    """Raise if parameters are being collected through Pyro's store, where none of ours is."""
+    if any(getattr(handler, "param_only", False) for handler in _PYRO_STACK):
+        raise RuntimeError(
+            "Expected training with pyro_vds.fit or pyro_vds.enum_elbo and a torch optimiser, got pyro.infer.SVI: "
+            "it finds parameters through Pyro's global store, where these are not, and would train nothing."
+        )
+
+
+@contextmanager
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Run with every submodule in eval mode, and give each its own mode back afterwards."""
+    modes = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, training in modes.items():
+            child.training = training
+
+
+def outer_sum(terms: list[Tensor]) -> Tensor:
+    """Return ``out[i, j, ...] = terms[0][i] + terms[1][j] + ...``; a scalar zero without terms."""
+    return reduce(lambda total, term: total[..., None] + term, terms) if terms else torch.zeros(())
+
+
+def _checked_axes(backbone: nn.Module) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the axes and sizes of a backbone."""
+    if not (isinstance(backbone, nn.Module) and isinstance(backbone, Backbone)):
+        raise TypeError(
+            f"Expected a torch.nn.Module with the attributes 'axes' and 'sizes', got "
+            f"{type(backbone).__name__}. Wrap stem, blocks and head in pyro_vds.PerDepth."
+        )
+    if len(backbone.axes) != len(backbone.sizes):
+        raise ValueError(f"Expected one size for each axis, got axes={backbone.axes} and sizes={backbone.sizes}.")
+    return tuple(backbone.axes), tuple(backbone.sizes)
+
+
+def _priors_by_axis(
+    priors: PriorLike | Mapping[str, PriorLike] | None, axes: tuple[str, ...], sizes: tuple[int, ...]
+) -> dict[str, dist.Categorical]:
+    """Return the prior of each axis, in the order of the axes."""
+    if priors is None:
+        priors = Geometric()
+    if not isinstance(priors, Mapping):
+        priors = dict.fromkeys(axes, priors)
+    if priors.keys() != set(axes):
+        raise ValueError(
+            f"Expected priors for the axes {list(axes)}, got {list(priors)}. Give one prior for each axis, or a "
+            "single prior for all."
+        )
+    return {axis: as_categorical(priors[axis], size, axis) for axis, size in zip(axes, sizes, strict=True)}

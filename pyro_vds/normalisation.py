@@ -1,0 +1,123 @@
+"""Batch normalisation in a head that many depths share.
+
+The head reads out every depth. In training each depth is normalised by its own batch. At test time one
+shared set of running statistics, as in the paper's code, matches no single depth; by default a set is kept
+for each.
+"""
+
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+HeadStatistics = Literal["per_depth", "shared"]
+
+
+class ReadoutBatchNorm(_BatchNorm):
+    """Batch norm over a batch in which each point appears once for each of ``readouts`` depths.
+
+    The read-outs of one point are neighbours in the batch, so seeing ``(batch * readouts, C)`` as
+    ``(batch, readouts * C)`` costs nothing and normalises each depth by its own statistics in one call.
+    The affine parameters are shared by all depths.
+
+    With ``statistics="shared"`` the one set of running statistics holds what a plain batch norm would,
+    called once for each depth in order.
+
+    Args:
+        norm: The batch norm to take settings, parameters and device from.
+        readouts: Number of depths, ``D + 1``.
+        statistics: ``"per_depth"`` keeps running statistics ``(readouts, C)``, ``"shared"`` keeps ``(C,)``.
+    """
+
+    def __init__(self, norm: _BatchNorm, readouts: int, statistics: HeadStatistics = "per_depth") -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, False, norm.track_running_stats)
+        self.affine = norm.affine
+        self.weight, self.bias = norm.weight, norm.bias
+        self.readouts = readouts
+        self.statistics: HeadStatistics = statistics
+        self.num_batches_tracked = norm.num_batches_tracked
+        self.running_mean, self.running_var = norm.running_mean, norm.running_var
+        if norm.running_mean is not None and norm.running_var is not None and statistics == "per_depth":
+            self.running_mean = norm.running_mean.expand(readouts, -1).clone()
+            self.running_var = norm.running_var.expand(readouts, -1).clone()
+
+    def forward(self, input: Float[Tensor, "points_and_depths channels *space"]) -> Tensor:
+        """Normalise each depth.
+
+        Args:
+            input: Activations with ``batch * readouts`` leading entries, the depths of a point together.
+
+        Returns:
+            The normalised activations, in the same shape.
+        """
+        grouped = input.reshape(-1, self.readouts * self.num_features, *input.shape[2:])
+        mean, var = self._repeat(self.running_mean), self._repeat(self.running_var)
+        if self.training and mean is not None and var is not None:
+            # With momentum 1 the statistics passed in become those of this batch.
+            mean, var = torch.zeros_like(mean), torch.ones_like(var)
+        weight, bias = self._repeat(self.weight), self._repeat(self.bias)
+        output = F.batch_norm(grouped, mean, var, weight, bias, self.training or mean is None, 1.0, self.eps)
+        if self.training and mean is not None and var is not None:
+            self._track(mean, var)
+        return output.reshape(input.shape)
+
+    def keep_first(self, readouts: int) -> Self:
+        """Drop the running statistics of all but the first ``readouts`` depths, in place."""
+        self.readouts = readouts
+        if self.statistics == "per_depth" and self.running_mean is not None and self.running_var is not None:
+            self.running_mean = self.running_mean[:readouts].clone()
+            self.running_var = self.running_var[:readouts].clone()
+        return self
+
+    def _repeat(self, values: Tensor | None) -> Tensor | None:
+        """Return values for each (depth, channel) pair, flattened."""
+        return None if values is None else values.expand(self.readouts, -1).reshape(-1)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        """Update the running statistics by those of a batch, ``(readouts * C,)``."""
+        assert self.num_batches_tracked is not None
+        seen = self.num_batches_tracked.clone()
+        self.num_batches_tracked += 1
+        for running, batch in ((self.running_mean, mean), (self.running_var, var)):
+            assert running is not None
+            batch = batch.view(self.readouts, -1)
+            if self.statistics == "per_depth":
+                rate = 1 / (seen + 1) if self.momentum is None else self.momentum
+                running.lerp_(batch, rate)
+            elif self.momentum is None:
+                running.lerp_(batch.mean(0), 1 / (seen + 1))
+            else:
+                keep = 1 - self.momentum
+                powers = keep ** torch.arange(self.readouts - 1, -1, -1, device=batch.device)
+                running.mul_(keep**self.readouts).add_(self.momentum * (powers[:, None] * batch).sum(0))
+
+
+def keep_readout_statistics(head: nn.Module, readouts: int, statistics: HeadStatistics) -> nn.Module:
+    """Replace each batch norm in a head by a :class:`ReadoutBatchNorm` that shares its parameters.
+
+    Like ``torch.nn.SyncBatchNorm.convert_sync_batchnorm``, this changes the children of ``head`` in place.
+
+    Args:
+        head: The module that reads out every depth.
+        readouts: Number of depths, ``D + 1``.
+        statistics: Whether running statistics are kept ``"per_depth"`` or ``"shared"``.
+
+    Returns:
+        The converted head (a new module if ``head`` is itself a batch norm).
+
+    Raises:
+        ValueError: If ``statistics`` is neither, or the head has been converted already.
+    """
+    if statistics not in ("per_depth", "shared"):
+        raise ValueError(f"Expected head_statistics 'per_depth' or 'shared', got {statistics!r}.")
+    if isinstance(head, ReadoutBatchNorm):
+        raise ValueError("Expected a head of its own for each backbone, got one that a PerDepth has taken already.")
+    if isinstance(head, _BatchNorm):
+        return ReadoutBatchNorm(head, readouts, statistics)
+    for name, child in head.named_children():
+        head.add_module(name, keep_readout_statistics(child, readouts, statistics))
+    return head

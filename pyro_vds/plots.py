@@ -1,0 +1,185 @@
+"""Figures. Every function takes matplotlib axes, or makes them, and returns them."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pyro_vds.calibration import reliability_table
+from pyro_vds.history import History
+from pyro_vds.model import VDSModel, eval_mode
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6E6E6E"
+_TWO_CLASSES = LinearSegmentedColormap.from_list("two_classes", ["#E69F00", "#FFFFFF", "#0072B2"])
+
+
+def plot_depth_posterior(tree: xr.DataTree, ax: Axes | None = None, *, chosen: int | None = None) -> Axes:
+    """Draw the guide's depth posterior, the exact one, the prior, and the log-likelihood of each depth.
+
+    Args:
+        tree: A DataTree of :func:`pyro_vds.to_datatree`.
+        ax: Where to draw; a new figure unless given.
+        chosen: A depth to mark.
+
+    Returns:
+        The axes of the probabilities; the log-likelihoods are on a twin axis to the right.
+    """
+    exact = tree["depth_posterior"].to_dataset()
+    others = [dim for dim in exact["log_q"].dims if dim != "depth"]
+    names = ["log_q", "log_prior", "log_exact_posterior"]
+    probs = exact[names].map(np.exp).sum(others)
+    q, prior, posterior = (probs[name] for name in names)
+    depth = exact["depth"].to_numpy()
+    ax = _axes(ax, (7, 3.6))
+    ax.bar(depth, q, color=BLUE, width=0.75, label="posterior q(depth)")
+    ax.plot(depth, prior, color=GREY, ls="--", lw=1.2, label="prior")
+    top = 1.3 * float(max(q.max(), prior.max()))
+    ax.plot(depth, posterior, "D", ms=4, mfc="none", color=GREEN, label="exact posterior")
+    for d, p in zip(depth, posterior.to_numpy(), strict=True):
+        if p > top:  # above the picture, which is scaled for q: an arrow and the number
+            ax.plot(d, 0.95 * top, "^", ms=5, mfc="none", color=GREEN)
+            ax.annotate(f"{p:.2f}", (d, 0.95 * top), (5, -3), textcoords="offset points", fontsize=7, color=GREEN)
+    if chosen is not None:
+        ax.axvline(chosen, color=RED, lw=1.2, ls=":", label=f"chosen depth {chosen}")
+    ax.set(xlabel="depth (residual blocks)", ylabel="probability", ylim=(0, top))
+    twin = ax.twinx()
+    mean = exact["log_likelihood"].mean(["obs_id", *others])
+    twin.plot(depth, mean, "o-", ms=3.5, lw=1.2, color=ORANGE, label="log-likelihood of each depth")
+    twin.set_ylabel("log-likelihood (nats per point)")
+    twin.spines["top"].set_visible(False)
+    handles = [h for a in (ax, twin) for h in a.get_legend_handles_labels()[0]]
+    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, frameon=False, fontsize=8)
+    return ax
+
+
+def plot_reliability(
+    probs: ArrayLike, labels: ArrayLike, ax: Axes | None = None, *, bins: int = 15, title: str = ""
+) -> Axes:
+    """Draw a reliability diagram: accuracy against confidence, with the share of points in each bin.
+
+    Args:
+        probs: Class probabilities ``(N, classes)``.
+        labels: True classes ``(N,)``.
+        ax: Where to draw; a new figure unless given.
+        bins: Number of bins of equal width.
+        title: Shown above, before the expected calibration error.
+
+    Returns:
+        The axes.
+    """
+    table = reliability_table(probs, labels, bins)
+    ax = _axes(ax, (4, 4))
+    centres, width = (table.edges[:-1] + table.edges[1:]) / 2, 1 / bins
+    ax.bar(centres, table.counts / table.counts.sum(), width, color=GREY, alpha=0.25, label="share of points")
+    ax.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY, label="perfect calibration")
+    ax.plot(table.confidence, table.accuracy, "o-", ms=4, color=BLUE, label="accuracy")
+    head = f"{title}: " if title else ""
+    ax.set(
+        xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence", ylabel="accuracy",
+        title=f"{head}ECE {100 * table.ece:.1f} %",
+    )  # fmt: skip
+    ax.legend(loc="upper left", frameon=False, fontsize=8)
+    return ax
+
+
+def plot_history(history: History, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Draw the ELBO with its parts, and the guide's probabilities, over the epochs of training.
+
+    Args:
+        history: A record of :func:`pyro_vds.fit`.
+        axes: One for the objective and one for each axis of architectures; a new figure unless given.
+
+    Returns:
+        The axes.
+    """
+    if axes is None:
+        columns = 1 + len(history.probs)
+        axes = plt.subplots(1, columns, figsize=(3.8 * columns, 3.2), layout="constrained")[1]
+        axes = list(np.atleast_1d(np.asarray(axes)))
+    epochs = np.arange(1, len(history) + 1)
+    axes[0].plot(epochs, -history.elbo, color=BLUE, label="negative ELBO")
+    axes[0].plot(epochs, -history.expected_log_prob, color=ORANGE, ls="--", label="negative expected log-likelihood")
+    axes[0].plot(epochs, history.kl, color=GREEN, ls=":", label="KL(q || prior)")
+    axes[0].axvline(history.best_epoch + 1, color=GREY, lw=1, label="best")
+    axes[0].set(xlabel="epoch", ylabel="nats", yscale="log")
+    axes[0].legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
+    for ax, (axis, probs) in zip(axes[1:], history.probs.items(), strict=False):
+        image = ax.imshow(
+            probs.T, origin="lower", aspect="auto", interpolation="nearest", cmap="viridis",
+            extent=(0.5, len(history) + 0.5, -0.5, probs.shape[1] - 0.5),
+        )  # fmt: skip
+        ax.set(xlabel="epoch", ylabel=axis, title=f"q({axis})")
+        ax.figure.colorbar(image, ax=ax)
+    for ax in axes:
+        _open_frame(ax)
+    return axes
+
+
+@torch.inference_mode()
+def plot_depth_functions(
+    model: VDSModel,
+    x: Float[Tensor, "batch two"],
+    y: Tensor,
+    axes: Sequence[Axes] | None = None,
+    *,
+    depths: Sequence[int] | None = None,
+    resolution: int = 120,
+) -> Sequence[Axes]:
+    """Draw the decision function of single depths of a two-class model of two inputs (paper, figure 3).
+
+    Args:
+        model: A classification model with a depth axis, two inputs and two classes.
+        x: Points to draw, ``(N, 2)``; they set the range of the picture.
+        y: Their classes.
+        axes: One for each depth; a new figure unless given.
+        depths: The depths to draw; all unless given.
+        resolution: Pixels along each side.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If the inputs do not have two features.
+    """
+    if x.ndim != 2 or x.shape[1] != 2:
+        raise ValueError(f"Expected points of two features, (N, 2), to draw functions of; got {tuple(x.shape)}.")
+    depths = range(model.sizes[0]) if depths is None else depths
+    axes = _grid(len(depths)) if axes is None else axes
+    low, high = x.amin(0) - 0.2, x.amax(0) + 0.2
+    sides = [torch.linspace(float(a), float(b), resolution) for a, b in zip(low, high, strict=True)]
+    grid = torch.cartesian_prod(*sides).to(model.device_tensor())
+    with eval_mode(model):
+        second = model.outputs(grid).softmax(-1)[..., 1].reshape(-1, resolution, resolution).cpu()
+    points = x.cpu()
+    for ax, depth in zip(axes, depths, strict=False):
+        ax.pcolormesh(*sides, second[depth].T, cmap=_TWO_CLASSES, vmin=0, vmax=1, rasterized=True)
+        ax.scatter(points[:, 0], points[:, 1], c=y.cpu(), cmap=_TWO_CLASSES, s=6, lw=0.3, edgecolors="black")
+        ax.set(title=f"depth {depth}", xticks=[], yticks=[])
+    return axes
+
+
+def _grid(count: int) -> list[Axes]:
+    columns = min(count, 7)
+    rows = -(-count // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(1.6 * columns, 1.8 * rows), layout="constrained", squeeze=False)
+    for spare in grid.flat[count:]:
+        figure.delaxes(spare)
+    return list(grid.flat[:count])
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    ax = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+    return _open_frame(ax)
+
+
+def _open_frame(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,211 @@
+"""The exact posterior over architectures, and everything as an ``xarray.DataTree`` for ArviZ.
+
+This is the one module that knows xarray and ArviZ.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.model import VDSModel, eval_mode
+from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
+from pyro_vds.typing import Data, Inputs, Targets
+
+
+@dataclass(frozen=True)
+class ExactPosterior:
+    """``p(d=i | data) ∝ beta_i prod_n p(y_n | x_n, d=i)`` for the weights as they are; float64, CPU.
+
+    Attributes:
+        axes: The names of the axes.
+        log_prior: Log prior over the product of the axes, nats.
+        log_likelihood: ``sum_n log p(y_n | x_n, d)`` over the product of the axes, nats.
+    """
+
+    axes: tuple[str, ...]
+    log_prior: Float[Tensor, "*axes"]
+    log_likelihood: Float[Tensor, "*axes"]
+
+    @property
+    def log_evidence(self) -> float:
+        """``log sum_i beta_i exp(sum_n log p(y_n | x_n, d=i))``, nats."""
+        return float((self.log_prior + self.log_likelihood).flatten().logsumexp(0))
+
+    @property
+    def log_joint_probs(self) -> Float[Tensor, "*axes"]:
+        """Log posterior over the product of the axes, nats."""
+        return self.log_prior + self.log_likelihood - self.log_evidence
+
+    @property
+    def probs(self) -> Mapping[str, Float[Tensor, " size"]]:
+        """The marginal posterior of each axis, for example ``{"depth": (D + 1,)}``."""
+        joint = self.log_joint_probs.exp()
+        return {
+            axis: joint.sum([j for j in range(joint.ndim) if j != i]) if joint.ndim > 1 else joint
+            for i, axis in enumerate(self.axes)
+        }
+
+    def elbo(self, guide: AutoCategorical) -> float:
+        """Return the ELBO of a guide on the same data and weights, in eval mode, nats (paper, eq. 1)."""
+        log_q = guide.joint_log_probs().detach().double().cpu()
+        return float((log_q.exp() * (self.log_prior + self.log_likelihood - log_q)).sum())
+
+    def gap(self, guide: AutoCategorical) -> float:
+        """Return ``log evidence - ELBO = KL(q || exact posterior)``, nats: the tightness of the bound."""
+        return self.log_evidence - self.elbo(guide)
+
+
+def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int = BATCH_SIZE) -> ExactPosterior:
+    """Compute the exact posterior over architectures in one pass over the data (paper, appendix A, eq. 5).
+
+    The network runs in eval mode; log likelihoods are summed in float64.
+
+    Args:
+        model: A model with trained weights.
+        data: The training data: inputs and targets, or a ``DataLoader`` of pairs.
+        batch_size: Points in one forward pass.
+
+    Returns:
+        The posterior, the log evidence, and the gap to a guide's ELBO.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type.
+        ValueError: If the data are empty or do not fit the model.
+    """
+    pairs = data if isinstance(data, DataLoader) else [data]
+    total = None
+    for x, y in pairs:
+        part = log_prob_by_architecture(model, x, y, batch_size=batch_size).double().sum(-1)
+        total = part if total is None else total + part
+    if total is None:
+        raise ValueError("Expected a DataLoader with at least one batch, got none.")
+    log_prior = model.log_prior().double().cpu()
+    return ExactPosterior(model.axes, log_prior, total.cpu().reshape(model.sizes))
+
+
+def to_datatree(
+    model: VDSModel,
+    guide: AutoCategorical,
+    x: Inputs,
+    y: Targets,
+    *,
+    posterior: ExactPosterior | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    constant_data: bool = True,
+) -> xr.DataTree:
+    """Return the posterior and its predictions in ArviZ's form.
+
+    Groups: ``posterior`` and ``prior`` (draws of each axis), ``log_likelihood`` and
+    ``posterior_predictive`` (of each draw at each point), ``observed_data``, ``constant_data``, and
+    ``depth_posterior`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
+    ``log_exact_posterior`` over the axes, ``log_likelihood`` over the axes and ``obs_id``.
+
+    ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
+    ``az.psense`` raise: Pareto smoothing needs many distinct draws, and a depth has only ``D + 1`` values.
+    Both have closed forms in ``depth_posterior``: for instance ``elpd_loo,n = -log sum_d q(d) / p(y_n|d)``
+    (leave-one-out over the depth only: the weights saw the point). ``dt.to_netcdf(path)`` and
+    ``az.from_netcdf(path)`` save and load.
+
+    Args:
+        model: A trained model with at least one axis.
+        guide: Its guide.
+        x: Inputs, the training data or held-out data.
+        y: Their targets.
+        posterior: The exact posterior given the training data; computed from ``x`` and ``y`` unless given,
+            so pass it when they are held out.
+        draws: Number of draws from guide and prior. ``log_likelihood`` holds ``draws * N`` values.
+        seed: Seeds the draws.
+        constant_data: Whether the inputs are stored too; they can be large.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type.
+        ValueError: If the data do not fit the model, the model has no axes, or ``draws`` is not positive.
+    """
+    if not model.axes:
+        raise ValueError("Expected a model with at least one axis, got a deterministic network: it has no posterior.")
+    if draws < 1:
+        raise ValueError(f"Expected a positive number of draws, got {draws}.")
+    log_prob = log_prob_by_architecture(model, x, y).cpu()
+    if posterior is None:
+        total = log_prob.double().sum(-1).reshape(model.sizes)
+        posterior = ExactPosterior(model.axes, model.log_prior().double().cpu(), total)
+    generator = torch.Generator().manual_seed(seed)
+    log_q = guide.joint_log_probs().detach().cpu()
+    from_q, from_prior = (_draw(log_p, draws, generator) for log_p in (log_q, posterior.log_prior))
+    groups = {
+        "posterior": _by_axis(from_q, model),
+        "log_likelihood": {"obs": log_prob[from_q].numpy()[None]},
+        "posterior_predictive": {"obs": _replicate(model, x, from_q, generator)[None]},
+        "prior": _by_axis(from_prior, model),
+        "observed_data": {"obs": y.cpu().numpy()},
+    }
+    if constant_data:
+        groups["constant_data"] = {"x": x.cpu().numpy()}
+    return _assemble(groups, _exact_group(model, log_q, log_prob, posterior), x, y)
+
+
+def save_datatree(tree: xr.DataTree, path: Path) -> None:
+    """Write a DataTree as a compressed NetCDF file, for ``az.from_netcdf``."""
+    compressed = {
+        group.path: {str(name): {"zlib": True} for name in group.data_vars} for group in tree.subtree if group.data_vars
+    }
+    tree.to_netcdf(path, engine="h5netcdf", encoding=compressed)
+
+
+def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """Return flat indices drawn from a table of log probabilities."""
+    return torch.multinomial(log_probs.exp().flatten(), draws, replacement=True, generator=generator)
+
+
+def _by_axis(flat: Tensor, model: VDSModel) -> dict[str, np.ndarray]:
+    """Return the index along each axis of flat indices, with a leading chain."""
+    indices = torch.unravel_index(flat, model.sizes)
+    return {axis: index.numpy()[None] for axis, index in zip(model.axes, indices, strict=True)}
+
+
+def _replicate(model: VDSModel, x: Tensor, drawn: Tensor, generator: torch.Generator) -> np.ndarray:
+    """Return one draw of every target from each drawn architecture, ``(draws, N, ...)``."""
+    seed = int(torch.randint(2**31, (), generator=generator))
+    device = model.device_tensor().device
+    cuda = [device] if device.type == "cuda" else []
+    with eval_mode(model), torch.inference_mode(), torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        outputs = torch.cat([model.outputs(batch.to(device)) for batch in x.split(BATCH_SIZE)], dim=1)
+        samples = [model.likelihood(outputs[index]).sample().cpu() for index in drawn]
+    return torch.stack(samples).numpy()
+
+
+def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: ExactPosterior) -> xr.Dataset:
+    over_points = log_prob.reshape(*model.sizes, -1).numpy()
+    variables = {
+        "log_q": (model.axes, log_q.numpy()),
+        "log_prior": (model.axes, posterior.log_prior.numpy()),
+        "log_exact_posterior": (model.axes, posterior.log_joint_probs.numpy()),
+        "log_likelihood": ((*model.axes, "obs_id"), over_points),
+    }
+    coords = {axis: np.arange(size) for axis, size in zip(model.axes, model.sizes, strict=True)}
+    coords["obs_id"] = np.arange(over_points.shape[-1])
+    attrs = {"log_evidence": posterior.log_evidence, "units": "nats"}
+    return xr.Dataset(variables, coords, attrs)
+
+
+def _assemble(groups: dict[str, dict[str, np.ndarray]], exact: xr.Dataset, x: Tensor, y: Tensor) -> xr.DataTree:
+    targets = [f"target_{i}" for i in range(y.ndim - 1)]
+    features = [f"feature_{i}" for i in range(x.ndim - 1)]
+    dims = {"obs": ["obs_id", *targets], "x": ["obs_id", *features]}
+    tree = az.from_dict(groups, dims=dims)
+    tree["log_likelihood"] = az.dict_to_dataset(
+        groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
+    )
+    tree["depth_posterior"] = xr.DataTree(exact)
+    return tree

@@ -1,0 +1,200 @@
+"""Exact predictions: the mixture over architectures, summed in log space.
+
+Probabilities are averaged, not logits: ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper, eq. 3).
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pyro_vds.batches import in_order
+from pyro_vds.elbo import guide_or_empty
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.likelihoods import Classification, Gaussian
+from pyro_vds.model import VDSModel, eval_mode
+from pyro_vds.typing import Inputs, Targets
+from pyro_vds.validation import check_data, check_inputs
+
+BATCH_SIZE = 1024
+
+
+def predict_proba(
+    model: VDSModel,
+    guide: AutoCategorical | None,
+    x: Inputs,
+    depth: int | None = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> Float[Tensor, "batch classes"]:
+    """Return the class probabilities of the mixture, ``sum_i q_i softmax(f_i(x))`` (paper, eq. 3).
+
+    Args:
+        model: A model with a ``Classification`` likelihood.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``.
+        depth: ``k`` gives the prediction pruned to depth ``k``: the mass ``q(d > k)`` moves to ``k``.
+        batch_size: Points in one forward pass.
+
+    Returns:
+        Probabilities on the model's device.
+
+    Raises:
+        TypeError: If the likelihood is not ``Classification``, or the inputs are not floating point.
+        ValueError: If the inputs are empty or not finite, or ``depth`` is out of range.
+    """
+    if not isinstance(model.likelihood, Classification):
+        raise TypeError(
+            f"Expected a model with a Classification likelihood, got {type(model.likelihood).__name__}. Use "
+            "predict_moments or log_predictive."
+        )
+    return _predict(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
+
+
+def predict_moments(
+    model: VDSModel,
+    guide: AutoCategorical | None,
+    x: Inputs,
+    depth: int | None = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> tuple[Float[Tensor, "batch targets"], Float[Tensor, "batch targets"]]:
+    """Return the mean and variance of the mixture, in the units of ``y`` and their square.
+
+    The variance is the noise plus the disagreement between architectures.
+
+    Args:
+        model: A model with a ``Gaussian`` likelihood.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``.
+        depth: ``k`` gives the prediction pruned to depth ``k``.
+        batch_size: Points in one forward pass.
+
+    Raises:
+        TypeError: If the likelihood is not ``Gaussian``, or the inputs are not floating point.
+        ValueError: If the inputs are empty or not finite, or ``depth`` is out of range.
+    """
+    likelihood = model.likelihood
+    if not isinstance(likelihood, Gaussian):
+        raise TypeError(
+            f"Expected a model with a Gaussian likelihood, got {type(likelihood).__name__}. Use predict_proba "
+            "or log_predictive."
+        )
+    moments = _predict(
+        model, guide, x, depth, batch_size, lambda outputs, w: torch.stack(likelihood.marginal(outputs, w), 1)
+    )
+    return moments[:, 0], moments[:, 1]
+
+
+def log_predictive(
+    model: VDSModel,
+    guide: AutoCategorical | None,
+    x: Inputs,
+    y: Targets,
+    depth: int | None = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> Float[Tensor, " batch"]:
+    """Return the log density of each target under the mixture, ``log sum_i q_i p(y_n | x_n, d=i)``, nats.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``.
+        y: Targets, one for each input.
+        depth: ``k`` gives the prediction pruned to depth ``k``.
+        batch_size: Points in one forward pass.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type.
+        ValueError: If the data are empty, not finite, out of range or of different lengths, or ``depth`` is
+            out of range.
+    """
+    log_weights = mixture_log_weights(model, guide, depth)
+    log_probs = log_prob_by_architecture(model, x, y, batch_size=batch_size)
+    return torch.logsumexp(log_probs[: len(log_weights)] + log_weights[:, None], dim=0)
+
+
+def log_prob_by_architecture(
+    model: VDSModel, x: Inputs, y: Targets, *, batch_size: int = BATCH_SIZE
+) -> Float[Tensor, "architecture batch"]:
+    """Return ``log p(y_n | x_n, d)`` for each architecture in eval mode, nats; axes flattened.
+
+    Args:
+        model: The model.
+        x: Inputs ``(batch, ...)``.
+        y: Targets, one for each input.
+        batch_size: Points in one forward pass.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type.
+        ValueError: If the data are empty, not finite, out of range or of different lengths.
+    """
+    check_data(model, x, y)
+    device = model.device_tensor().device
+    with eval_mode(model), torch.inference_mode():
+        parts = [
+            model.likelihood(model.outputs(batch.to(device))).log_prob(y[part].to(device))
+            for part, batch in in_order(x, batch_size)
+        ]
+    return torch.cat(parts, dim=-1)
+
+
+def mixture_log_weights(
+    model: VDSModel, guide: AutoCategorical | None, depth: int | None = None
+) -> Float[Tensor, " architecture"]:
+    """Return the log mixture weights of the architectures, flattened; with ``depth`` those that stay.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        depth: If given, the mass of larger depths moves to this one.
+
+    Raises:
+        ValueError: If ``depth`` is out of range, or the model has no depth axis to prune.
+    """
+    log_q = guide_or_empty(model, guide).joint_log_probs().detach()
+    return (log_q if depth is None else fold_above(log_q, model.axes, depth)).flatten()
+
+
+def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int) -> Float[Tensor, "*axes"]:
+    """Move the mass of depths above ``depth`` to it, and drop them (paper, section 2).
+
+    Args:
+        log_q: Log probabilities over the product of the axes, nats.
+        axes: Their names; ``"depth"`` comes first.
+        depth: The depth ``k`` that stays the largest.
+
+    Returns:
+        Log probabilities with ``k + 1`` depths.
+
+    Raises:
+        ValueError: If ``depth`` is out of range, or there is no leading depth axis.
+    """
+    if axes[:1] != ("depth",):
+        raise ValueError(f"Expected a model whose first axis is 'depth' to prune, got axes {list(axes)}.")
+    largest = log_q.shape[0] - 1
+    if not 0 <= depth <= largest:
+        raise ValueError(f"Expected a depth in 0..{largest}, got {depth}.")
+    return torch.cat([log_q[:depth], log_q[depth:].logsumexp(0, keepdim=True)])
+
+
+def _predict(
+    model: VDSModel,
+    guide: AutoCategorical | None,
+    x: Tensor,
+    depth: int | None,
+    batch_size: int,
+    marginal: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Return the mixture's prediction for all inputs, batch by batch."""
+    check_inputs(x)
+    log_weights = mixture_log_weights(model, guide, depth)
+    device = log_weights.device
+    with eval_mode(model), torch.inference_mode():
+        parts = [
+            marginal(model.outputs(batch.to(device))[: len(log_weights)], log_weights)
+            for _, batch in in_order(x, batch_size)
+        ]
+    return torch.cat(parts)

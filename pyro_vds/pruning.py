@@ -1,0 +1,95 @@
+"""Choice of a depth from the posterior, and the network cut to it."""
+
+import copy
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pyro_vds.backbones import PerDepth
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.likelihoods import Likelihood
+from pyro_vds.model import VDSModel
+from pyro_vds.predictive import mixture_log_weights
+from pyro_vds.typing import Inputs
+
+Rule = Literal["95", "argmax", "expected"]
+
+
+def choose_depth(probs: Float[Tensor, " depth"], rule: Rule = "95") -> int:
+    """Choose a depth from its posterior (paper, section 2 and appendix D).
+
+    Args:
+        probs: Posterior probability of each depth ``0..D``.
+        rule: ``"95"``: the smallest ``i`` with ``q_i >= 0.95 max_j q_j`` (the paper's, for medium and large
+            data); ``"argmax"``: ``argmax_i q_i`` (for small data); ``"expected"``: ``round(sum_i i q_i)``.
+
+    Returns:
+        The depth, in ``0..D``.
+
+    Raises:
+        ValueError: If the rule is unknown, or ``probs`` is not a vector of probabilities.
+    """
+    if rule not in get_args(Rule):
+        raise ValueError(f"Expected a rule of {', '.join(map(repr, get_args(Rule)))}, got {rule!r}.")
+    if probs.ndim != 1 or not bool((probs >= 0).all()) or abs(float(probs.sum()) - 1) > 1e-3:
+        raise ValueError(
+            f"Expected a vector of depth probabilities that sum to one, got shape {tuple(probs.shape)} with sum "
+            f"{float(probs.sum()):.6g}. Pass guide.probs()['depth']."
+        )
+    if rule == "expected":
+        return round(float((probs.double() * torch.arange(len(probs), device=probs.device)).sum()))
+    if rule == "argmax":
+        return int(probs.argmax())
+    return int((probs >= 0.95 * probs.max()).nonzero()[0])
+
+
+class PrunedNetwork(nn.Module):
+    """A network cut to a depth, with the shallower depths still in the mixture (paper, section 2).
+
+    A plain module without Pyro, made by :func:`prune`. For classification it maps inputs to the log class
+    probabilities of the mixture ``(batch, classes)``, nats; for regression to its mean and variance.
+
+    Args:
+        backbone: The network without the blocks above the depth.
+        log_weights: Log mixture weight of each depth that stays, nats.
+        likelihood: Mixes the outputs.
+    """
+
+    log_weights: Tensor
+
+    def __init__(self, backbone: PerDepth, log_weights: Float[Tensor, " depth"], likelihood: Likelihood) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.likelihood = likelihood
+        self.register_buffer("log_weights", log_weights.clone())
+
+    def forward(self, x: Inputs) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the prediction of the pruned mixture."""
+        return self.likelihood.marginal(self.backbone(x), self.log_weights)
+
+
+def prune(model: VDSModel, guide: AutoCategorical, depth: int) -> PrunedNetwork:
+    """Remove the blocks above a depth; the mass ``q(d > k)`` moves to ``k`` (paper, section 2).
+
+    The result is an independent copy in eval mode that ``torch.export.export`` and
+    ``torch.onnx.export(dynamo=True)`` accept, with the numbers of ``predict_proba(..., depth=depth)``.
+
+    Args:
+        model: A trained model whose backbone is a :class:`pyro_vds.PerDepth`.
+        guide: Its guide.
+        depth: The largest depth ``k`` to keep, ``0..D``; :func:`choose_depth` finds one.
+
+    Raises:
+        TypeError: If the backbone is not a ``PerDepth``, so that its blocks are not known.
+        ValueError: If ``depth`` is out of range, or the model has no depth axis.
+    """
+    if not isinstance(model.backbone, PerDepth):
+        raise TypeError(
+            f"Expected a PerDepth backbone, whose blocks can be removed, got {type(model.backbone).__name__}. "
+            f"predict_proba(..., depth={depth}) gives the pruned prediction of any backbone."
+        )
+    log_weights = mixture_log_weights(model, guide, depth)
+    pruned = PrunedNetwork(model.backbone.truncated(depth), log_weights, copy.deepcopy(model.likelihood))
+    return pruned.eval()

@@ -1,0 +1,214 @@
+"""What a trained model achieves: measured, written down, drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+
+from pyro_vds import calibration, plots
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.history import History
+from pyro_vds.likelihoods import Classification
+from pyro_vds.model import VDSModel
+from pyro_vds.posterior import ExactPosterior, exact_posterior
+from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
+from pyro_vds.pruning import Rule, choose_depth, prune
+from pyro_vds.typing import Data
+
+
+def evaluate_run(
+    model: VDSModel, guide: AutoCategorical, test: Data, *, depth: int | None
+) -> dict[str, dict[str, float]]:
+    """Measure the marginal prediction, and the one pruned to a depth, on test data.
+
+    Args:
+        model: A trained model.
+        guide: Its guide.
+        test: Test inputs and targets.
+        depth: The depth to prune to; ``None`` for a model without a depth axis.
+
+    Returns:
+        For ``"full"`` and ``"pruned"``: ``log_likelihood`` in nats per point and, for classes, ``error``,
+        ``ece`` and ``brier``, for regression ``rmse`` in the units of ``y``.
+    """
+    cases = {"full": None} if depth is None else {"full": None, "pruned": depth}
+    return {name: measure(model, guide, test, depth=k) for name, k in cases.items()}
+
+
+def measure(
+    model: VDSModel, guide: AutoCategorical | None, test: Data, *, depth: int | None = None
+) -> dict[str, float]:
+    """Measure one prediction on test data.
+
+    Args:
+        model: A trained model.
+        guide: Its guide; ``None`` for a model without axes.
+        test: Test inputs and targets.
+        depth: ``k`` measures the prediction pruned to depth ``k``.
+
+    Returns:
+        The measures that :func:`evaluate_run` lists.
+    """
+    x, y = test
+    measures = {"log_likelihood": float(log_predictive(model, guide, x, y, depth).double().mean())}
+    if isinstance(model.likelihood, Classification):
+        probs, labels = predict_proba(model, guide, x, depth).cpu().numpy(), y.cpu().numpy()
+        measures |= {
+            "error": 1 - calibration.accuracy(probs, labels),
+            "ece": calibration.ece(probs, labels),
+            "brier": calibration.brier(probs, labels),
+        }
+    else:
+        mean = predict_moments(model, guide, x, depth)[0].cpu().reshape(y.shape)
+        measures["rmse"] = float((mean - y.cpu()).square().mean().sqrt())
+    return measures
+
+
+def summarise_posterior(guide: AutoCategorical, exact: ExactPosterior, *, rule: Rule, total: int) -> dict[str, Any]:
+    """Return the posterior part of a run's metrics.
+
+    Args:
+        guide: A trained guide with a depth axis.
+        exact: The exact posterior given the training data.
+        rule: The rule that chooses the depth.
+        total: Number of training points, for the mean log-likelihood of each depth.
+    """
+    q = guide.probs()["depth"].cpu()
+    rules: tuple[Rule, ...] = ("95", "argmax", "expected")
+    return {
+        "rule": rule,
+        "chosen_depth": {name: choose_depth(q, name) for name in rules},
+        "elbo": exact.elbo(guide),
+        "log_evidence": exact.log_evidence,
+        "evidence_gap": exact.gap(guide),
+        "q": q.tolist(),
+        "exact_posterior": exact.probs["depth"].tolist(),
+        "train_log_likelihood_by_depth": (exact.log_likelihood / total).tolist(),
+    }
+
+
+def collect_metrics(
+    model: VDSModel, guide: AutoCategorical, train: Data, test: Data, *, rule: Rule
+) -> tuple[dict[str, Any], ExactPosterior | None]:
+    """Measure everything that a run's ``metrics.json`` holds.
+
+    Args:
+        model: A trained model.
+        guide: Its guide.
+        train: Training data, for the exact posterior.
+        test: Test data.
+        rule: The rule that chooses the depth.
+
+    Returns:
+        The metrics, and the exact posterior if the model has a depth axis.
+    """
+    parameters: dict[str, int] = {"full": _count(model)}
+    metrics: dict[str, Any] = {
+        "train_size": len(train[0]),
+        "test_size": len(test[0]),
+        "parameters": parameters,
+    }
+    exact = depth = None
+    if model.axes:
+        exact = exact_posterior(model, train)
+        metrics["posterior"] = summarise_posterior(guide, exact, rule=rule, total=len(train[0]))
+        depth = metrics["posterior"]["chosen_depth"][rule]
+        parameters["pruned"] = _count(prune(model, guide, depth))
+    metrics["test"] = evaluate_run(model, guide, test, depth=depth)
+    return metrics, exact
+
+
+def summary_text(metrics: dict[str, Any]) -> str:
+    """Return the metrics as a short text for people."""
+    lines = []
+    if "posterior" in metrics:
+        posterior = metrics["posterior"]
+        chosen = posterior["chosen_depth"]
+        others = ", ".join(f"{rule} {depth}" for rule, depth in chosen.items() if rule != posterior["rule"])
+        lines += [
+            f"chosen depth: {chosen[posterior['rule']]} of 0..{len(posterior['q']) - 1} "
+            f"(rule {posterior['rule']}; {others})",
+            f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
+            f"gap {posterior['evidence_gap']:.2f}",
+            "",
+            *_posterior_table(posterior),
+            "",
+        ]
+    lines.append(f"test ({metrics['test_size']} points)")
+    names = list(metrics["test"]["full"])
+    lines.append(f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names))
+    percent = ("error", "ece")
+    for case, values in metrics["test"].items():
+        cells = [f"{100 * values[n]:.2f} %" if n in percent else f"{values[n]:.4f}" for n in names]
+        parameters = metrics["parameters"].get(case)
+        lines.append(f"{case:8}" + "".join(f"{c:>16}" for c in cells) + f"   {parameters:,} parameters")
+    return "\n".join(lines)
+
+
+def draw_figures(
+    model: VDSModel,
+    guide: AutoCategorical,
+    history: History,
+    test: Data,
+    tree: xr.DataTree | None,
+    folder: Path,
+    *,
+    depth: int | None,
+) -> None:
+    """Write the figures of a run as PNG files.
+
+    Args:
+        model: A trained model.
+        guide: Its guide.
+        history: The record of training.
+        test: Test data, for reliability diagrams and decision functions.
+        tree: Its DataTree, for the depth posterior; ``None`` for a model without axes.
+        folder: Where the files go.
+        depth: The chosen depth.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(plots.plot_history(history)[0].get_figure(), folder / "history.png")
+    if tree is not None:
+        _save(plots.plot_depth_posterior(tree, chosen=depth).get_figure(), folder / "posterior.png")
+    if not isinstance(model.likelihood, Classification):
+        return
+    _save(_reliability_figure(model, guide, test, depth), folder / "reliability.png")
+    x, y = test
+    if tree is not None and x.ndim == 2 and x.shape[1] == 2 and int(y.max()) == 1:
+        _save(plots.plot_depth_functions(model, x[:400], y[:400])[0].get_figure(), folder / "functions.png")
+
+
+def _reliability_figure(model: VDSModel, guide: AutoCategorical, test: Data, depth: int | None) -> Figure:
+    cases = {"marginal": None} if depth is None else {"all depths": None, f"pruned to {depth}": depth}
+    figure, axes = plt.subplots(1, len(cases), figsize=(4 * len(cases), 4), layout="constrained", squeeze=False)
+    for ax, (title, k) in zip(axes.flat, cases.items(), strict=True):
+        probs = predict_proba(model, guide, test[0], k).cpu()
+        plots.plot_reliability(probs, test[1].cpu(), ax, title=title)
+    return figure
+
+
+def _posterior_table(posterior: dict[str, Any]) -> list[str]:
+    """Return the depths that matter, with their probabilities and log-likelihoods."""
+    q = np.asarray(posterior["q"])
+    shown = np.flatnonzero(q >= 0.005)
+    rows = ["depth   q(depth)   exact   log-likelihood (train, nats per point)"]
+    rows += [
+        f"{d:5}   {q[d]:8.3f}   {posterior['exact_posterior'][d]:5.3f}   "
+        f"{posterior['train_log_likelihood_by_depth'][d]:10.4f}   {'█' * round(40 * q[d] / q.max())}"
+        for d in shown
+    ]
+    left_out = len(q) - len(shown)
+    return rows + ([f"({left_out} depths with q below 0.005 are not shown)"] if left_out else [])
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

@@ -1,0 +1,214 @@
+"""Run folders: everything that one run was and found, written whole or not at all."""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from pyro_vds.datasets import DataSet
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.history import History
+from pyro_vds.likelihoods import Classification, Gaussian
+from pyro_vds.model import VDSModel
+from pyro_vds.settings import Settings
+
+PACKAGES = ("pyro-vds", "torch", "torchvision", "pyro-ppl", "arviz", "numpy")
+CONFIG, DATA, METRICS, ENVIRONMENT = "config.yaml", "data.json", "metrics.json", "environment.json"
+WEIGHTS, HISTORY, POSTERIOR, FIGURES = "weights.safetensors", "history.safetensors", "posterior.nc", "figures"
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What a run needs to know of its data to build its network again.
+
+    Attributes:
+        input_shape: Shape of one input.
+        outputs: Number of outputs of the network.
+        classes: Number of classes; ``None`` for regression.
+        target_std: Standard deviation of regression targets, where the noise scale starts; 1 for classes.
+        num_data: Number of training points.
+        mean: What was subtracted from each channel or feature.
+        std: What it was divided by then.
+    """
+
+    input_shape: tuple[int, ...]
+    outputs: int
+    classes: int | None
+    target_std: float
+    num_data: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("input_shape", "mean", "std"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists only
+
+    @classmethod
+    def of(cls, data: DataSet) -> Self:
+        """Summarise a data set."""
+        x, y = data.train
+        outputs = data.classes or (1 if y.ndim == 1 else y.shape[1])
+        target_std = 1.0 if data.classes else float(y.std())
+        mean, std = tuple(data.mean.tolist()), tuple(data.std.tolist())
+        return cls(tuple(x.shape[1:]), outputs, data.classes, target_std, len(x), mean, std)
+
+
+def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, AutoCategorical]:
+    """Return the untrained model and guide of some settings and data."""
+    likelihood = Classification() if data.classes else Gaussian(data.target_std, learn_scale=True)
+    backbone = settings.build_backbone(data.input_shape, data.outputs)
+    priors = settings.prior if backbone.axes else None
+    model = VDSModel(backbone, priors=priors, likelihood=likelihood, num_data=data.num_data)
+    return model, AutoCategorical(model)
+
+
+def environment(settings: Settings, device: torch.device) -> dict[str, Any]:
+    """Return what a run ran on: seed, package versions, machine."""
+    return {
+        "seed": settings.seed,
+        "versions": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a folder beside ``path`` to write to; it becomes ``path`` when all went well.
+
+    When something fails, what was written stays in ``<path>.partial``.
+
+    Args:
+        path: Where the folder is to be.
+        overwrite: Whether an existing folder is replaced.
+
+    Raises:
+        FileExistsError: If the folder exists and is not to be replaced.
+    """
+    check_free(path, overwrite=overwrite)
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    if path.exists():
+        replaced = path.with_name(path.name + ".replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        path.rename(replaced)
+        partial.rename(path)
+        shutil.rmtree(replaced)
+    else:
+        partial.rename(path)
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise ``FileExistsError`` if a path exists and is not to be replaced."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"Expected a new path, but {path} exists. Choose another one with --out, or replace it with --overwrite."
+        )
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a path to write a file to; it replaces ``path`` in one step when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file in one step."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def save_weights(folder: Path, model: VDSModel, guide: AutoCategorical) -> None:
+    """Write the state of model and guide as safetensors."""
+    state = {f"model.{k}": v for k, v in model.state_dict().items()}
+    state |= {f"guide.{k}": v for k, v in guide.state_dict().items()}
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, read back from its folder.
+
+    Attributes:
+        folder: Where it lies.
+        settings: Its settings.
+        data: What it knows of its data.
+        model: The trained model.
+        guide: The trained guide.
+        history: The record of training.
+        metrics: What was measured.
+    """
+
+    folder: Path
+    settings: Settings
+    data: DataSummary
+    model: VDSModel
+    guide: AutoCategorical
+    history: History
+    metrics: dict[str, Any]
+
+
+def load_run(folder: Path, settings: Settings) -> Run:
+    """Read a run folder.
+
+    Args:
+        folder: The folder.
+        settings: The settings in its ``config.yaml``.
+
+    Raises:
+        FileNotFoundError: If a file of the folder is missing.
+        ValueError: If a file is damaged, or does not fit the others.
+    """
+    check_run_folder(folder)
+    try:
+        summary = DataSummary(**_read_json(folder / DATA))
+        metrics = _read_json(folder / METRICS)
+        state = load_file(folder / WEIGHTS)
+        history = History.load(folder / HISTORY)
+        model, guide = build(settings, summary)
+        model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
+        guide.load_state_dict({k.removeprefix("guide."): v for k, v in state.items() if k.startswith("guide.")})
+    except (SafetensorError, json.JSONDecodeError, RuntimeError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"Expected an intact run folder at {folder}, but a file is damaged or does not fit the others: {error}. "
+            f"Train again with: pyro-vds fit --config {folder / CONFIG}"
+        ) from error
+    return Run(folder, settings, summary, model.eval(), guide, history, metrics)
+
+
+def check_run_folder(folder: Path) -> None:
+    """Raise ``FileNotFoundError`` unless a folder has the files of a run."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"Expected a run folder at {folder}, found none. Make one with: pyro-vds fit --out {folder}"
+        )
+    missing = [name for name in (CONFIG, DATA, METRICS, WEIGHTS, HISTORY) if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"Expected the files of a run in {folder}, but {', '.join(missing)} are missing. Give a folder that "
+            "pyro-vds fit has finished."
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())

@@ -1,0 +1,168 @@
+"""The settings of a run of the command line: one flat object that a YAML file or options fill in."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from pyro_vds import datasets
+from pyro_vds.backbones import PerDepth, Readout, ResidualConvNet, ResidualMLP
+from pyro_vds.datasets import DataSet, Noise
+from pyro_vds.normalisation import HeadStatistics
+from pyro_vds.priors import Geometric, Prior
+from pyro_vds.pruning import Rule
+
+DataName = Literal["spirals", "digits", "mnist", "fashion_mnist", "svhn", "npz"]
+
+_IMAGES: dict[str, Any] = {
+    "max_depth": 50,
+    "max_epochs": 500,
+    "patience": 30,
+    "milestones": (30,),
+    "validation_fraction": 0.1,
+}
+_PRESETS: dict[str, dict[str, Any]] = {
+    "spirals": {},
+    "digits": {
+        "max_depth": 8,
+        "max_epochs": 60,
+        "patience": 15,
+        "validation_fraction": 0.1,
+        "batch_size": 128,
+    },
+    "mnist": _IMAGES,
+    "fashion_mnist": _IMAGES,
+    "svhn": _IMAGES,
+    "npz": {"max_depth": 10, "max_epochs": 1000, "patience": 100},
+}
+_DEFAULTS: dict[str, Any] = {
+    "max_depth": 20,
+    "max_epochs": 8000,
+    "patience": 500,
+    "milestones": (),
+    "validation_fraction": 0.0,
+    "batch_size": 512,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to learn from which data, and how. The defaults are the paper's.
+
+    Args:
+        data: The data set. Spirals and digits come with the package; npz is your own, see data_path.
+        data_root: Folder of MNIST, Fashion-MNIST or SVHN in torchvision's layout; what is absent is
+            downloaded to it.
+        data_path: The npz file with arrays x and y (and x_test, y_test) for the data set npz.
+        num_points: Spirals: points in all.
+        train_fraction: Spirals: share of the points to train on.
+        rotation: Spirals: how far an arm turns, degrees.
+        noise: Spirals: standard deviation of the noise.
+        noise_kind: Spirals: gaussian, or uniform as in the paper's code.
+        train_size: Use so many training points only; all unless given. Not for spirals.
+        validation_fraction: Share of the training points that decides early stopping; with 0 the train ELBO
+            does. Default: 0.1 for images, else 0.
+        max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
+            npz.
+        width: Units of each layer of the fully connected network (spirals, npz tables).
+        channels: Channels of the convolutional network (images).
+        bottleneck: Channels inside its blocks.
+        readout: all depths, or the last one only (a plain network, the paper's DDN).
+        head_statistics: Running batch-norm statistics of the head for each depth, or one shared set.
+        prior: Prior over depth: Geometric, Uniform, Poisson, NegativeBinomial, Weights or Cost.
+        max_epochs: Passes over the data at most. Default: 8000 for spirals, 500 for images, 60 for digits,
+            1000 for npz.
+        batch_size: Points in a batch. Default: 512, 128 for digits.
+        lr: Learning rate of SGD.
+        momentum: Momentum of SGD.
+        weight_decay: L2 penalty on the weights.
+        patience: Epochs without improvement before training stops. Default: 500 for spirals, 30 for images,
+            15 for digits, 100 for npz.
+        milestones: Epochs at which the learning rate is multiplied by gamma. Default: [30] for images.
+        gamma: Factor of the learning rate at each milestone.
+        recalibrate: Recompute batch-norm statistics on the training data after training.
+        rule: How the depth to prune to is chosen from the posterior.
+        seed: Seeds data, weights and batches.
+        device: Where to train: auto, cpu, cuda, ...
+    """
+
+    data: DataName = "spirals"
+    data_root: str = "data"
+    data_path: str | None = None
+    num_points: int = 2000
+    train_fraction: float = 0.1
+    rotation: float = 720.0
+    noise: float = 0.2
+    noise_kind: Noise = "gaussian"
+    train_size: int | None = None
+    validation_fraction: float | None = None
+    max_depth: int | None = None
+    width: int = 20
+    channels: int = 64
+    bottleneck: int = 32
+    readout: Readout = "all"
+    head_statistics: HeadStatistics = "per_depth"
+    prior: Prior = Geometric(0.85)  # noqa: RUF009 (immutable)
+    max_epochs: int | None = None
+    batch_size: int | None = None
+    lr: float = 0.1
+    momentum: float = 0.5
+    weight_decay: float = 0.0
+    patience: int | None = None
+    milestones: tuple[int, ...] | None = None
+    gamma: float = 0.1
+    recalibrate: bool = False
+    rule: Rule = "95"
+    seed: int = 0
+    device: str = "auto"
+
+    def resolved(self) -> "Settings":
+        """Return the settings with the data set's defaults filled in."""
+        defaults = _DEFAULTS | _PRESETS[self.data]
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+
+    def load_data(self) -> DataSet:
+        """Return the data set, drawn and split by the seed.
+
+        Raises:
+            FileNotFoundError: If files are absent and cannot be downloaded.
+            ValueError: If a setting is out of range.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+        fraction = self.resolved().validation_fraction or 0.0
+        if self.data == "spirals":
+            return datasets.spirals(
+                self.num_points,
+                rotation=self.rotation,
+                noise=self.noise,
+                noise_kind=self.noise_kind,
+                train_fraction=self.train_fraction,
+                validation_fraction=fraction,
+                generator=generator,
+            )
+        split: dict[str, Any] = {
+            "validation_fraction": fraction, "train_size": self.train_size, "generator": generator
+        }  # fmt: skip
+        if self.data == "digits":
+            return datasets.digits(**split)
+        if self.data == "npz":
+            if self.data_path is None:
+                raise ValueError("Expected --data-path FILE.npz for the data set npz, got none.")
+            return datasets.npz(self.data_path, **split)
+        return getattr(datasets, self.data)(self.data_root, **split)
+
+    def build_backbone(self, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
+        """Return the network for inputs of a shape, its weights drawn by the seed.
+
+        Args:
+            input_shape: Shape of one input: ``(features,)`` or ``(channels, height, width)``.
+            outputs: Number of outputs.
+        """
+        max_depth = self.resolved().max_depth
+        assert max_depth is not None
+        how: dict[str, Any] = {"readout": self.readout, "head_statistics": self.head_statistics}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            if len(input_shape) == 1:
+                return ResidualMLP(input_shape[0], outputs, self.width, max_depth, **how)
+            return ResidualConvNet(input_shape[0], outputs, max_depth, self.channels, self.bottleneck, **how)
