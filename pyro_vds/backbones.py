@@ -6,7 +6,7 @@
 
 import copy
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -88,7 +88,7 @@ class PerDepth(nn.Module):
         outputs = self.head(torch.stack(pooled, dim=1).flatten(0, 1))
         return outputs.unflatten(0, (-1, self.max_depth + 1)).movedim(1, 0)
 
-    def truncated(self, depth: int) -> Self:
+    def truncated(self, depth: int) -> "PerDepth":
         """Return a copy without the blocks above ``depth``; the outputs of depths ``0..depth`` stay the same.
 
         Args:

@@ -8,7 +8,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
-import arviz as az
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -18,7 +17,7 @@ from pyro_vds.datasets import DataSet
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
 from pyro_vds.model import VDSModel
-from pyro_vds.posterior import ExactPosterior, save_datatree, to_datatree
+from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_datatree
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.report import collect_metrics, draw_figures, evaluate_run, summary_text
 from pyro_vds.settings import DataName, Settings
@@ -187,7 +186,7 @@ def _draw(
 ) -> None:
     tree = depth = None
     if "posterior" in metrics:
-        tree = az.from_netcdf(folder / runs.POSTERIOR)
+        tree = load_datatree(folder / runs.POSTERIOR)
         depth = metrics["posterior"]["chosen_depth"][metrics["posterior"]["rule"]]
     draw_figures(model, guide, history, data.test, tree, folder / runs.FIGURES, depth=depth)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.model import VDSModel
+from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Inputs
 
 
@@ -84,7 +85,7 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
 
     Without the annotation Pyro would replace the exact sum by one sample, with no more than a warning.
     """
-    with poutine.block():
+    with poutine.block(), isolated_rng(x.device):
         trace = poutine.trace(guide).get_trace(x, y)
     nodes = cast(dict[str, Any], trace.nodes)
     latent = {axis: nodes[axis]["infer"].get("enumerate") for axis in model.axes if axis in nodes}

@@ -12,6 +12,7 @@ from pyro_vds.elbo import EnumELBO, enum_elbo
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.model import VDSModel
 from pyro_vds.normalisation import ReadoutBatchNorm
+from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Data
 
 GIB = 2**30
@@ -118,8 +119,9 @@ def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
     elbo = enum_elbo(model, AutoCategorical(model))
     device = model.device_tensor().device
     x, y = (t[:1].to(device).expand(4, *t.shape[1:]).clone() for t in data)
-    elbo(x, y)  # the first call checks the guide, which keeps tensors of its own
-    small, double = (_saved_bytes(elbo, x[:size], y[:size]) for size in (2, 4))
+    with isolated_rng(device):
+        elbo(x, y)  # the first call checks the guide, which keeps tensors of its own
+        small, double = (_saved_bytes(elbo, x[:size].clone(), y[:size].clone()) for size in (2, 4))
     return small + (double - small) // 2 * (batch - 2)
 
 

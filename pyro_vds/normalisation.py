@@ -5,7 +5,7 @@ shared set of running statistics, as in the paper's code, matches no single dept
 for each.
 """
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -64,13 +64,12 @@ class ReadoutBatchNorm(_BatchNorm):
             self._track(mean, var)
         return output.reshape(input.shape)
 
-    def keep_first(self, readouts: int) -> Self:
+    def keep_first(self, readouts: int) -> None:
         """Drop the running statistics of all but the first ``readouts`` depths, in place."""
         self.readouts = readouts
         if self.statistics == "per_depth" and self.running_mean is not None and self.running_var is not None:
             self.running_mean = self.running_mean[:readouts].clone()
             self.running_var = self.running_var[:readouts].clone()
-        return self
 
     def _repeat(self, values: Tensor | None) -> Tensor | None:
         """Return values for each (depth, channel) pair, flattened."""

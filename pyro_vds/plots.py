@@ -16,6 +16,8 @@ from pyro_vds.calibration import reliability_table
 from pyro_vds.history import History
 from pyro_vds.model import VDSModel, eval_mode
 
+ManyAxes = Sequence[Axes] | np.ndarray
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6E6E6E"
 _TWO_CLASSES = LinearSegmentedColormap.from_list("two_classes", ["#E69F00", "#FFFFFF", "#0072B2"])
@@ -90,7 +92,7 @@ def plot_reliability(
     return ax
 
 
-def plot_history(history: History, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+def plot_history(history: History, axes: ManyAxes | None = None) -> ManyAxes:
     """Draw the ELBO with its parts, and the guide's probabilities, over the epochs of training.
 
     Args:
@@ -105,15 +107,17 @@ def plot_history(history: History, axes: Sequence[Axes] | None = None) -> Sequen
         axes = plt.subplots(1, columns, figsize=(3.8 * columns, 3.2), layout="constrained")[1]
         axes = list(np.atleast_1d(np.asarray(axes)))
     epochs = np.arange(1, len(history) + 1)
-    axes[0].plot(epochs, -history.elbo, color=BLUE, label="negative ELBO")
-    axes[0].plot(epochs, -history.expected_log_prob, color=ORANGE, ls="--", label="negative expected log-likelihood")
-    axes[0].plot(epochs, history.kl, color=GREEN, ls=":", label="KL(q || prior)")
+    axes[0].plot(epochs, -history.elbo.numpy(), color=BLUE, label="negative ELBO")
+    axes[0].plot(
+        epochs, -history.expected_log_prob.numpy(), color=ORANGE, ls="--", label="negative expected log-likelihood"
+    )
+    axes[0].plot(epochs, history.kl.numpy(), color=GREEN, ls=":", label="KL(q || prior)")
     axes[0].axvline(history.best_epoch + 1, color=GREY, lw=1, label="best")
     axes[0].set(xlabel="epoch", ylabel="nats", yscale="log")
     axes[0].legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     for ax, (axis, probs) in zip(axes[1:], history.probs.items(), strict=False):
         image = ax.imshow(
-            probs.T, origin="lower", aspect="auto", interpolation="nearest", cmap="viridis",
+            probs.T.numpy(), origin="lower", aspect="auto", interpolation="nearest", cmap="viridis",
             extent=(0.5, len(history) + 0.5, -0.5, probs.shape[1] - 0.5),
         )  # fmt: skip
         ax.set(xlabel="epoch", ylabel=axis, title=f"q({axis})")
@@ -128,11 +132,11 @@ def plot_depth_functions(
     model: VDSModel,
     x: Float[Tensor, "batch two"],
     y: Tensor,
-    axes: Sequence[Axes] | None = None,
+    axes: ManyAxes | None = None,
     *,
     depths: Sequence[int] | None = None,
     resolution: int = 120,
-) -> Sequence[Axes]:
+) -> ManyAxes:
     """Draw the decision function of single depths of a two-class model of two inputs (paper, figure 3).
 
     Args:
@@ -154,14 +158,14 @@ def plot_depth_functions(
     depths = range(model.sizes[0]) if depths is None else depths
     axes = _grid(len(depths)) if axes is None else axes
     low, high = x.amin(0) - 0.2, x.amax(0) + 0.2
-    sides = [torch.linspace(float(a), float(b), resolution) for a, b in zip(low, high, strict=True)]
-    grid = torch.cartesian_prod(*sides).to(model.device_tensor())
+    sides = [np.linspace(float(a), float(b), resolution) for a, b in zip(low, high, strict=True)]
+    grid = torch.cartesian_prod(*(torch.from_numpy(side) for side in sides)).to(model.device_tensor())
     with eval_mode(model):
         second = model.outputs(grid).softmax(-1)[..., 1].reshape(-1, resolution, resolution).cpu()
-    points = x.cpu()
+    points, classes = x.cpu().numpy(), y.cpu().numpy()
     for ax, depth in zip(axes, depths, strict=False):
-        ax.pcolormesh(*sides, second[depth].T, cmap=_TWO_CLASSES, vmin=0, vmax=1, rasterized=True)
-        ax.scatter(points[:, 0], points[:, 1], c=y.cpu(), cmap=_TWO_CLASSES, s=6, lw=0.3, edgecolors="black")
+        ax.pcolormesh(*sides, second[depth].T.numpy(), cmap=_TWO_CLASSES, vmin=0, vmax=1, rasterized=True)
+        ax.scatter(points[:, 0], points[:, 1], c=classes, cmap=_TWO_CLASSES, s=6, lw=0.3, edgecolors="black")
         ax.set(title=f"depth {depth}", xticks=[], yticks=[])
     return axes
 

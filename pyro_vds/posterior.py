@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
+from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Data, Inputs, Targets
 
 
@@ -162,6 +163,12 @@ def save_datatree(tree: xr.DataTree, path: Path) -> None:
     tree.to_netcdf(path, engine="h5netcdf", encoding=compressed)
 
 
+def load_datatree(path: Path) -> xr.DataTree:
+    """Read a DataTree back from a file of :func:`save_datatree`, into memory."""
+    with az.from_netcdf(path) as tree:
+        return tree.load()
+
+
 def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     """Return flat indices drawn from a table of log probabilities."""
     return torch.multinomial(log_probs.exp().flatten(), draws, replacement=True, generator=generator)
@@ -177,9 +184,7 @@ def _replicate(model: VDSModel, x: Tensor, drawn: Tensor, generator: torch.Gener
     """Return one draw of every target from each drawn architecture, ``(draws, N, ...)``."""
     seed = int(torch.randint(2**31, (), generator=generator))
     device = model.device_tensor().device
-    cuda = [device] if device.type == "cuda" else []
-    with eval_mode(model), torch.inference_mode(), torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+    with eval_mode(model), torch.inference_mode(), isolated_rng(device, seed):
         outputs = torch.cat([model.outputs(batch.to(device)) for batch in x.split(BATCH_SIZE)], dim=1)
         samples = [model.likelihood(outputs[index]).sample().cpu() for index in drawn]
     return torch.stack(samples).numpy()

@@ -158,7 +158,7 @@ def mixture_log_weights(
     return (log_q if depth is None else fold_above(log_q, model.axes, depth)).flatten()
 
 
-def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int) -> Float[Tensor, "*axes"]:
+def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int) -> Float[Tensor, "..."]:
     """Move the mass of depths above ``depth`` to it, and drop them (paper, section 2).
 
     Args:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -54,7 +54,7 @@ class DataSummary:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists only
 
     @classmethod
-    def of(cls, data: DataSet) -> Self:
+    def of(cls, data: DataSet) -> "DataSummary":
         """Summarise a data set."""
         x, y = data.train
         outputs = data.classes or (1 if y.ndim == 1 else y.shape[1])

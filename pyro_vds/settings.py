@@ -11,6 +11,7 @@ from pyro_vds.datasets import DataSet, Noise
 from pyro_vds.normalisation import HeadStatistics
 from pyro_vds.priors import Geometric, Prior
 from pyro_vds.pruning import Rule
+from pyro_vds.randomness import isolated_rng
 
 DataName = Literal["spirals", "digits", "mnist", "fashion_mnist", "svhn", "npz"]
 
@@ -161,8 +162,7 @@ class Settings:
         max_depth = self.resolved().max_depth
         assert max_depth is not None
         how: dict[str, Any] = {"readout": self.readout, "head_statistics": self.head_statistics}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with isolated_rng(seed=self.seed):
             if len(input_shape) == 1:
                 return ResidualMLP(input_shape[0], outputs, self.width, max_depth, **how)
             return ResidualConvNet(input_shape[0], outputs, max_depth, self.channels, self.bottleneck, **how)
