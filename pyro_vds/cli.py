@@ -1,5 +1,6 @@
 """The command line: ``pyro-vds fit | evaluate | prune | plot``."""
 
+import itertools
 import logging
 import sys
 import time
@@ -21,7 +22,6 @@ from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.report import collect_metrics, draw_figures, evaluate_run, summary_text
 from pyro_vds.settings import DataName, Settings
-from pyro_vds.training import fit, recalibrate_batch_norm
 
 DRAWS = 200
 
@@ -53,7 +53,9 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
     )
     fit_parser.add_argument("--config", action="config", help="A YAML file with settings, such as a run's config.yaml.")
     fit_parser.add_class_arguments(Settings)
-    fit_parser.add_argument("--out", type=Path | None, help="The run folder. Default: runs/DATA.")
+    fit_parser.add_argument(
+        "--out", type=Path | None, help="The run folder. Default: runs/DATA, or runs/DATA-2 and so on if that exists."
+    )
     fit_parser.add_argument("--overwrite", type=bool, default=False, help="Replace an existing run folder.")
     fit_parser.add_argument("--progress", type=bool, default=True, help="Show a progress bar.")
     commands.add_subcommand("fit", fit_parser)
@@ -89,7 +91,7 @@ def _spelled(argv: list[str]) -> list[str]:
 
 def _fit(options: Namespace, parser: ArgumentParser) -> None:
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings)}).resolved()
-    out = options.out or Path("runs") / settings.data
+    out = options.out or _free_folder(Path("runs") / settings.data)
     runs.check_free(out, overwrite=options.overwrite)
     data = settings.load_data()
     summary = runs.DataSummary.of(data)
@@ -99,8 +101,8 @@ def _fit(options: Namespace, parser: ArgumentParser) -> None:
     with runs.new_folder(out, overwrite=options.overwrite) as folder:
         _write_config(folder / runs.CONFIG, settings, parser)
         runs.write_json(folder / runs.DATA, asdict(summary))
-        runs.write_json(folder / runs.ENVIRONMENT, runs.environment(settings, device))
-        history = _train(settings, model, guide, data, device, progress=options.progress)
+        runs.write_json(folder / runs.ENVIRONMENT, runs.environment(device))
+        history = runs.train(settings, model, guide, data, device=device, progress=options.progress)
         seconds = time.perf_counter() - started
         runs.save_weights(folder, model, guide)
         history.save(folder / runs.HISTORY)
@@ -114,31 +116,10 @@ def _fit(options: Namespace, parser: ArgumentParser) -> None:
     _say(f"\nfigures and files: {out}")
 
 
-def _train(
-    settings: Settings,
-    model: VDSModel,
-    guide: AutoCategorical,
-    data: DataSet,
-    device: torch.device,
-    *,
-    progress: bool,
-) -> History:
-    names = (
-        "max_epochs",
-        "batch_size",
-        "lr",
-        "momentum",
-        "patience",
-        "seed",
-        "weight_decay",
-        "milestones",
-        "gamma",
-    )
-    how: dict[str, Any] = {name: getattr(settings, name) for name in names}
-    history = fit(model, guide, data.train, validation=data.validation, device=device, progress=progress, **how)
-    if settings.recalibrate:
-        recalibrate_batch_norm(model, data.train, batch_size=how["batch_size"], seed=settings.seed)
-    return history
+def _free_folder(path: Path) -> Path:
+    """Return the path, or the first of ``path-2``, ``path-3``, ... that does not exist."""
+    candidates = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(p for p in itertools.chain([path], candidates) if not p.exists())
 
 
 def _training_metrics(history: History, seconds: float) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel
 from pyro_vds.settings import Settings
+from pyro_vds.training import fit, recalibrate_batch_norm
 
 PACKAGES = ("pyro-vds", "torch", "torchvision", "pyro-ppl", "arviz", "numpy")
 CONFIG, DATA, METRICS, ENVIRONMENT = "config.yaml", "data.json", "metrics.json", "environment.json"
@@ -72,16 +73,50 @@ def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, AutoCategori
     return model, AutoCategorical(model)
 
 
-def environment(settings: Settings, device: torch.device) -> dict[str, Any]:
-    """Return what a run ran on: seed, package versions, machine."""
+def train(
+    settings: Settings,
+    model: VDSModel,
+    guide: AutoCategorical,
+    data: DataSet,
+    *,
+    device: torch.device | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model as some resolved settings say.
+
+    Args:
+        settings: Settings with the data set's defaults filled in.
+        model: The model that :func:`build` returned.
+        guide: Its guide.
+        data: The data.
+        device: Where to train; the model's device unless given.
+        progress: Whether to show a progress bar.
+    """
+    names = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma")
+    how: dict[str, Any] = {name: getattr(settings, name) for name in names}
+    history = fit(model, guide, data.train, validation=data.validation, device=device, progress=progress, **how)
+    if settings.recalibrate:
+        recalibrate_batch_norm(model, data.train, batch_size=how["batch_size"], seed=settings.seed)
+    return history
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what a run ran on: package versions and machine."""
     return {
-        "seed": settings.seed,
         "versions": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _processor() -> str:
+    """Return the name of the CPU, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.machine())
 
 
 @contextmanager

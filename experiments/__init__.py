@@ -1,0 +1,1 @@
+"""Experiments whose results the README shows; run one with ``python -m experiments NAME``."""

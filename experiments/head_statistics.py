@@ -1,0 +1,32 @@
+"""MNIST: running statistics of the head's batch norm for each depth, against one set shared by all depths."""
+
+from typing import Any
+
+from pyro_vds.report import collect_metrics
+from pyro_vds.runs import DataSummary, build, train
+from pyro_vds.settings import Settings
+
+
+def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
+    """Return the test metrics of both variants after the same short schedule from the same seed.
+
+    Args:
+        tiny: scikit-learn's digits, a small network and one epoch.
+        data_root: Folder of MNIST.
+    """
+    size: dict[str, Any] = {"data": "mnist", "max_depth": 8, "max_epochs": 6, "milestones": (5,)}
+    small: dict[str, Any] = {"data": "digits", "max_depth": 2, "max_epochs": 1}
+    network: dict[str, Any] = {"channels": 32, "bottleneck": 16, "batch_size": 256, "data_root": data_root}
+    shared, per_depth = (
+        _one(Settings(**(small if tiny else size), **network, head_statistics=how).resolved())
+        for how in ("shared", "per_depth")
+    )
+    return {"settings": (small if tiny else size) | network, "test": {"shared": shared, "per_depth": per_depth}}
+
+
+def _one(settings: Settings) -> dict[str, Any]:
+    data = settings.load_data()
+    model, guide = build(settings, DataSummary.of(data))
+    train(settings, model, guide, data, progress=False)
+    metrics, _ = collect_metrics(model, guide, data.train, data.test, rule=settings.rule)
+    return metrics["test"] | {"chosen_depth": metrics["posterior"]["chosen_depth"]}
