@@ -16,9 +16,9 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     """
     size: dict[str, Any] = {"data": "mnist", "max_depth": 8, "max_epochs": 6, "milestones": (5,)}
     small: dict[str, Any] = {"data": "digits", "max_depth": 2, "max_epochs": 1}
-    network: dict[str, Any] = {"channels": 32, "bottleneck": 16, "batch_size": 256, "data_root": data_root}
+    network: dict[str, Any] = {"channels": 32, "bottleneck": 16, "batch_size": 256}
     shared, per_depth = (
-        _one(Settings(**(small if tiny else size), **network, head_statistics=how).resolved())
+        _one(Settings(**(small if tiny else size), **network, head_statistics=how, data_root=data_root).resolved())
         for how in ("shared", "per_depth")
     )
     return {"settings": (small if tiny else size) | network, "test": {"shared": shared, "per_depth": per_depth}}

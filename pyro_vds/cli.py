@@ -22,8 +22,10 @@ from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.report import collect_metrics, draw_figures, evaluate_run, summary_text
 from pyro_vds.settings import DataName, Settings
+from pyro_vds.training import NonFiniteLossError
 
 DRAWS = 200
+BOOLEANS = ("true", "false", "yes", "no")
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +38,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser, fit_parser = _parser()
     arguments = parser.parse_args(_spelled(list(sys.argv[1:] if argv is None else argv)))
-    options = parser.instantiate(arguments)[arguments.subcommand]
     try:
+        options = parser.instantiate(arguments)[arguments.subcommand]
         {"fit": _fit, "evaluate": _evaluate, "prune": _prune, "plot": _plot}[arguments.subcommand](options, fit_parser)
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         logger.debug("The error in full:", exc_info=True)
-        parser.exit(1, f"pyro-vds: {error}\n")
+        message = " ".join([str(error), *getattr(error, "__notes__", [])])
+        parser.exit(1, f"pyro-vds: {message}\n")
 
 
 def _parser() -> tuple[ArgumentParser, ArgumentParser]:
@@ -81,10 +84,10 @@ def _spelled(argv: list[str]) -> list[str]:
     if argv[:1] == ["fit"] and len(argv) > 1 and not argv[1].startswith("-"):
         argv = ["fit", "--data", *argv[1:]]
     spelled = []
-    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
+    for word, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
         name, equals, value = word.partition("=")
         spelled.append(name.replace("-", "_").replace("__", "--", 1) + equals + value if name[:2] == "--" else word)
-        if name in ("--overwrite", "--recalibrate") and not equals and following[:2] == "--":
+        if name in ("--overwrite", "--recalibrate") and not equals and following.lower() not in BOOLEANS:
             spelled.append("true")
     return spelled
 
@@ -94,26 +97,47 @@ def _fit(options: Namespace, parser: ArgumentParser) -> None:
     out = options.out or _free_folder(Path("runs") / settings.data)
     runs.check_free(out, overwrite=options.overwrite)
     data = settings.load_data()
-    summary = runs.DataSummary.of(data)
-    model, guide = runs.build(settings, summary)
+    data_summary = runs.DataSummary.of(data)
+    model, guide = runs.build(settings, data_summary)
     device = _device(settings.device)
     started = time.perf_counter()
     with runs.new_folder(out, overwrite=options.overwrite) as folder:
         _write_config(folder / runs.CONFIG, settings, parser)
-        runs.write_json(folder / runs.DATA, asdict(summary))
+        runs.write_json(folder / runs.DATA, asdict(data_summary))
         runs.write_json(folder / runs.ENVIRONMENT, runs.environment(device))
-        history = runs.train(settings, model, guide, data, device=device, progress=options.progress)
+        history = _train_and_save(folder, settings, model, guide, data, device, progress=options.progress)
         seconds = time.perf_counter() - started
-        runs.save_weights(folder, model, guide)
-        history.save(folder / runs.HISTORY)
         metrics, exact = collect_metrics(model, guide, data.train, data.test, rule=settings.rule)
         metrics["training"] = _training_metrics(history, seconds)
+        summary = f"{settings.data}: {len(history)} epochs ({history.stopped})\n\n{summary_text(metrics)}"
         runs.write_json(folder / runs.METRICS, metrics)
+        (folder / runs.SUMMARY).write_text(summary + "\n")
         _write_posterior(folder, model, guide, data, exact)
         _draw(folder, model, guide, history, data, metrics)
-    _say(f"{settings.data}: {len(history)} epochs in {seconds:.0f} s ({history.stopped})\n")
-    _say(summary_text(metrics))
-    _say(f"\nfigures and files: {out}")
+    _say(summary)
+    _say(f"\ntrained in {seconds:.0f} s; figures and files: {out}")
+
+
+def _train_and_save(
+    folder: Path,
+    settings: Settings,
+    model: VDSModel,
+    guide: AutoCategorical,
+    data: DataSet,
+    device: torch.device,
+    *,
+    progress: bool,
+) -> History:
+    """Train, and write weights and history, of the best state when the loss became NaN too."""
+    try:
+        history = runs.train(settings, model, guide, data, device=device, progress=progress)
+    except NonFiniteLossError as error:
+        runs.save_weights(folder, model, guide)
+        error.history.save(folder / runs.HISTORY)
+        raise
+    runs.save_weights(folder, model, guide)
+    history.save(folder / runs.HISTORY)
+    return history
 
 
 def _free_folder(path: Path) -> Path:
@@ -185,6 +209,10 @@ def _load(options: Namespace, parser: ArgumentParser) -> runs.Run:
 def _depth(options: Namespace, run: runs.Run) -> int | None:
     """Return the depth that the options or the run's rule choose; ``None`` for a plain network."""
     if not run.model.axes:
+        if options.depth is not None or options.rule is not None:
+            raise ValueError(
+                f"Expected a run with a depth posterior to choose from, but {run.folder} holds a plain network."
+            )
         return None
     if options.depth is not None:
         return options.depth
@@ -192,6 +220,8 @@ def _depth(options: Namespace, run: runs.Run) -> int | None:
 
 
 def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
+    if options.out is not None:
+        runs.check_free(options.out, overwrite=options.overwrite)
     run = _load(options, parser)
     depth = _depth(options, run)
     test = run.settings.load_data().test
@@ -204,7 +234,6 @@ def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
         _say(f"pruned to depth {depth}")
     _say(summary_text(metrics))
     if options.out is not None:
-        runs.check_free(options.out, overwrite=options.overwrite)
         runs.write_json(options.out, metrics)
 
 
@@ -240,7 +269,12 @@ def _plot(options: Namespace, parser: ArgumentParser) -> None:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"Expected --device auto, cpu or another device of this machine, got {name}. The cause: {error}"
+        ) from error
 
 
 def _say(text: str) -> None:

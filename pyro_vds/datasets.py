@@ -7,7 +7,8 @@ import math
 import shutil
 import tempfile
 import urllib.error
-from dataclasses import dataclass, replace
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -312,23 +313,22 @@ def npz(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If an array is missing, or shapes or numbers do not fit.
+        ValueError: If the file is damaged, an array is missing, or shapes or numbers do not fit.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected an npz file with arrays x and y at {path}, found none.")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in ("x", "y", "x_test", "y_test") if name in file.files}
-        found = file.files
+    arrays, found = _read_npz(path)
     if not {"x", "y"} <= arrays.keys() or ("x_test" in arrays) != ("y_test" in arrays):
         raise ValueError(f"Expected arrays x and y, with or without x_test and y_test, in {path}; found {found}.")
     train = _tensors(arrays["x"], arrays["y"], path)
     if "x_test" in arrays:
         test = _tensors(arrays["x_test"], arrays["y_test"], path)
+        _check_alike(train, test, path)
     else:
         order = torch.randperm(len(train[0]), generator=generator)
         train, test = _split(train[0][order], train[1][order], test_fraction, "test_fraction")
-    classes = None if train[1].is_floating_point() else int(train[1].max()) + 1
+    classes = None if train[1].is_floating_point() else int(torch.cat([train[1], test[1]]).max()) + 1
     return split_and_normalise(
         train,
         test,
@@ -339,13 +339,6 @@ def npz(
     )
 
 
-def flattened(data: DataSet) -> DataSet:
-    """Return the data set with the features of each point in one row, for fully connected networks."""
-    train, test = ((x.flatten(1), y) for x, y in (data.train, data.test))
-    validation = None if data.validation is None else (data.validation[0].flatten(1), data.validation[1])
-    return replace(data, train=train, test=test, validation=validation)
-
-
 def _grey_images(
     source: "type[MNIST]",
     root: Path,
@@ -353,9 +346,10 @@ def _grey_images(
     train_size: int | None,
     generator: torch.Generator,
 ) -> DataSet:
-    parts = [_read_idx(source, root, train=train) for train in (True, False)]
+    train, test = _read_idx(source, root)
     return split_and_normalise(
-        *parts,
+        train,
+        test,
         classes=10,
         validation_fraction=validation_fraction,
         train_size=train_size,
@@ -363,19 +357,24 @@ def _grey_images(
     )
 
 
-def _read_idx(source: "type[MNIST]", root: Path, *, train: bool) -> Data:
-    """Return images and labels; compressed files in a read-only folder are unpacked elsewhere."""
+def _read_idx(source: "type[MNIST]", root: Path) -> tuple[Data, Data]:
+    """Return both parts; compressed files are unpacked elsewhere, as the folder may be read-only."""
     folder = root / source.__name__ / "raw"
     names = [Path(url).name for url, _ in source.resources]
     unpacked = all((folder / name.removesuffix(".gz")).exists() for name in names)
     packed = all((folder / name).exists() for name in names)
     with _Explained([folder / name for name in names]), tempfile.TemporaryDirectory() as scratch:
         if packed and not unpacked:
-            copy = Path(scratch) / source.__name__ / "raw"
-            copy.mkdir(parents=True)
-            for name in names:
-                shutil.copyfile(folder / name, copy / name)
-        images = source(scratch if packed and not unpacked else root, train=train, download=not unpacked)
+            shutil.copytree(
+                folder, Path(scratch) / source.__name__ / "raw", ignore=lambda _, all_: set(all_) - set(names)
+            )
+            root = Path(scratch)
+        train, test = (source(root, train=part, download=not unpacked) for part in (True, False))
+    return _scaled(train), _scaled(test)
+
+
+def _scaled(images: "MNIST") -> Data:
+    """Return pixels in 0..1 and labels."""
     return images.data[:, None].float() / 255, images.targets.long()
 
 
@@ -408,15 +407,42 @@ def _split(x: Tensor, y: Tensor, test_fraction: float, name: str) -> tuple[Data,
     return (x[:size], y[:size]), (x[size:], y[size:])
 
 
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the arrays of a data set, and the names of all arrays in the file."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            names = list(file.files)
+            return {name: file[name] for name in ("x", "y", "x_test", "y_test") if name in names}, names
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"Expected a file of numbers, made by numpy.savez(path, x=x, y=y), but cannot read {path}: {error}"
+        ) from error
+
+
+def _check_alike(train: Data, test: Data, path: Path) -> None:
+    """Raise ``ValueError`` unless the points of a test part look like those of the training part."""
+    expected, got = (f"{list(x.shape[1:])} and {list(y.shape[1:])} {y.dtype}" for x, y in (train, test))
+    if expected != got:
+        raise ValueError(f"Expected x_test and y_test in {path} like x and y, shapes {expected}; got {got}.")
+
+
 def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> Data:
-    if x.ndim not in (2, 3, 4) or len(x) != len(y) or len(x) == 0:
+    if x.ndim not in (2, 3, 4) or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
         raise ValueError(
             f"Expected x of shape (N, features), (N, height, width) or (N, channels, height, width) and N targets "
             f"in {path}, got x {x.shape} and y {y.shape}."
         )
+    if x.dtype.kind not in "biuf" or y.dtype.kind not in "iuf":
+        raise ValueError(
+            f"Expected numbers as x, and integer classes or floating-point targets as y in {path}, got x of type "
+            f"{x.dtype} and y of type {y.dtype}."
+        )
     inputs = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-    if not np.issubdtype(y.dtype, np.number):
-        raise ValueError(f"Expected integer classes or floating-point targets in {path}, got y of type {y.dtype}.")
+    bad = int((~inputs.flatten(1).isfinite()).any(1).sum())
+    if bad:
+        raise ValueError(
+            f"Expected finite inputs in {path}, got NaN or infinity in {bad} of {len(x)} points. Remove or impute them."
+        )
     integer = np.issubdtype(y.dtype, np.integer)
     targets = torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64 if integer else np.float32))
     return (inputs[:, None] if x.ndim == 3 else inputs), targets

@@ -17,5 +17,8 @@ def isolated_rng(device: torch.device | str = "cpu", seed: int | None = None) ->
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         if seed is not None:
-            torch.manual_seed(seed)
+            # Not torch.manual_seed, which would also seed the GPUs that are not restored.
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.default_generators[device.index or 0].manual_seed(seed)
         yield

@@ -26,6 +26,7 @@ from pyro_vds.training import fit, recalibrate_batch_norm
 PACKAGES = ("pyro-vds", "torch", "torchvision", "pyro-ppl", "arviz", "numpy")
 CONFIG, DATA, METRICS, ENVIRONMENT = "config.yaml", "data.json", "metrics.json", "environment.json"
 WEIGHTS, HISTORY, POSTERIOR, FIGURES = "weights.safetensors", "history.safetensors", "posterior.nc", "figures"
+SUMMARY = "summary.txt"
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,6 @@ class DataSummary:
     num_data: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("input_shape", "mean", "std"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists only
 
     @classmethod
     def of(cls, data: DataSet) -> "DataSummary":
@@ -130,13 +127,19 @@ def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
         overwrite: Whether an existing folder is replaced.
 
     Raises:
-        FileExistsError: If the folder exists and is not to be replaced.
+        FileExistsError: If the path exists and is not to be replaced, or is not a run folder.
     """
     check_free(path, overwrite=overwrite)
+    if path.exists() and not (path / CONFIG).is_file():
+        raise FileExistsError(f"Expected a run folder to replace, but {path} is none. Choose another path with --out.")
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
+    try:
+        yield partial
+    except Exception as error:
+        error.add_note(f"What was written until then is in {partial}.")
+        raise
     if path.exists():
         replaced = path.with_name(path.name + ".replaced")
         shutil.rmtree(replaced, ignore_errors=True)
@@ -216,14 +219,17 @@ def load_run(folder: Path, settings: Settings) -> Run:
     """
     check_run_folder(folder)
     try:
-        summary = DataSummary(**_read_json(folder / DATA))
+        content: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in _read_json(folder / DATA).items()
+        }
+        summary = DataSummary(**content)
         metrics = _read_json(folder / METRICS)
         state = load_file(folder / WEIGHTS)
         history = History.load(folder / HISTORY)
         model, guide = build(settings, summary)
         model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
         guide.load_state_dict({k.removeprefix("guide."): v for k, v in state.items() if k.startswith("guide.")})
-    except (SafetensorError, json.JSONDecodeError, RuntimeError, TypeError, KeyError) as error:
+    except (SafetensorError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"Expected an intact run folder at {folder}, but a file is damaged or does not fit the others: {error}. "
             f"Train again with: pyro-vds fit --config {folder / CONFIG}"

@@ -132,6 +132,10 @@ class Settings:
         generator = torch.Generator().manual_seed(self.seed)
         fraction = self.resolved().validation_fraction or 0.0
         if self.data == "spirals":
+            if self.train_size is not None:
+                raise ValueError(
+                    f"Expected num_points and train_fraction to size the spirals, got train_size={self.train_size}."
+                )
             return datasets.spirals(
                 self.num_points,
                 rotation=self.rotation,

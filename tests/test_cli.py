@@ -1,0 +1,496 @@
+"""The command line, run in process on tiny settings: files, numbers, repeats, and errors that help."""
+
+import contextlib
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from pyro_vds import cli, predict_proba, prune, runs
+from pyro_vds.priors import PRIORS
+from pyro_vds.runs import Run, load_run
+from pyro_vds.settings import Settings
+
+SPIRALS = ["fit", "spirals", "--num-points", "200", "--max-depth", "2", "--progress", "false"]
+BRIEF = [*SPIRALS, "--max-epochs", "1", "--num-points", "40", "--width", "4"]
+FIGURES = {"functions.png", "history.png", "posterior.png", "reliability.png"}
+FILES = {
+    "config.yaml",
+    "data.json",
+    "environment.json",
+    "figures",
+    "history.safetensors",
+    "metrics.json",
+    "posterior.nc",
+    "summary.txt",
+    "weights.safetensors",
+}
+
+
+@pytest.fixture(autouse=True)
+def float32(nothing_global_changes: None) -> Iterator[None]:
+    """The command line computes in single precision."""
+    torch.set_default_dtype(torch.float32)
+    yield
+    torch.set_default_dtype(torch.float64)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A run of spirals, and what it printed; read-only for the tests."""
+    out, text = tmp_path_factory.mktemp("cli") / "run", io.StringIO()
+    with contextlib.redirect_stdout(text):
+        cli.main([*SPIRALS, "--max-epochs", "20", "--rule", "expected", "--out", str(out)])
+    return out, text.getvalue()
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A copy of that run, to be changed."""
+    return Path(shutil.copytree(finished[0], tmp_path / "run"))
+
+
+def fails(capsys, *words: object) -> tuple[int, str]:
+    """Run a command that must fail; return its exit code and its message."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(word) for word in words])
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code, capsys.readouterr().err
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def read_config(folder: Path) -> dict:
+    return yaml.safe_load((folder / "config.yaml").read_text())
+
+
+def load(folder: Path) -> Run:
+    """Read a run of spirals with the settings of the shared run."""
+    config = read_config(folder)
+    del config["prior"]
+    return load_run(folder, Settings(**config | {"milestones": tuple(config["milestones"])}))
+
+
+def table(text: str) -> dict[str, list[float]]:
+    """Return the rows of the test table of a summary."""
+    rows = [line.replace("%", "").split() for line in text.splitlines() if line.startswith(("full", "pruned "))]
+    return {row[0]: [float(word) for word in row[1:5]] for row in rows if row[1] != "to"}
+
+
+def expected_table(metrics: dict) -> dict[str, list[float]]:
+    percent = {"error": 100, "ece": 100}
+    return {
+        case: [pytest.approx(v * percent.get(n, 1), abs=10 ** -(2 if n in percent else 4)) for n, v in values.items()]
+        for case, values in metrics["test"].items()
+    }
+
+
+# fit
+
+
+def test_fit_writes_the_files_of_a_run(finished):
+    assert {path.name for path in finished[0].iterdir()} == FILES
+    assert {path.name for path in (finished[0] / "figures").iterdir()} == FIGURES
+
+
+def test_fit_leaves_no_partial_folder(finished):
+    assert [path.name for path in finished[0].parent.iterdir()] == ["run"]
+
+
+def test_fit_prints_the_chosen_depth_and_where_the_files_are(finished):
+    out, text = finished
+    posterior = read_json(out / "metrics.json")["posterior"]
+    assert f"chosen depth: {posterior['chosen_depth']['expected']} of 0..2 (rule expected;" in text
+    assert f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}" in text
+    assert f"figures and files: {out}" in text
+
+
+def test_summary_file_holds_what_fit_prints_of_the_result(finished):
+    out, text = finished
+    summary = (out / "summary.txt").read_text()
+    assert text.startswith(summary)
+    assert table(summary) == table(text)
+
+
+def test_fit_prints_the_test_table_of_full_and_pruned(finished):
+    out, text = finished
+    metrics = read_json(out / "metrics.json")
+    assert list(metrics["test"]) == ["full", "pruned"]
+    assert table(text) == expected_table(metrics)
+    assert "test (180 points)" in text
+
+
+def test_metrics_are_consistent(finished):
+    metrics = read_json(finished[0] / "metrics.json")
+    posterior = metrics["posterior"]
+    assert (metrics["train_size"], metrics["test_size"], metrics["training"]["epochs"]) == (20, 180, 20)
+    assert sum(posterior["q"]) == pytest.approx(1)
+    assert posterior["evidence_gap"] == pytest.approx(posterior["log_evidence"] - posterior["elbo"], abs=1e-3)
+    assert posterior["chosen_depth"]["expected"] == round(sum(d * q for d, q in enumerate(posterior["q"])))
+    assert metrics["parameters"]["pruned"] < metrics["parameters"]["full"]
+
+
+def test_config_alone_repeats_the_run_exactly(finished, tmp_path):
+    out = finished[0]
+    cli.main(["fit", "--config", str(out / "config.yaml"), "--progress", "false", "--out", str(tmp_path / "again")])
+    first, again = (read_json(folder / "metrics.json") for folder in (out, tmp_path / "again"))
+    assert first["training"].pop("seconds") > 0
+    assert again["training"].pop("seconds") > 0
+    assert again == first
+    assert read_config(tmp_path / "again") == read_config(out)
+    assert (tmp_path / "again" / "weights.safetensors").read_bytes() == (out / "weights.safetensors").read_bytes()
+
+
+def test_options_after_a_config_win(finished, tmp_path):
+    config = finished[0] / "config.yaml"
+    cli.main(["fit", "--config", str(config), "--max-epochs=1", "--seed", "7", "--out", str(tmp_path / "other")])
+    assert read_config(tmp_path / "other") == read_config(finished[0]) | {"max_epochs": 1, "seed": 7}
+
+
+def test_dashes_and_underscores_mean_the_same(tmp_path):
+    cli.main([*BRIEF, "--noise-kind", "uniform", "--out", str(tmp_path / "dashes")])
+    cli.main([*[word.replace("-", "_").replace("__", "--") for word in BRIEF], "--noise_kind=uniform", "--out",
+              str(tmp_path / "underscores")])  # fmt: skip
+    found = read_config(tmp_path / "dashes")
+    assert found == read_config(tmp_path / "underscores")
+    assert (found["max_epochs"], found["noise_kind"]) == (1, "uniform")
+
+
+PRIOR_OPTIONS = {
+    "Geometric": {"decay": 0.5},
+    "Uniform": {},
+    "Poisson": {"rate": 6.0},
+    "NegativeBinomial": {"total_count": 3.0, "probs": 0.25},
+    "Weights": {"probs": [0.5, 0.25, 0.25]},
+    "Cost": {"costs": [1.0, 2.0, 3.0], "strength": 0.5},
+}
+
+
+def test_every_prior_is_tried():
+    assert PRIOR_OPTIONS.keys() == PRIORS.keys()
+
+
+@pytest.mark.parametrize("name", PRIOR_OPTIONS)
+def test_prior_arrives_in_the_config_and_the_model(tmp_path, name):
+    arguments = PRIOR_OPTIONS[name]
+    words = [word for key, value in arguments.items() for word in (f"--prior.{key}", str(value))]
+    cli.main([*BRIEF, "--prior", name, *words, "--out", str(tmp_path / "run")])
+    written = read_config(tmp_path / "run")["prior"]
+    assert written == {"class_path": name, "init_args": arguments}
+    loaded = load_run(tmp_path / "run", Settings(max_depth=2, width=4, prior=PRIORS[name](**arguments)))
+    metrics = read_json(tmp_path / "run" / "metrics.json")["posterior"]
+    log_posterior = torch.tensor(metrics["train_log_likelihood_by_depth"]).double() * 4
+    log_posterior += loaded.settings.prior(3).logits
+    torch.testing.assert_close(
+        log_posterior.softmax(0), torch.tensor(metrics["exact_posterior"]).double(), atol=1e-5, rtol=0
+    )
+
+
+def test_existing_folder_is_refused_and_kept(capsys, run):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    code, message = fails(capsys, *BRIEF, "--out", run)
+    assert code == 1
+    assert f"Expected a new path, but {run} exists. Choose another one with --out, or replace it" in message
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+@pytest.mark.parametrize("flag", [["--overwrite"], ["--overwrite", "true"], ["--overwrite=true"]])
+def test_overwrite_replaces_the_run(run, flag):
+    (run / "leftover").write_text("old")
+    cli.main([*BRIEF, *flag, "--out", str(run)])
+    assert {path.name for path in run.iterdir()} == FILES
+    assert read_config(run)["max_epochs"] == 1
+
+
+def test_without_out_a_new_folder_is_found_each_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        cli.main(BRIEF)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["spirals", "spirals-2"]
+
+
+def test_recalibrate_is_a_flag(tmp_path):
+    cli.main([*BRIEF, "--recalibrate", "--out", str(tmp_path / "run")])
+    assert read_config(tmp_path / "run")["recalibrate"] is True
+
+
+def test_unknown_key_of_a_config_is_named(capsys, tmp_path):
+    (tmp_path / "config.yaml").write_text("data: spirals\nmax_deepness: 3\n")
+    code, message = fails(capsys, "fit", "--config", tmp_path / "config.yaml", "--out", tmp_path / "run")
+    assert code == 2
+    assert "max_deepness" in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--prior", "Nope"], "Nope"),
+        (["--prior", "Poisson"], "rate"),
+        (["--max-depth", "many"], "many"),
+        (["--data", "cifar"], "cifar"),
+        (["--max-deepness", "3"], "deepness"),
+    ],
+)
+def test_words_that_are_no_setting_are_named(capsys, tmp_path, words, named):
+    code, message = fails(capsys, *BRIEF, *words, "--out", tmp_path / "run")
+    assert code == 2
+    assert named in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--prior", "Weights", "--prior.probs", "[0.5, 0.5]"], "Expected 3 probs, one for each entry of the axis"),
+        (["--prior", "Poisson", "--prior.rate", "-1"], "Expected a positive, finite rate, got rate=-1.0"),
+        (["--num-points", "1"], "Expected num_points >= 2"),
+        (["--width", "0"], "Expected width of at least 1, got 0"),
+        (["--device", "nowhere"], "Expected --device auto, cpu or another device of this machine, got nowhere"),
+        (["--data", "npz"], "Expected --data-path FILE.npz"),
+    ],
+)
+def test_settings_out_of_range_leave_no_folder(capsys, tmp_path, words, expected):
+    code, message = fails(capsys, *BRIEF, *words, "--out", tmp_path / "run")
+    assert code == 1
+    assert message.startswith(f"pyro-vds: {expected}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_in_training_leaves_no_run_folder(capsys, tmp_path):
+    code, message = fails(capsys, *BRIEF, "--lr", "-1", "--out", tmp_path / "run")
+    assert code == 1
+    assert "Expected a positive, finite lr, got -1.0" in message
+    assert f"What was written until then is in {tmp_path / 'run.partial'}." in message
+    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
+
+
+def test_run_that_diverges_keeps_weights_and_history_aside(capsys, tmp_path):
+    code, message = fails(capsys, *SPIRALS, "--max-epochs", "5", "--lr", "1e30", "--out", tmp_path / "run")
+    assert code == 1
+    assert "Expected a finite ELBO, got nan" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
+    assert {"weights.safetensors", "history.safetensors"} <= {p.name for p in (tmp_path / "run.partial").iterdir()}
+
+
+@pytest.mark.parametrize("words", [[], ["learn"]])
+def test_a_missing_or_unknown_command_lists_the_commands(capsys, words):
+    code, message = fails(capsys, *words)
+    assert code == 2
+    assert "fit,evaluate,prune,plot" in message
+
+
+# evaluate
+
+
+def test_evaluate_prints_the_numbers_of_the_metrics(capsys, finished):
+    cli.main(["evaluate", str(finished[0])])
+    text = capsys.readouterr().out
+    assert "pruned to depth 1" in text
+    assert table(text) == expected_table(read_json(finished[0] / "metrics.json"))
+    assert table(text) == table(finished[1])
+
+
+def test_evaluate_measures_the_depth_asked_for(capsys, finished, tmp_path):
+    cli.main(["evaluate", str(finished[0]), "--depth", "0", "--out", str(tmp_path / "zero.json")])
+    assert "pruned to depth 0" in capsys.readouterr().out
+    found, old = read_json(tmp_path / "zero.json"), read_json(finished[0] / "metrics.json")
+    assert found["depth"] == 0
+    assert found["test"]["full"] == old["test"]["full"]
+    run = load(finished[0])
+    x, y = run.settings.load_data().test
+    wrong = predict_proba(run.model, run.guide, x, 0).argmax(1) != y
+    assert found["test"]["pruned"]["error"] == pytest.approx(float(wrong.double().mean()))
+    assert found["parameters"]["pruned"] == sum(p.numel() for p in prune(run.model, run.guide, 0).parameters())
+
+
+def test_evaluate_follows_another_rule(capsys, finished):
+    cli.main(["evaluate", str(finished[0]), "--rule", "argmax"])
+    argmax = read_json(finished[0] / "metrics.json")["posterior"]["chosen_depth"]["argmax"]
+    assert argmax != 1
+    assert f"pruned to depth {argmax}" in capsys.readouterr().out
+
+
+def test_evaluate_does_not_replace_a_file_unasked(capsys, finished, tmp_path):
+    (tmp_path / "old.json").write_text("old")
+    code, message = fails(capsys, "evaluate", finished[0], "--out", tmp_path / "old.json")
+    assert code == 1
+    assert "Expected a new path" in message
+    assert (tmp_path / "old.json").read_text() == "old"
+    cli.main(["evaluate", "--overwrite", str(finished[0]), "--out", str(tmp_path / "old.json")])
+    assert read_json(tmp_path / "old.json")["depth"] == 1
+
+
+@pytest.mark.parametrize("command", ["evaluate", "prune"])
+@pytest.mark.parametrize("depth", [3, -1])
+def test_depth_out_of_range_is_reported(capsys, run, command, depth):
+    code, message = fails(capsys, command, run, "--depth", depth)
+    assert code == 1
+    assert message == f"pyro-vds: Expected a depth in 0..2, got {depth}.\n"
+    assert {path.name for path in run.iterdir()} == FILES
+
+
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+def test_missing_run_folder_is_reported(capsys, tmp_path, command):
+    code, message = fails(capsys, command, tmp_path / "none")
+    assert code == 1
+    assert f"Expected a run folder at {tmp_path / 'none'}, found none" in message
+
+
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+def test_damaged_run_folder_is_reported(capsys, run, command):
+    (run / "weights.safetensors").write_bytes(b"junk")
+    code, message = fails(capsys, command, run)
+    assert code == 1
+    assert f"Expected an intact run folder at {run}, but a file is damaged" in message
+
+
+def test_incomplete_run_folder_is_reported(capsys, run):
+    (run / "history.safetensors").unlink()
+    code, message = fails(capsys, "evaluate", run)
+    assert code == 1
+    assert "but history.safetensors are missing" in message
+
+
+# prune
+
+
+def pruned_log_proba(folder: Path, depth: int, x: torch.Tensor) -> torch.Tensor:
+    run = load(folder)
+    return predict_proba(run.model, run.guide, x, depth).log()
+
+
+@pytest.mark.parametrize(("words", "depth"), [([], 1), (["--depth", "0"], 0), (["--depth", "2"], 2)])
+def test_pruned_export_has_the_numbers_of_the_pruned_prediction(capsys, run, words, depth):
+    cli.main(["prune", str(run), *words])
+    assert f"depth {depth}, " in capsys.readouterr().out
+    x = torch.randn(7, 2)
+    network = torch.export.load(run / "pruned.pt2").module()
+    torch.testing.assert_close(network(x), pruned_log_proba(run, depth, x), atol=1e-6, rtol=1e-5)
+
+
+def test_pruned_onnx_has_the_numbers_of_the_pruned_prediction(finished, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    out = tmp_path / "deep" / "pruned.onnx"
+    cli.main(["prune", str(finished[0]), "--out", str(out)])
+    assert [path.name for path in out.parent.iterdir()] == ["pruned.onnx"]
+    session = runtime.InferenceSession(out)
+    x = torch.randn(7, 2)
+    found = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
+    torch.testing.assert_close(found, pruned_log_proba(finished[0], 1, x), atol=1e-5, rtol=1e-4)
+
+
+def test_prune_refuses_an_unknown_kind_of_file(capsys, finished, tmp_path):
+    code, message = fails(capsys, "prune", finished[0], "--out", tmp_path / "pruned.pth")
+    assert code == 1
+    assert "Expected a file that ends in .pt2 or .onnx" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prune_does_not_replace_a_file_unasked(capsys, run):
+    (run / "pruned.pt2").write_text("old")
+    code, message = fails(capsys, "prune", run)
+    assert code == 1
+    assert "Expected a new path" in message
+    assert (run / "pruned.pt2").read_text() == "old"
+
+
+# plot
+
+
+def test_plot_draws_all_figures_again(capsys, run):
+    shutil.rmtree(run / "figures")
+    cli.main(["plot", str(run)])
+    assert {path.name for path in (run / "figures").iterdir()} == FIGURES
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run / "figures").iterdir())
+    assert f"figures: {run / 'figures'}" in capsys.readouterr().out
+
+
+# Other data and networks
+
+
+def test_plain_network_is_fitted_evaluated_and_plotted_but_not_pruned(capsys, tmp_path):
+    out = tmp_path / "run"
+    cli.main([*BRIEF, "--readout", "last", "--out", str(out)])
+    metrics = read_json(out / "metrics.json")
+    assert "posterior" not in metrics
+    assert list(metrics["test"]) == list(metrics["parameters"]) == ["full"]
+    assert {path.name for path in out.iterdir()} == FILES - {"posterior.nc"}
+    capsys.readouterr()
+    cli.main(["evaluate", str(out)])
+    assert table(capsys.readouterr().out) == expected_table(metrics)
+    shutil.rmtree(out / "figures")
+    cli.main(["plot", str(out)])
+    assert {path.name for path in (out / "figures").iterdir()} == {"history.png", "reliability.png"}
+    code, message = fails(capsys, "prune", out)
+    assert code == 1
+    assert "Expected a run with a depth posterior" in message
+
+
+def test_digits_run_through_the_convolutional_network(capsys, tmp_path):
+    out = tmp_path / "run"
+    words = "--max-epochs 1 --max-depth 1 --channels 4 --bottleneck 2 --train-size 100 --progress false --out"
+    cli.main(["fit", "digits", *words.split(), str(out)])
+    text = capsys.readouterr().out
+    metrics = read_json(out / "metrics.json")
+    assert (metrics["train_size"], metrics["test_size"]) == (90, 449)
+    assert table(text) == expected_table(metrics)
+    assert read_json(out / "data.json")["input_shape"] == [1, 8, 8]
+    cli.main(["prune", str(out), "--depth", "0"])
+    network = torch.export.load(out / "pruned.pt2").module()
+    torch.testing.assert_close(network(torch.randn(5, 1, 8, 8)).exp().sum(1), torch.ones(5))
+
+
+def write_npz(folder: Path, *, classes: bool) -> Path:
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    y = x.sum(1)
+    np.savez(folder / "data.npz", x=x, y=(y > 0).astype(int) if classes else y)
+    return folder / "data.npz"
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_npz_is_fitted_evaluated_pruned_and_plotted(capsys, tmp_path, classes):
+    out, data = tmp_path / "run", write_npz(tmp_path, classes=classes)
+    words = "--max-epochs 3 --max-depth 1 --width 4 --validation-fraction 0.2 --lr 0.01 --progress false --out"
+    cli.main(["fit", "npz", "--data-path", str(data), *words.split(), str(out)])
+    metrics = read_json(out / "metrics.json")
+    names = ["log_likelihood", "error", "ece", "brier"] if classes else ["log_likelihood", "rmse"]
+    assert list(metrics["test"]["full"]) == list(metrics["test"]["pruned"]) == names
+    assert metrics["train_size"] == 38
+    cli.main(["evaluate", str(out), "--out", str(tmp_path / "again.json")])
+    found = read_json(tmp_path / "again.json")["test"]
+    assert {case: pytest.approx(values) for case, values in found.items()} == metrics["test"]
+    cli.main(["plot", str(out)])
+    assert {p.name for p in (out / "figures").iterdir()} == {"history.png", "posterior.png"} | (
+        {"reliability.png"} if classes else set()
+    )
+    cli.main(["prune", str(out)])
+    network = torch.export.load(out / "pruned.pt2").module()
+    found = network(torch.randn(4, 3))
+    assert found.shape == (4, 2) if classes else [part.shape for part in found] == [(4, 1), (4, 1)]
+    assert f"figures: {out / 'figures'}" in capsys.readouterr().out
+
+
+def test_npz_that_is_not_there_is_reported(capsys, tmp_path):
+    code, message = fails(capsys, "fit", "npz", "--data-path", tmp_path / "none.npz", "--out", tmp_path / "run")
+    assert code == 1
+    assert f"Expected an npz file with arrays x and y at {tmp_path / 'none.npz'}, found none" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_moved_are_found_by_data_root(capsys, run, tmp_path):
+    config = read_config(run) | {"data": "mnist", "data_root": str(tmp_path / "old")}
+    (run / runs.CONFIG).write_text(yaml.safe_dump(config))
+    (tmp_path / "new").write_text("a file, so that nothing can be downloaded to it")
+    code, message = fails(capsys, "evaluate", run, "--data-root", tmp_path / "new")
+    assert code == 1
+    assert f"Expected the files {tmp_path / 'new'}/MNIST/raw" in message

@@ -1,0 +1,46 @@
+"""The same numbers on a GPU."""
+
+import oracles
+import pytest
+import torch
+
+import pyro_vds as vds
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def test_loss_posterior_and_prediction_equal_the_cpus():
+    found = []
+    for device in ("cpu", "cuda"):
+        model, guide, x, y = oracles.problem(4)
+        model.to(device)
+        guide.to(device)
+        x, y = x.to(device), y.to(device)
+        loss = vds.enum_elbo(model, guide)(x, y).detach()
+        exact = vds.exact_posterior(model, (x, y)).log_joint_probs
+        pruned = vds.prune(model, guide, 2)(x).detach()
+        found.append([t.cpu() for t in (loss, exact, vds.predict_proba(model, guide, x), pruned)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_training_on_the_gpu_follows_the_cpu():
+    elbos = []
+    for device in ("cpu", "cuda"):
+        model, guide, x, y = oracles.problem(3)
+        history = vds.fit(model, guide, (x, y), max_epochs=20, batch_size=5, device=device, progress=False)
+        elbos.append(history.elbo)
+        assert model.device_tensor().device.type == device
+        assert vds.estimate_memory(model, (x, y), batch_size=5).available > 0
+    torch.testing.assert_close(elbos[0], elbos[1])
+
+
+def test_recalibration_and_datatree():
+    model, guide, x, y = oracles.problem(2)
+    vds.fit(model, guide, (x, y), max_epochs=3, device="cuda", progress=False)
+    vds.recalibrate_batch_norm(model, (x, y))
+    tree = vds.to_datatree(model, guide, x, y, draws=10)
+    assert tree["posterior_predictive"]["obs"].shape == (1, 10, 12)

@@ -1,0 +1,290 @@
+"""Run folders: whole or not at all, read back as they were written, damage reported."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pyro_vds import predict_moments, predict_proba, runs
+from pyro_vds.datasets import DataSet
+from pyro_vds.likelihoods import Gaussian
+from pyro_vds.priors import Weights
+from pyro_vds.settings import Settings
+
+SETTINGS = Settings(num_points=100, max_depth=2, width=4, max_epochs=3).resolved()
+
+
+def write_run(folder: Path, settings: Settings = SETTINGS) -> runs.Run:
+    """Train a tiny run and write what load_run reads."""
+    data = settings.load_data()
+    summary = runs.DataSummary.of(data)
+    model, guide = runs.build(settings, summary)
+    history = runs.train(settings, model, guide, data, progress=False)
+    folder.mkdir(parents=True)
+    (folder / runs.CONFIG).write_text("written by the command line\n")
+    runs.write_json(folder / runs.DATA, asdict(summary))
+    runs.write_json(folder / runs.METRICS, {"test": {"full": {"error": 0.5}}})
+    runs.save_weights(folder, model, guide)
+    history.save(folder / runs.HISTORY)
+    return runs.Run(folder, settings, summary, model, guide, history, {"test": {"full": {"error": 0.5}}})
+
+
+@pytest.fixture
+def run(tmp_path) -> runs.Run:
+    return write_run(tmp_path / "run")
+
+
+# new_folder and atomic
+
+
+def test_new_folder_appears_only_when_all_went_well(tmp_path):
+    with runs.new_folder(tmp_path / "deep" / "run", overwrite=False) as folder:
+        (folder / "a").write_text("new")
+        assert not (tmp_path / "deep" / "run").exists()
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["run"]
+    assert (tmp_path / "deep" / "run" / "a").read_text() == "new"
+
+
+def fail_in_new_folder(path: Path, *, overwrite: bool = False) -> None:
+    with runs.new_folder(path, overwrite=overwrite) as folder:
+        (folder / "a").write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_failure_leaves_nothing_at_the_path_and_keeps_what_was_written(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fail_in_new_folder(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "run.partial" / "a").read_text() == "half"
+
+
+def test_error_says_where_the_half_written_folder_is(tmp_path):
+    def fail() -> None:
+        with runs.new_folder(tmp_path / "run", overwrite=False):
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full") as caught:
+        fail()
+    assert caught.value.__notes__ == [f"What was written until then is in {tmp_path / 'run.partial'}."]
+
+
+def test_a_new_attempt_starts_from_an_empty_folder(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fail_in_new_folder(tmp_path / "run")
+    with runs.new_folder(tmp_path / "run", overwrite=False) as folder:
+        assert list(folder.iterdir()) == []
+    assert not (tmp_path / "run.partial").exists()
+
+
+@pytest.fixture
+def old(tmp_path) -> Path:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "old").write_text("old")
+    (tmp_path / "run" / runs.CONFIG).write_text("data: spirals")
+    return tmp_path / "run"
+
+
+def test_existing_folder_is_refused_and_kept(old):
+    with pytest.raises(FileExistsError, match="Expected a new path, but .*run exists.* --overwrite"):
+        fail_in_new_folder(old)
+    assert [p.name for p in old.parent.iterdir()] == ["run"]
+    assert (old / "old").read_text() == "old"
+
+
+def test_overwrite_replaces_the_whole_folder(old):
+    with runs.new_folder(old, overwrite=True) as folder:
+        (folder / "a").write_text("new")
+        assert (old / "old").read_text() == "old"
+    assert [p.name for p in old.parent.iterdir()] == ["run"]
+    assert [p.name for p in old.iterdir()] == ["a"]
+
+
+def test_failed_overwrite_keeps_the_old_folder(old):
+    with pytest.raises(KeyboardInterrupt):
+        fail_in_new_folder(old, overwrite=True)
+    assert {p.name for p in old.iterdir()} == {"old", runs.CONFIG}
+
+
+def test_overwrite_replaces_nothing_but_a_run(tmp_path):
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "thesis").mkdir()
+    for path in (tmp_path / "file", tmp_path / "thesis"):
+        with pytest.raises(FileExistsError, match="Expected a run folder to replace, but .* is none"):
+            fail_in_new_folder(path, overwrite=True)
+        assert path.exists()
+
+
+def test_check_free_lets_a_new_path_and_overwriting_pass(old):
+    runs.check_free(old, overwrite=True)
+    runs.check_free(old.with_name("new"), overwrite=False)
+    with pytest.raises(FileExistsError, match="Expected a new path"):
+        runs.check_free(old, overwrite=False)
+
+
+def test_atomic_replaces_the_file_at_the_end(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    for content in ("first", "second"):
+        with runs.atomic(path) as temporary:
+            temporary.write_text(content)
+            assert not path.exists() or path.read_text() == "first"
+    assert path.read_text() == "second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def fail_in_atomic(path: Path) -> None:
+    with runs.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+
+def test_atomic_keeps_the_old_file_on_failure(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="disk full"):
+        fail_in_atomic(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# Summaries
+
+
+def test_summary_of_classes():
+    data = SETTINGS.load_data()
+    summary = runs.DataSummary.of(data)
+    assert (summary.input_shape, summary.outputs, summary.classes, summary.num_data) == ((2,), 2, 2, 10)
+    assert summary.target_std == 1
+    assert summary.mean == tuple(data.mean.tolist())
+    assert summary.std == tuple(data.std.tolist())
+
+
+@pytest.mark.parametrize(("shape", "outputs"), [((30,), 1), ((30, 1), 1), ((30, 3), 3)])
+def test_summary_of_targets_knows_their_number_and_spread(shape, outputs):
+    y = 5 * torch.randn(shape)
+    part = (torch.randn(30, 4), y)
+    summary = runs.DataSummary.of(DataSet(part, part, None, None, torch.zeros(4), torch.ones(4)))
+    assert summary.outputs == outputs
+    assert summary.target_std == pytest.approx(float(y.std()))
+    model, _ = runs.build(SETTINGS, summary)
+    assert isinstance(model.likelihood, Gaussian)
+    assert float(model.likelihood.scale.detach()) == pytest.approx(float(y.std()))
+
+
+def test_environment_names_versions_and_machine():
+    found = runs.environment(torch.device("cpu"))
+    assert found["versions"] == {name: version(name) for name in runs.PACKAGES}
+    assert found["device"]
+    assert found["threads"] == torch.get_num_threads()
+
+
+# Reading back
+
+
+def test_loaded_run_predicts_the_same(run):
+    x = SETTINGS.load_data().test[0]
+    loaded = runs.load_run(run.folder, SETTINGS)
+    assert not loaded.model.training
+    assert torch.equal(predict_proba(loaded.model, loaded.guide, x), predict_proba(run.model, run.guide, x))
+    assert torch.equal(loaded.history.elbo, run.history.elbo)
+    assert (loaded.data, loaded.metrics) == (run.data, run.metrics)
+
+
+@pytest.fixture
+def float32(nothing_global_changes: None) -> Iterator[None]:
+    """Data from files are in single precision."""
+    torch.set_default_dtype(torch.float32)
+    yield
+    torch.set_default_dtype(torch.float64)
+
+
+def test_loaded_regression_run_predicts_the_same(tmp_path, float32):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    np.savez(tmp_path / "data.npz", x=x, y=np.sin(x).sum(1))
+    settings = replace(SETTINGS, data="npz", data_path=str(tmp_path / "data.npz"))
+    run = write_run(tmp_path / "run", settings)
+    loaded = runs.load_run(run.folder, settings)
+    test = settings.load_data().test[0]
+    found, expected = (predict_moments(r.model, r.guide, test) for r in (loaded, run))
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+def test_loaded_plain_network_predicts_the_same(tmp_path):
+    settings = replace(SETTINGS, readout="last")
+    run = write_run(tmp_path / "run", settings)
+    loaded = runs.load_run(run.folder, settings)
+    x = settings.load_data().test[0]
+    assert torch.equal(predict_proba(loaded.model, loaded.guide, x), predict_proba(run.model, run.guide, x))
+
+
+def test_recalibration_is_part_of_training(tmp_path, run):
+    recalibrated = write_run(tmp_path / "recalibrated", replace(SETTINGS, recalibrate=True))
+    states = [r.model.state_dict() for r in (run, recalibrated)]
+    changed = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+    assert changed
+    assert all("running" in name or "num_batches" in name for name in changed)
+
+
+def test_missing_folder_is_reported_with_the_command_that_makes_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Expected a run folder at .*none, found none.*pyro-vds fit --out"):
+        runs.load_run(tmp_path / "none", SETTINGS)
+
+
+@pytest.mark.parametrize("name", [runs.CONFIG, runs.DATA, runs.METRICS, runs.WEIGHTS, runs.HISTORY])
+def test_missing_file_is_named(run, name):
+    (run.folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"Expected the files of a run in .*, but {name} are missing"):
+        runs.load_run(run.folder, SETTINGS)
+
+
+@pytest.mark.parametrize("name", [runs.DATA, runs.METRICS, runs.WEIGHTS, runs.HISTORY])
+@pytest.mark.parametrize("content", [b"", b"{ cut", b"\xff\xfe\x00"])
+def test_damaged_file_is_reported_with_a_remedy(run, name, content):
+    (run.folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match="Expected an intact run folder at .*is damaged.*pyro-vds fit --config"):
+        runs.load_run(run.folder, SETTINGS)
+
+
+@pytest.mark.parametrize("name", [runs.WEIGHTS, runs.HISTORY])
+def test_truncated_tensors_are_reported(run, name):
+    content = (run.folder / name).read_bytes()
+    (run.folder / name).write_bytes(content[:-8])
+    with pytest.raises(ValueError, match="Expected an intact run folder"):
+        runs.load_run(run.folder, SETTINGS)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"unknown": 1}'])
+def test_data_summary_of_another_form_is_reported(run, content):
+    (run.folder / runs.DATA).write_text(content)
+    with pytest.raises(ValueError, match="Expected an intact run folder"):
+        runs.load_run(run.folder, SETTINGS)
+
+
+def test_history_without_its_metadata_is_reported(run):
+    save_file(load_file(run.folder / runs.HISTORY), run.folder / runs.HISTORY)
+    with pytest.raises(ValueError, match="Expected an intact run folder"):
+        runs.load_run(run.folder, SETTINGS)
+
+
+@pytest.mark.parametrize("change", [{"width": 5}, {"max_depth": 3}, {"readout": "last"}])
+def test_weights_of_another_network_are_reported(run, change):
+    with pytest.raises(ValueError, match="does not fit the others: Error.* loading state_dict"):
+        runs.load_run(run.folder, replace(SETTINGS, **change))
+
+
+def test_prior_of_another_size_is_reported(run):
+    with pytest.raises(ValueError, match="Expected an intact run folder.*Expected 3 probs"):
+        runs.load_run(run.folder, replace(SETTINGS, prior=Weights((0.5, 0.5))))
+
+
+def test_weights_are_kept_bit_for_bit(run):
+    state = load_file(run.folder / runs.WEIGHTS)
+    expected = {f"model.{k}": v for k, v in run.model.state_dict().items()}
+    expected |= {f"guide.{k}": v for k, v in run.guide.state_dict().items()}
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in state)
