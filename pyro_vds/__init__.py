@@ -9,12 +9,13 @@ from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.elbo import enum_elbo
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
+from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.memory import estimate_memory
 from pyro_vds.model import VDSModel
 from pyro_vds.posterior import exact_posterior, to_datatree
 from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
 from pyro_vds.pruning import choose_depth, prune
-from pyro_vds.training import NonFiniteLossError, fit, recalibrate_batch_norm
+from pyro_vds.training import fit, recalibrate_batch_norm
 
 __all__ = [
     "AutoCategorical",

@@ -6,6 +6,7 @@
 
 import copy
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -226,10 +227,17 @@ class ResidualConvNet(PerDepth):
 
 def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
+        _check_integer(name, size)
         if size < 1:
             raise ValueError(f"Expected {name} of at least 1, got {size}.")
 
 
+def _check_integer(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"Expected {name} as an int, got {value!r}.")
+
+
 def _check_max_depth(max_depth: int) -> None:
+    _check_integer("max_depth", max_depth)
     if max_depth < 0:
         raise ValueError(f"Expected max_depth of at least 0 (no residual block), got {max_depth}.")

@@ -1,6 +1,7 @@
 """Batches for training and prediction, drawn by index from tensors on the device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,12 +30,9 @@ class IndexBatches:
             ends.pop()
         self.lengths = [end - start for start, end in zip([0, *ends], [*ends, size], strict=True)]
 
-    def __len__(self) -> int:
-        return len(self.lengths)
-
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
-        if len(self) == 1:
+        if len(self.lengths) == 1:
             yield self.x, self.y
             return
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
@@ -48,19 +46,39 @@ class LoaderBatches:
     Args:
         loader: Yields pairs of inputs and targets.
         device: Where the batches go.
+        check: Raises if a pair does not suit the model; it sees each batch of the first epoch.
     """
 
-    def __init__(self, loader: DataLoader, device: torch.device) -> None:
+    def __init__(self, loader: DataLoader, device: torch.device, check: Callable[[Tensor, Tensor], None]) -> None:
         self.loader = loader
         self.device = device
-
-    def __len__(self) -> int:
-        return len(self.loader)
+        self.check = check
+        self.checked = False
 
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
-        for x, y in self.loader:
+        for batch in self.loader:
+            x, y = as_pair(batch, "the batches of a DataLoader")
+            if not self.checked:
+                self.check(x, y)
             yield x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+        self.checked = True
+
+
+def as_pair(batch: Any, name: str) -> Data:
+    """Return inputs and targets of a pair.
+
+    Args:
+        batch: What should be a pair of tensors.
+        name: What it is, for the message.
+
+    Raises:
+        TypeError: If it is no pair.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        what = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise TypeError(f"Expected {name} as a pair (inputs, targets) of tensors, got {what}.")
+    return batch[0], batch[1]
 
 
 def in_order(x: Tensor, batch_size: int) -> Iterator[tuple[slice, Tensor]]:

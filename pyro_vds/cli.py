@@ -17,12 +17,12 @@ from pyro_vds import runs
 from pyro_vds.datasets import DataSet
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
+from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.model import VDSModel
 from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_datatree
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.report import collect_metrics, draw_figures, evaluate_run, summary_text
 from pyro_vds.settings import DataName, Settings
-from pyro_vds.training import NonFiniteLossError
 
 DRAWS = 200
 BOOLEANS = ("true", "false", "yes", "no")

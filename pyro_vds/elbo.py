@@ -13,6 +13,7 @@ from pyro_vds.guides import AutoCategorical
 from pyro_vds.model import VDSModel
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Inputs
+from pyro_vds.validation import check_data
 
 
 class EnumELBO(nn.Module):
@@ -26,6 +27,21 @@ class EnumELBO(nn.Module):
         self._loss = TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False)
         self._checked = False
 
+    def check(self, x: Inputs, y: Tensor) -> None:
+        """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
+
+        Args:
+            x: A batch of inputs, ``(batch, ...)``.
+            y: Their targets.
+
+        Raises:
+            TypeError: If inputs or targets have the wrong type.
+            ValueError: If the guide leaves an axis out or does not enumerate it, or the data do not fit the model.
+        """
+        check_data(self.model, x, y)
+        _check_guide(self.model, self.guide, x, y)
+        self._checked = True
+
     def forward(self, x: Inputs, y: Tensor) -> Float[Tensor, ""]:
         """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
 
@@ -34,11 +50,13 @@ class EnumELBO(nn.Module):
             y: Their targets.
 
         Raises:
-            ValueError: On the first call, if the guide leaves an axis out or does not enumerate it.
+            TypeError: On the first call, as :meth:`check`.
+            ValueError: If there are more inputs than targets or fewer; on the first call, as :meth:`check`.
         """
         if not self._checked:
-            _check_guide(self.model, self.guide, x, y)
-            self._checked = True
+            self.check(x, y)
+        if len(x) != len(y):
+            raise ValueError(f"Expected as many targets as inputs, got {len(x)} inputs and {len(y)} targets.")
         # Shapes and values were checked before training: per step the checks only cost time.
         with pyro.validation_enabled(False):
             return self._loss.differentiable_loss(self.model, self.guide, x, y)
@@ -70,12 +88,17 @@ def guide_or_empty(model: VDSModel, guide: AutoCategorical | None) -> AutoCatego
     """Return the guide, or the empty guide of a model without axes.
 
     Raises:
-        ValueError: If ``guide`` is ``None`` for a model that has axes.
+        ValueError: If ``guide`` is ``None`` for a model that has axes, or belongs to other axes.
     """
     if guide is None and model.axes:
         raise ValueError(
             f"Expected a guide for the model's axes {list(model.axes)}, got None. Make one with "
             "pyro_vds.AutoCategorical(model)."
+        )
+    if guide is not None and (guide.axes, guide.sizes) != (model.axes, model.sizes):
+        raise ValueError(
+            f"Expected a guide for the model's axes {model.axes} of sizes {model.sizes}, got one for {guide.axes} of "
+            f"sizes {guide.sizes}. Make one with pyro_vds.AutoCategorical(model)."
         )
     return AutoCategorical(model) if guide is None else guide
 
@@ -95,3 +118,6 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
             f'infer={{"enumerate": "parallel"}}, got sites {latent}. Use pyro_vds.AutoCategorical(model), or '
             "add the annotation to the guide's pyro.sample statements."
         )
+    sizes = tuple(len(nodes[axis]["fn"].enumerate_support(expand=False)) for axis in model.axes)
+    if sizes != model.sizes:
+        raise ValueError(f"Expected a guide over axes {model.axes} of sizes {model.sizes}, got sizes {sizes}.")

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from pyro_vds.model import VDSModel, outer_sum, refuse_svi
 
+SUM_TOLERANCE = 1e-4
+
 
 class AutoCategorical(PyroModule):
     """Independent categorical guide, ``q(d) = Categorical(softmax(logits))`` for each axis of the model.
@@ -77,14 +79,18 @@ class AutoCategorical(PyroModule):
         """Set the marginal of each axis, for example to ``exact_posterior(model, data).probs``.
 
         Args:
-            probs: Positive probabilities for every axis.
+            probs: Probabilities for every axis. A zero becomes the smallest positive number: ``q`` has no zeros.
 
         Raises:
-            ValueError: If an axis is missing or unknown, or a size does not fit.
+            ValueError: If an axis is missing or unknown, a size does not fit, or the values are no probabilities.
         """
         expected = dict(zip(self.axes, self.sizes, strict=True))
         came = {axis: p.numel() for axis, p in probs.items()}
         if came != expected:
             raise ValueError(f"Expected probabilities for the axes and sizes {expected}, got {came}.")
         for axis, p in probs.items():
-            self.logits[axis].copy_(p.log())
+            if not bool((p >= 0).all()) or abs(float(p.sum()) - 1) > SUM_TOLERANCE:
+                raise ValueError(f"Expected probabilities of {axis!r} that sum to one, got {p.tolist()}.")
+        for axis, p in probs.items():
+            smallest = torch.finfo(self.logits[axis].dtype).tiny
+            self.logits[axis].copy_(p.to(self.logits[axis]).clamp_min(smallest).log())

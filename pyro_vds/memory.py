@@ -1,7 +1,9 @@
 """What training will take, told before it starts."""
 
 import copy
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
@@ -34,7 +36,7 @@ class MemoryEstimate:
     activations: int
     readouts: int
     data: int
-    available: int
+    available: float
 
     @property
     def total(self) -> int:
@@ -51,7 +53,12 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: VDSModel, data: Data, *, batch_size: int, device: torch.device | str | None = None
+    model: VDSModel,
+    data: Data,
+    *,
+    batch_size: int,
+    device: torch.device | str | None = None,
+    validation: Data | None = None,
 ) -> MemoryEstimate:
     """Estimate the memory of a training step by counting what autograd keeps for two small batches.
 
@@ -63,6 +70,7 @@ def estimate_memory(
         data: Training inputs and targets, of which the first few are used.
         batch_size: Points in a batch.
         device: Where training is to run; the model's device unless given.
+        validation: Held-out data that move to the device too.
 
     Returns:
         The estimate, in bytes.
@@ -74,12 +82,17 @@ def estimate_memory(
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
     state = sum(p.numel() * p.element_size() for p in model.parameters())
-    moved = sum(t.numel() * t.element_size() for t in data if t.device != device)
+    moved = sum(t.numel() * t.element_size() for t in (*data, *(validation or ())) if t.device != device)
     return MemoryEstimate(4 * state, activations, readouts, moved, _available(device))
 
 
 def check_memory(
-    model: VDSModel, data: Data, *, batch_size: int, device: torch.device | str | None = None
+    model: VDSModel,
+    data: Data,
+    *,
+    batch_size: int,
+    device: torch.device | str | None = None,
+    validation: Data | None = None,
 ) -> MemoryEstimate:
     """Return the estimate of :func:`estimate_memory`, or raise if training cannot fit the device.
 
@@ -88,11 +101,12 @@ def check_memory(
         data: Training inputs and targets.
         batch_size: Points in a batch.
         device: Where training is to run; the model's device unless given.
+        validation: Held-out data that move to the device too.
 
     Raises:
         MemoryError: With the numbers, and what to change.
     """
-    estimate = estimate_memory(model, data, batch_size=batch_size, device=device)
+    estimate = estimate_memory(model, data, batch_size=batch_size, device=device, validation=validation)
     if estimate.total > estimate.available:
         raise MemoryError(
             f"Expected training to fit the device's memory, but it needs about {estimate}. Reduce batch_size "
@@ -141,7 +155,19 @@ def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 
-def _available(device: torch.device) -> int:
+def _available(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    return min(psutil.virtual_memory().available, _container_available())
+
+
+def _container_available(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return what a container's limit leaves (control groups, version 2); infinite without a limit."""
+    try:
+        limit = (root / "memory.max").read_text().strip()
+        used = int((root / "memory.current").read_text())
+        statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+    except OSError:
+        return math.inf
+    # The kernel gives file caches back before it refuses memory.
+    return math.inf if limit == "max" else max(0, int(limit) - used + int(statistics["inactive_file"]))

@@ -1,8 +1,9 @@
 """The Pyro model: a categorical latent for each axis of the backbone, and a plate of data."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import reduce
+from numbers import Integral
 from typing import cast
 
 import pyro
@@ -53,13 +54,12 @@ class VDSModel(PyroModule):
     ) -> None:
         super().__init__()
         self.axes, self.sizes = _checked_axes(backbone)
-        if num_data < 1:
-            raise ValueError(f"Expected num_data, the number of training points, to be positive; got {num_data}.")
+        _check_num_data(num_data)
         self._modules["backbone"] = backbone
-        self._modules["likelihood"] = Classification() if likelihood is None else likelihood
-        self.num_data = num_data
+        self._modules["likelihood"] = _checked_likelihood(likelihood)
+        self.num_data = int(num_data)
         for axis, prior in _priors_by_axis(priors, self.axes, self.sizes).items():
-            self.register_buffer(f"prior_logits_{axis}", prior.logits.to(torch.get_default_dtype()))
+            self.register_buffer(f"prior_logits_{axis}", prior.logits.to(self.device_tensor()))
 
     # Properties, because looking a child up through PyroModule registers its parameters in the global store.
     @property
@@ -86,11 +86,11 @@ class VDSModel(PyroModule):
 
     def log_prior(self) -> Float[Tensor, "*axes"]:
         """Return the log prior over the product of all axes, shape ``sizes``, in nats."""
-        return outer_sum([self.prior_logits(axis) for axis in self.axes])
+        return outer_sum([self.prior_logits(axis) for axis in self.axes]).to(self.device_tensor().device)
 
     def device_tensor(self) -> Tensor:
-        """Return an empty tensor on the model's device and in its dtype."""
-        parameter = next(self.parameters(), None)
+        """Return a zero on the model's device and in the dtype of its weights."""
+        parameter = next((p for p in self.parameters() if p.is_floating_point()), None)
         return torch.zeros(()) if parameter is None else parameter.new_zeros(())
 
     def forward(self, x: Inputs, y: Tensor | None = None) -> Tensor:
@@ -133,15 +133,20 @@ def refuse_svi() -> None:
 
 
 @contextmanager
-def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Run with every submodule in eval mode, and give each its own mode back afterwards."""
+def train_mode(module: nn.Module, training: bool = True) -> Iterator[None]:
+    """Run with every submodule in train mode, and give each its own mode back afterwards."""
     modes = {child: child.training for child in module.modules()}
-    module.eval()
+    module.train(training)
     try:
         yield
     finally:
         for child, training in modes.items():
             child.training = training
+
+
+def eval_mode(module: nn.Module) -> AbstractContextManager[None]:
+    """Run with every submodule in eval mode, and give each its own mode back afterwards."""
+    return train_mode(module, training=False)
 
 
 def outer_sum(terms: list[Tensor]) -> Tensor:
@@ -159,6 +164,24 @@ def _checked_axes(backbone: nn.Module) -> tuple[tuple[str, ...], tuple[int, ...]
     if len(backbone.axes) != len(backbone.sizes):
         raise ValueError(f"Expected one size for each axis, got axes={backbone.axes} and sizes={backbone.sizes}.")
     return tuple(backbone.axes), tuple(backbone.sizes)
+
+
+def _check_num_data(num_data: int) -> None:
+    if isinstance(num_data, bool) or not isinstance(num_data, Integral):
+        raise TypeError(f"Expected num_data, the number of training points, as an int; got {num_data!r}.")
+    if num_data < 1:
+        raise ValueError(f"Expected num_data, the number of training points, to be positive; got {num_data}.")
+
+
+def _checked_likelihood(likelihood: Likelihood | None) -> Likelihood:
+    if likelihood is None:
+        return Classification()
+    if not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            f"Expected a likelihood such as pyro_vds.likelihoods.Classification(), got {likelihood!r}. Derive your "
+            "own from pyro_vds.likelihoods.Likelihood."
+        )
+    return likelihood
 
 
 def _priors_by_axis(

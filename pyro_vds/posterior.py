@@ -1,6 +1,6 @@
 """The exact posterior over architectures, and everything as an ``xarray.DataTree`` for ArviZ.
 
-This is the one module that knows xarray and ArviZ.
+This is the one module that imports ArviZ.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pyro_vds.batches import as_pair
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
@@ -58,6 +59,7 @@ class ExactPosterior:
     def elbo(self, guide: AutoCategorical) -> float:
         """Return the ELBO of a guide on the same data and weights, in eval mode, nats (paper, eq. 1)."""
         log_q = guide.joint_log_probs().detach().double().cpu()
+        log_q = log_q - log_q.flatten().logsumexp(0)  # float32 logits do not sum to one to double precision
         return float((log_q.exp() * (self.log_prior + self.log_likelihood - log_q)).sum())
 
     def gap(self, guide: AutoCategorical) -> float:
@@ -84,7 +86,8 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
     """
     pairs = data if isinstance(data, DataLoader) else [data]
     total = None
-    for x, y in pairs:
+    for pair in pairs:
+        x, y = as_pair(pair, "data")
         part = log_prob_by_architecture(model, x, y, batch_size=batch_size).double().sum(-1)
         total = part if total is None else total + part
     if total is None:

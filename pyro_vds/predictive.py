@@ -4,6 +4,7 @@ Probabilities are averaged, not logits: ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper
 """
 
 from collections.abc import Callable
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from pyro_vds.guides import AutoCategorical
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.typing import Inputs, Targets
-from pyro_vds.validation import check_data, check_inputs
+from pyro_vds.validation import check_data, check_inputs, probe_outputs
 
 BATCH_SIZE = 1024
 
@@ -154,7 +155,7 @@ def mixture_log_weights(
     Raises:
         ValueError: If ``depth`` is out of range, or the model has no depth axis to prune.
     """
-    log_q = guide_or_empty(model, guide).joint_log_probs().detach()
+    log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(model.device_tensor().device)
     return (log_q if depth is None else fold_above(log_q, model.axes, depth)).flatten()
 
 
@@ -170,10 +171,13 @@ def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int)
         Log probabilities with ``k + 1`` depths.
 
     Raises:
+        TypeError: If ``depth`` is not an integer.
         ValueError: If ``depth`` is out of range, or there is no leading depth axis.
     """
     if axes[:1] != ("depth",):
         raise ValueError(f"Expected a model whose first axis is 'depth' to prune, got axes {list(axes)}.")
+    if isinstance(depth, bool) or not isinstance(depth, Integral):
+        raise TypeError(f"Expected depth as an int, got {depth!r}.")
     largest = log_q.shape[0] - 1
     if not 0 <= depth <= largest:
         raise ValueError(f"Expected a depth in 0..{largest}, got {depth}.")
@@ -192,9 +196,13 @@ def _predict(
     check_inputs(x)
     log_weights = mixture_log_weights(model, guide, depth)
     device = log_weights.device
-    with eval_mode(model), torch.inference_mode():
-        parts = [
-            marginal(model.outputs(batch.to(device))[: len(log_weights)], log_weights)
-            for _, batch in in_order(x, batch_size)
-        ]
+    try:
+        with eval_mode(model), torch.inference_mode():
+            parts = [
+                marginal(model.outputs(batch.to(device))[: len(log_weights)], log_weights)
+                for _, batch in in_order(x, batch_size)
+            ]
+    except RuntimeError:
+        probe_outputs(model, x)  # explains inputs that do not fit
+        raise
     return torch.cat(parts)

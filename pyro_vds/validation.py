@@ -1,12 +1,14 @@
 """Checks of user data, made once where data enter the package."""
 
+import copy
+
 import torch
 from torch import Tensor
 
 from pyro_vds.model import VDSModel, eval_mode
+from pyro_vds.randomness import isolated_rng
 
 
-@torch.no_grad()
 def check_data(model: VDSModel, x: Tensor, y: Tensor) -> None:
     """Check inputs and targets against each other and the model.
 
@@ -21,11 +23,28 @@ def check_data(model: VDSModel, x: Tensor, y: Tensor) -> None:
             or the backbone's output does not have the declared axes.
     """
     check_inputs(x)
+    check_pair(model, x, y, probe_outputs(model, x))
+
+
+def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
+    """Check inputs and targets against each other and outputs of the model.
+
+    Args:
+        model: The model that is to see the data.
+        x: Inputs ``(N, ...)``.
+        y: Targets ``(N, ...)``.
+        outputs: What :func:`probe_outputs` returned for inputs of this kind.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type.
+        ValueError: If there are no points, lengths differ, a value is not finite or a label is out of range.
+    """
+    check_inputs(x)
     if not isinstance(y, Tensor):
         raise TypeError(f"Expected targets as a torch tensor, got {type(y).__name__}. Use torch.as_tensor(y).")
     if y.ndim == 0 or len(x) != len(y):
         raise ValueError(f"Expected as many targets as inputs, got {len(x)} inputs and targets {tuple(y.shape)}.")
-    model.likelihood.check_targets(y, probe_outputs(model, x))
+    model.likelihood.check_targets(y, outputs)
 
 
 def check_inputs(x: Tensor) -> None:
@@ -60,15 +79,18 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
         x: Inputs ``(N, ...)``.
 
     Raises:
-        ValueError: If the output's shape does not begin with ``(*sizes, batch)``.
+        ValueError: If the backbone does not accept the inputs, or its output's shape does not begin with
+            ``(*sizes, batch)``.
     """
+    like = model.device_tensor()
     try:
         with eval_mode(model):
-            outputs = model.backbone(x[:1].to(model.device_tensor().device))
+            outputs = model.backbone(x[:1].to(like.device))
     except RuntimeError as error:
+        remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
         raise ValueError(
             f"Expected inputs that the backbone accepts, got points of shape {tuple(x.shape[1:])} and type "
-            f"{x.dtype}; the backbone said: {error}"
+            f"{x.dtype}.{remedy} The backbone said: {error}"
         ) from error
     expected = (*model.sizes, 1)
     if tuple(outputs.shape[: len(expected)]) != expected or outputs.ndim == len(expected):
@@ -77,3 +99,26 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
             f"{list(model.axes)}, got {tuple(outputs.shape)} for a batch of 1."
         )
     return outputs
+
+
+@torch.no_grad()
+def check_single_point(model: VDSModel, x: Tensor) -> None:
+    """Check that the model can train on a batch of one point; batch norm of single values cannot.
+
+    Args:
+        model: The model that is to be trained; it stays as it is.
+        x: Inputs ``(N, ...)``.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    backbone = copy.deepcopy(model.backbone).train()
+    device = model.device_tensor().device
+    try:
+        with isolated_rng(device):
+            backbone(x[:1].to(device))
+    except ValueError as error:
+        raise ValueError(
+            "Expected at least 2 points in each batch, because the network has batch norm; got a batch of 1. Use a "
+            f"larger batch_size (and drop_last in a DataLoader). The backbone said: {error}"
+        ) from error

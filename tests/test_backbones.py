@@ -104,3 +104,10 @@ def test_bad_sizes_are_refused(make, message):
 def test_truncating_out_of_range_is_refused(depth):
     with pytest.raises(ValueError, match=rf"Expected a depth in 0\.\.3, got {depth}"):
         conv().truncated(depth)
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("how", [{"max_depth": 2.0}, {"width": "20"}, {"max_depth": True}])
+def test_sizes_must_be_integers(how):
+    with pytest.raises(TypeError, match="as an int, got"):
+        vds.ResidualMLP(2, 2, **how)

@@ -167,3 +167,20 @@ def test_float32():
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, -reference(model, guide, x, y), rtol=1e-5, atol=1e-5)
     torch.set_default_dtype(torch.float64)
+
+
+def test_first_call_checks_the_data_and_every_call_the_lengths():
+    model, guide, x, y = oracles.problem(1)
+    with pytest.raises(ValueError, match=r"Expected labels in 0\.\.2"):
+        vds.enum_elbo(model, guide)(x, y + 1)
+    elbo = vds.enum_elbo(model, guide)
+    elbo(x, y)
+    with pytest.raises(ValueError, match="Expected as many targets as inputs, got 12 inputs and 1 targets"):
+        elbo(x, y[:1])
+
+
+def test_guide_of_other_sizes_is_refused():
+    model, _, x, y = oracles.problem(1)
+    _, other, *_ = oracles.problem(2)
+    with pytest.raises(ValueError, match=r"Expected a guide over axes \('depth',\) of sizes \(2,\), got sizes \(3,\)"):
+        vds.enum_elbo(model, other)(x, y)

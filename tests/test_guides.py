@@ -52,3 +52,21 @@ def test_probabilities_that_do_not_fit_are_refused(probs):
     _, guide, *_ = oracles.problem(4)
     with pytest.raises(ValueError, match=r"Expected probabilities for the axes and sizes {'depth': 5}"):
         guide.set_probs(probs)
+
+
+def test_a_probability_of_zero_stays_finite():
+    model, guide, x, y = oracles.problem(2)
+    guide.set_probs({"depth": torch.tensor([0.0, 1.0, 1e-320])})
+    assert torch.isfinite(guide.logits["depth"]).all()
+    torch.testing.assert_close(guide.probs()["depth"], torch.tensor([0.0, 1.0, 0.0]))
+    gradients = torch.autograd.grad(vds.enum_elbo(model, guide)(x, y), list(guide.parameters()))
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("probs", [[-0.5, 1.0, 0.5], [torch.nan, 0.5, 0.5], [0.5, 0.2, 0.2]])
+def test_what_are_no_probabilities_is_refused(probs):
+    _, guide, *_ = oracles.problem(2)
+    before = guide.logits["depth"].detach().clone()
+    with pytest.raises(ValueError, match="Expected probabilities of 'depth' that sum to one"):
+        guide.set_probs({"depth": torch.tensor(probs)})
+    assert torch.equal(guide.logits["depth"], before)

@@ -10,6 +10,7 @@ from pyro.infer import Predictive, TraceEnum_ELBO, config_enumerate
 from pyro.infer.autoguide import AutoDiscreteParallel
 
 import pyro_vds as vds
+from pyro_vds.predictive import mixture_log_weights
 
 
 def net(max_depth=2):
@@ -128,3 +129,30 @@ def test_a_network_without_axes_is_refused():
     wrong.axes, wrong.sizes = ("depth",), (2, 3)
     with pytest.raises(ValueError, match="Expected one size for each axis"):
         vds.VDSModel(wrong, num_data=5)
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"num_data": 5.0}, "Expected num_data, the number of training points, as an int; got 5.0"),
+        ({"num_data": float("nan")}, "as an int; got nan"),
+        ({"num_data": True}, "as an int; got True"),
+        ({"num_data": 5, "likelihood": torch.nn.Identity()}, r"Expected a likelihood such as .*, got Identity\(\)"),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_refused(how, message):
+    with pytest.raises(TypeError, match=message):
+        vds.VDSModel(net(), **how)
+
+
+def test_prior_has_the_type_of_the_weights():
+    model = vds.VDSModel(net().float(), num_data=5)
+    assert model.prior("depth").probs.dtype == torch.float32
+
+
+def test_a_plain_network_predicts_where_its_weights_are():
+    """The empty guide knows no device; ``meta`` stands for any device but the CPU."""
+    model = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 1, readout="last"), num_data=5).to("meta")
+    assert mixture_log_weights(model, None).device.type == "meta"
+    assert model.log_prior().device.type == "meta"

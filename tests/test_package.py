@@ -18,6 +18,7 @@ LAYERS = [
     ["guides", "validation"],
     ["elbo"],
     ["memory", "predictive"],
+    ["loop"],
     ["training", "pruning", "posterior"],
     ["plots", "settings"],
     ["runs", "report"],

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import pyro_vds as vds
+from pyro_vds.posterior import ExactPosterior
 from pyro_vds.predictive import fold_above
 
 DEPTHS = [0, 1, 4]
@@ -136,7 +137,7 @@ def test_depth_out_of_range_is_refused(depth):
             ValueError,
             r"Expected inputs that the backbone accepts, got points of shape \(1,\)",
         ),
-        (lambda x, y: (x.float(), y), ValueError, "and type torch.float32; the backbone said"),
+        (lambda x, y: (x.float(), y), ValueError, r"type torch.float32. Convert them with x.to\(torch.float64\)"),
     ],
 )
 @pytest.mark.usefixtures("as_a_user")
@@ -161,3 +162,31 @@ def test_a_backbone_whose_output_lacks_its_axes_is_refused():
     model = vds.VDSModel(Wrong(2, 3), num_data=5)
     with pytest.raises(ValueError, match=r"backbone outputs of shape \(4, 'batch', 'event'\) for its axes"):
         vds.exact_posterior(model, (torch.randn(5, 2), torch.zeros(5, dtype=torch.long)))
+
+
+@pytest.mark.usefixtures("as_a_user")
+@pytest.mark.parametrize("depth", [1.0, "1", True])
+def test_depth_must_be_an_integer(depth):
+    model, guide, x, _ = trained_shape(4)
+    with pytest.raises(TypeError, match="Expected depth as an int, got"):
+        vds.predict_proba(model, guide, x, depth)
+
+
+def test_prediction_explains_inputs_that_do_not_fit():
+    model, guide, x, _ = trained_shape(1)
+    with pytest.raises(ValueError, match=r"type torch.float32. Convert them with x.to\(torch.float64\). The backbone"):
+        vds.predict_proba(model, guide, x.float())
+    with pytest.raises(ValueError, match=r"Expected inputs that the backbone accepts, got points of shape \(1,\)"):
+        vds.predict_proba(model, guide, x[:, :1])
+
+
+def test_gap_at_the_exact_posterior_is_never_negative_in_float32():
+    """Float32 logits do not sum to one to double precision; times a million nats that would show."""
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        model, guide, *_ = oracles.problem(4)
+        guide.float()
+        log_likelihood = -1e6 + torch.randn(5, generator=generator)
+        exact = ExactPosterior(("depth",), model.log_prior(), log_likelihood)
+        guide.set_probs(exact.probs)
+        assert -1e-9 < exact.gap(guide) < 1e-6

@@ -5,7 +5,7 @@ import math
 import oracles
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import pyro_vds as vds
 from pyro_vds.batches import IndexBatches
@@ -186,6 +186,8 @@ def test_nan_step_is_counted_over_epochs():
         ({"lr": math.nan}, "positive, finite lr, got nan"),
         ({"patience": 0}, "positive, finite patience"),
         ({"momentum": 1.0}, "Expected 0 <= momentum < 1, got 1.0"),
+        ({"weight_decay": -1.0}, "weight_decay of at least 0, got -1.0"),
+        ({"milestones": [0, 5]}, "milestones of at least 1 epoch"),
     ],
 )
 def test_bad_settings_are_refused(how, message):
@@ -230,6 +232,142 @@ def test_batches_cover_every_point_once_and_never_hold_a_single_one():
     batches = IndexBatches((x, x), 5, torch.Generator().manual_seed(0))
     first, second = (list(batches) for _ in range(2))
     assert [len(b) for b, _ in first] == [5, 5, 5, 6]
-    assert len(batches) == 4
     assert torch.cat([b for b, _ in first]).flatten().sort().values.tolist() == x.flatten().tolist()
     assert not torch.equal(first[0][0], second[0][0])
+
+
+def test_epoch_weighs_each_batch_by_its_points():
+    """With a learning rate of almost zero, the ELBO of batches of 5, 5 and 2 is that of all 12 in eval-like state."""
+    found = []
+    for batch_size in (12, 5):
+        torch.manual_seed(1)
+        net = vds.PerDepth(torch.nn.Linear(2, 4), [torch.nn.Linear(4, 4)], torch.nn.Linear(4, 3))
+        model = vds.VDSModel(net, num_data=12)
+        guide = vds.AutoCategorical(model)
+        generator = torch.Generator().manual_seed(0)
+        x, y = torch.randn(12, 2, generator=generator), torch.randint(0, 3, (12,), generator=generator)
+        found.append(fit(model, guide, (x, y), max_epochs=1, batch_size=batch_size, lr=1e-12, **QUIET).elbo)
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_modes_of_all_modules_are_as_before():
+    model, guide, x, y = oracles.problem(2)
+    model.eval()
+    model.backbone.blocks[0].train()
+    before = [m.training for m in model.modules()]
+    fit(model, guide, (x, y), max_epochs=1, **QUIET)
+    assert [m.training for m in model.modules()] == before
+    vds.recalibrate_batch_norm(model, (x, y))
+    assert [m.training for m in model.modules()] == before
+
+
+def test_recalibration_with_dropout_leaves_the_global_generator_alone():
+    model, _, x, y = oracles.problem(1)
+    model.backbone.blocks[0].append(torch.nn.Dropout(0.5))
+    before = torch.random.get_rng_state()
+    vds.recalibrate_batch_norm(model, (x, y))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_interrupt_in_validation_keeps_the_epochs_before():
+    model, guide, x, y = oracles.problem(2)
+    validations = []
+
+    def interrupt(module, _):
+        if not module.training:
+            validations.append(1)
+            if len(validations) == 4:
+                raise KeyboardInterrupt
+
+    handle = model.likelihood.register_forward_pre_hook(interrupt)
+    history = fit(model, guide, (x, y), max_epochs=50, validation=(x, y), **QUIET)
+    handle.remove()
+    assert history.stopped == "interrupted"
+    assert len(history) == len(history.validation["log_prob"]) == 3
+    assert all(m.training for m in model.modules())
+
+
+def test_a_huge_finite_loss_is_no_error():
+    """Each loss is finite, but their sum overflows float32."""
+    torch.set_default_dtype(torch.float32)
+    net = vds.ResidualMLP(2, 1, 4, 1)
+    model = vds.VDSModel(net, likelihood=vds.likelihoods.Gaussian(5e-19), num_data=12)
+    x, y = torch.randn(12, 2), torch.full((12,), 3.0)
+    history = fit(model, vds.AutoCategorical(model), (x, y), max_epochs=1, batch_size=3, lr=1e-44, **QUIET)
+    torch.set_default_dtype(torch.float64)
+    assert -4 * float(history.elbo[0]) > torch.finfo(torch.float32).max
+    assert torch.isfinite(history.elbo).all()
+
+
+def test_data_loader_does_not_advance_the_global_generator():
+    model, guide, x, y = oracles.problem(2)
+    loader = DataLoader(TensorDataset(x, y), batch_size=4, shuffle=True)
+    before = torch.random.get_rng_state()
+    first = fit(model, guide, loader, max_epochs=2, **QUIET)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    model, guide, x, y = oracles.problem(2)
+    torch.testing.assert_close(fit(model, guide, loader, max_epochs=2, **QUIET).elbo, first.elbo)
+
+
+class Stream(IterableDataset):
+    """Pairs without a known number."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __iter__(self):
+        return iter(self.pairs)
+
+
+def test_a_stream_of_unknown_length_trains():
+    model, guide, x, y = oracles.problem(2)
+    loader = DataLoader(Stream(list(zip(x, y, strict=True))), batch_size=5)
+    assert len(fit(model, guide, loader, max_epochs=3, **QUIET)) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (lambda x, y: (x, y.where(torch.arange(12) < 11, 7)), ValueError, r"Expected labels in 0\.\.2"),
+        (lambda x, y: (x.masked_fill(torch.arange(12)[:, None] > 10, torch.nan), y), ValueError, "finite inputs"),
+        (lambda x, y: (x, y, y), TypeError, r"batches of a DataLoader as a pair .*, got 3 parts"),
+    ],
+)
+@pytest.mark.usefixtures("as_a_user")
+def test_bad_later_batches_of_a_loader_are_refused(change, kind, message):
+    model, guide, x, y = oracles.problem(2)
+    loader = DataLoader(TensorDataset(*change(x, y)), batch_size=4)
+    with pytest.raises(kind, match=message):
+        fit(model, guide, loader, max_epochs=2, **QUIET)
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_data_that_are_no_pair_are_refused():
+    model, guide, x, y = oracles.problem(1)
+    with pytest.raises(TypeError, match=r"Expected training data as a pair \(inputs, targets\) of tensors, got Tensor"):
+        fit(model, guide, x, **QUIET)
+    with pytest.raises(TypeError, match="Expected validation data as a pair"):
+        fit(model, guide, (x, y), validation=(x, y, y), **QUIET)
+
+
+def test_batches_of_one_point_need_a_network_without_batch_norm():
+    model, guide, x, y = oracles.problem(1)
+    with pytest.raises(
+        ValueError, match="Expected at least 2 points in each batch, because the network has batch norm"
+    ):
+        fit(model, guide, (x, y), batch_size=1, **QUIET)
+    with pytest.raises(ValueError, match="at least 2 points in each batch"):
+        fit(model, guide, DataLoader(TensorDataset(x, y), batch_size=1), **QUIET)
+    net = vds.PerDepth(torch.nn.Linear(2, 4), [torch.nn.Linear(4, 4)], torch.nn.Linear(4, 3))
+    plain = vds.VDSModel(net, num_data=12)
+    assert len(fit(plain, vds.AutoCategorical(plain), (x, y), batch_size=1, max_epochs=2, **QUIET)) == 2
+
+
+def test_guide_of_another_model_is_refused():
+    model, _, x, y = oracles.problem(1)
+    _, other, *_ = oracles.problem(2)
+    message = r"Expected a guide for the model's axes \('depth',\) of sizes \(2,\), got one for .* of sizes \(3,\)"
+    with pytest.raises(ValueError, match=message):
+        fit(model, other, (x, y), **QUIET)
+    with pytest.raises(ValueError, match=message):
+        vds.predict_proba(model, other, x)
