@@ -1,14 +1,14 @@
-"""The exact evidence lower bound, through Pyro's ``TraceEnum_ELBO``."""
+"""The exact evidence lower bound of a model and a guide, as a torch module."""
 
 from typing import Any, cast
 
 import pyro
 import pyro.poutine as poutine
 from jaxtyping import Float
-from pyro.infer import TraceEnum_ELBO
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from pyro_vds.expectation import DenseEnumELBO
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.model import VDSModel
 from pyro_vds.randomness import isolated_rng
@@ -23,8 +23,8 @@ class EnumELBO(nn.Module):
         super().__init__()
         self.model = model
         self.guide = guide
-        # A known plate nesting spares Pyro a trial run of the network; a DDN has nothing to enumerate.
-        self._loss = TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False)
+        # A known plate nesting spares Pyro a trial run of the network.
+        self._loss = DenseEnumELBO(max_plate_nesting=1)
         self._checked = False
 
     def check(self, x: Inputs, y: Tensor) -> None:
@@ -111,6 +111,13 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
     with poutine.block(), isolated_rng(x.device):
         trace = poutine.trace(guide).get_trace(x, y)
     nodes = cast(dict[str, Any], trace.nodes)
+    others = {name: site for name, site in nodes.items() if site["type"] == "sample" and name not in model.axes}
+    sampled = [n for n, s in others.items() if not (s["fn"].has_rsample or s["infer"].get("enumerate") == "parallel")]
+    if sampled:
+        raise ValueError(
+            f"Expected a guide whose sites are enumerated in parallel or reparameterised, got {sampled}, which are "
+            "neither: the gradient would be wrong."
+        )
     latent = {axis: nodes[axis]["infer"].get("enumerate") for axis in model.axes if axis in nodes}
     if set(latent) != set(model.axes) or any(how != "parallel" for how in latent.values()):
         raise ValueError(

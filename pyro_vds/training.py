@@ -1,7 +1,6 @@
 """Training: gradient steps on weights and guide together, on the same exact objective."""
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import cast
@@ -95,9 +94,7 @@ def fit(
     optimizer = SGD([g for g in groups if g["params"]], lr=lr, momentum=momentum)
     schedule = MultiStepLR(optimizer, list(milestones), gamma)
     loop = TrainingLoop(elbo, guide, batches, optimizer, schedule, validation, patience)
-    with isolated_rng(target, seed), warnings.catch_warnings():
-        # Pyro's warning comes at every step; the error of the loop comes once, with the step and a remedy.
-        warnings.filterwarnings("ignore", message="Encountered NaN")
+    with isolated_rng(target, seed):
         return loop.run(max_epochs, progress=progress)
 
 

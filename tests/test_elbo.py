@@ -7,10 +7,26 @@ import pytest
 import torch
 from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO
 from pyro.nn import PyroModule
+from pyro.ops.indexing import Vindex
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import pyro_vds as vds
+from pyro_vds.expectation import DenseEnumELBO
 
 DEPTHS = [0, 1, 4]
+
+
+class TwoAxes(torch.nn.Module):
+    """A network with axes that the package has never heard of."""
+
+    axes, sizes = ("depth", "colour"), (3, 2)
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(3, 2, 2, 4))
+
+    def forward(self, x):
+        return torch.einsum("ijfc,nf->ijnc", self.weight, x)
 
 
 def reference(model, guide, x, y):
@@ -91,19 +107,7 @@ def test_network_runs_once_a_step():
 
 
 def test_two_axes_equal_brute_force():
-    """A backbone of the user's own, with axes that the package has never heard of."""
-
-    class Grid(torch.nn.Module):
-        axes, sizes = ("depth", "colour"), (3, 2)
-
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.randn(3, 2, 2, 4))
-
-        def forward(self, x):
-            return torch.einsum("ijfc,nf->ijnc", self.weight, x)
-
-    net = Grid()
+    net = TwoAxes()
     colour = dist.Categorical(probs=torch.tensor([0.3, 0.7]))
     model = vds.VDSModel(net, priors={"depth": vds.priors.Uniform(), "colour": colour}, num_data=8)
     guide = vds.AutoCategorical(model)
@@ -129,11 +133,83 @@ def test_two_axes_equal_brute_force():
         vds.prune(model, guide, 1)
 
 
-def test_plain_trace_enum_elbo_gives_the_same_value():
+def assert_equal_to_pyros(model, guide, *batch):
+    """Value and gradients are those of ``TraceEnum_ELBO``."""
+    parameters = [*model.parameters(), *guide.parameters()]
+    ours = vds.enum_elbo(model, guide)(*batch)
+    theirs = TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False)(model, guide)(*batch)
+    torch.testing.assert_close(ours, theirs)
+    for one, other in zip(*(torch.autograd.grad(loss, parameters) for loss in (ours, theirs)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("batch", [slice(None), slice(0, 5)], ids=["full", "batch"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("underflow", [False, True])
+def test_value_and_gradients_equal_trace_enum_elbo(batch, dtype, underflow):
     model, guide, x, y = oracles.problem(3)
-    model.eval()
-    theirs = TraceEnum_ELBO(max_plate_nesting=1)(model, guide)(x, y)
-    torch.testing.assert_close(vds.enum_elbo(model, guide)(x, y), theirs)
+    if underflow:
+        guide.logits["depth"].data[1] = -1000.0
+        assert guide.probs()["depth"][1] == 0
+    assert_equal_to_pyros(model.to(dtype), guide.to(dtype), x[batch].to(dtype), y[batch])
+
+
+def test_value_and_gradients_equal_trace_enum_elbo_with_two_axes():
+    model = vds.VDSModel(TwoAxes(), priors=vds.priors.Uniform(), num_data=8)
+    guide = vds.AutoCategorical(model)
+    for logits in guide.parameters():
+        torch.nn.init.normal_(logits)
+    guide.logits["colour"].data[0] = -1000.0
+    assert_equal_to_pyros(model, guide, torch.randn(5, 2), torch.randint(0, 4, (5,)))
+
+
+def test_value_and_gradients_equal_trace_enum_elbo_without_axes():
+    model = vds.VDSModel(vds.ResidualMLP(2, 3, width=4, max_depth=2, readout="last"), num_data=10)
+    assert_equal_to_pyros(model, vds.AutoCategorical(model), torch.randn(5, 2), torch.randint(0, 3, (5,)))
+
+
+def test_a_local_latent_in_the_plate_equals_trace_enum_elbo():
+    """A guide that gives each point a depth of its own: the sum runs within the plate."""
+    model, _, x, y = oracles.problem(2)
+
+    class LocalModel(PyroModule):
+        def forward(self, x, y=None):
+            outputs = model.backbone(x)
+            with pyro.plate("data", 12, subsample=torch.arange(len(x))) as points:
+                depth = pyro.sample("depth", dist.Categorical(logits=torch.zeros(3)))
+                logits = Vindex(outputs)[depth, points]
+                pyro.sample("obs", dist.Categorical(logits=logits), obs=y)
+
+    class LocalGuide(PyroModule):
+        def forward(self, x, y=None):
+            with pyro.plate("data", 12, subsample=torch.arange(len(x))):
+                logits = torch.stack([x[:, 0], x[:, 1], x.sum(1)], 1)
+                pyro.sample("depth", dist.Categorical(logits=logits), infer={"enumerate": "parallel"})
+
+    local, guide = LocalModel(), LocalGuide()
+    ours = DenseEnumELBO(max_plate_nesting=1).differentiable_loss(local, guide, x[:4], y[:4])
+    theirs = TraceEnum_ELBO(max_plate_nesting=1).differentiable_loss(local, guide, x[:4], y[:4])
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_step_can_be_traced():
+    """``make_fx`` in fake mode raises wherever the host looks at a value; Pyro's own loss is the control."""
+    model, guide, x, y = oracles.problem(2)
+    elbo = vds.enum_elbo(model, guide)
+    elbo.check(x, y)
+    names = dict(elbo.named_parameters()) | dict(elbo.named_buffers())
+    buffers = dict(elbo.named_buffers())
+
+    def gradient(tensors, x, y):
+        loss = torch.func.functional_call(elbo, tensors, (x, y))
+        return torch.autograd.grad(loss, [t for name, t in tensors.items() if name not in buffers])
+
+    graph = make_fx(gradient, tracing_mode="fake", _allow_non_fake_inputs=True)(names, x, y)
+    for one, other in zip(graph(names, x, y), gradient(names, x, y), strict=True):
+        torch.testing.assert_close(one, other)
+    elbo._loss = TraceEnum_ELBO(max_plate_nesting=1)
+    with pytest.raises(RuntimeError):
+        make_fx(gradient, tracing_mode="fake", _allow_non_fake_inputs=True)(names, x, y)
 
 
 def test_guide_of_the_users_own_without_enumeration_is_refused():
@@ -145,6 +221,18 @@ def test_guide_of_the_users_own_without_enumeration_is_refused():
 
     with pytest.raises(ValueError, match='infer={"enumerate": "parallel"}'):
         vds.enum_elbo(model, Sampled())(x, y)
+
+
+def test_guide_with_a_sampled_site_besides_is_refused():
+    model, guide, x, y = oracles.problem(1)
+
+    class Besides(PyroModule):
+        def forward(self, x=None, y=None):
+            pyro.sample("coin", dist.Bernoulli(0.5), infer={"is_auxiliary": True})
+            return guide(x, y)
+
+    with pytest.raises(ValueError, match=r"enumerated in parallel or reparameterised, got \['coin'\]"):
+        vds.enum_elbo(model, Besides())(x, y)
 
 
 def test_missing_guide_is_refused():

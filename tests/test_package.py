@@ -11,7 +11,7 @@ import pyro_vds as vds
 PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
-    ["typing", "randomness"],
+    ["typing", "randomness", "expectation"],
     ["priors", "likelihoods", "normalisation", "batches", "calibration", "datasets", "history"],
     ["backbones"],
     ["model"],
