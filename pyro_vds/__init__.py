@@ -15,6 +15,7 @@ from pyro_vds.model import VDSModel
 from pyro_vds.posterior import exact_posterior, to_datatree
 from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
 from pyro_vds.pruning import choose_depth, prune
+from pyro_vds.replicated import Replicated
 from pyro_vds.training import fit, recalibrate_batch_norm
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "History",
     "NonFiniteLossError",
     "PerDepth",
+    "Replicated",
     "ResidualConvNet",
     "ResidualMLP",
     "VDSModel",

@@ -1,6 +1,6 @@
 """Batches for training and prediction, drawn by index from tensors on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -24,11 +24,7 @@ class IndexBatches:
     def __init__(self, data: Data, batch_size: int, generator: torch.Generator) -> None:
         self.x, self.y = data
         self.generator = generator
-        size = len(self.x)
-        ends = list(range(batch_size, size, batch_size))
-        if ends and size - ends[-1] == 1:
-            ends.pop()
-        self.lengths = [end - start for start, end in zip([0, *ends], [*ends, size], strict=True)]
+        self.lengths = _lengths(len(self.x), batch_size)
 
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
@@ -38,6 +34,32 @@ class IndexBatches:
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
         for index in order.split(self.lengths):
             yield self.x[index], self.y[index]
+
+
+class ReplicateBatches:
+    """Shuffled batches for replicates, each in an order of its own.
+
+    Args:
+        data: Inputs and targets ``(replicate, N, ...)`` on one device; they may be views of shared ones.
+        batch_size: Points in a batch of each replicate.
+        generators: One for each replicate, on the CPU; it draws what it would draw in :class:`IndexBatches`.
+    """
+
+    def __init__(self, data: Data, batch_size: int, generators: Sequence[torch.Generator]) -> None:
+        self.x, self.y = data
+        self.generators = generators
+        self.lengths = _lengths(self.x.shape[1], batch_size)
+
+    def __iter__(self) -> Iterator[Data]:
+        """Yield the batches of one epoch."""
+        if len(self.lengths) == 1:
+            yield self.x, self.y
+            return
+        size = self.x.shape[1]
+        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(self.x.device)
+        rows = torch.arange(len(order), device=order.device)[:, None]
+        for index in order.split(self.lengths, dim=1):
+            yield self.x[rows, index], self.y[rows, index]
 
 
 class LoaderBatches:
@@ -81,8 +103,19 @@ def as_pair(batch: Any, name: str) -> Data:
     return batch[0], batch[1]
 
 
+def _lengths(size: int, batch_size: int) -> list[int]:
+    """Return the sizes of the batches of an epoch."""
+    ends = list(range(batch_size, size, batch_size))
+    if ends and size - ends[-1] == 1:
+        ends.pop()
+    return [end - start for start, end in zip([0, *ends], [*ends, size], strict=True)]
+
+
 def in_order(x: Tensor, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
     """Yield slices of at most ``batch_size`` points, in order, with the inputs that they select."""
     for start in range(0, len(x), batch_size):
         part = slice(start, start + batch_size)
         yield part, x[part]
+
+
+Batches = IndexBatches | ReplicateBatches | LoaderBatches

@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +14,6 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vds import runs
-from pyro_vds.datasets import DataSet
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
@@ -23,8 +22,11 @@ from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.report import collect_metrics, draw_figures, evaluate_run, summary_text
 from pyro_vds.settings import DataName, Settings
+from pyro_vds.splits import DataSet
+from pyro_vds.validation import check_data
 
 DRAWS = 200
+DRAWN = ("log_q", "log_prior", "log_exact_posterior", "log_likelihood")
 BOOLEANS = ("true", "false", "yes", "no")
 
 logger = logging.getLogger(__name__)
@@ -37,14 +39,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Arguments; those of the process unless given.
     """
     parser, fit_parser = _parser()
-    arguments = parser.parse_args(_spelled(list(sys.argv[1:] if argv is None else argv)))
     try:
+        arguments = parser.parse_args(_spelled(list(sys.argv[1:] if argv is None else argv)))
         options = parser.instantiate(arguments)[arguments.subcommand]
         {"fit": _fit, "evaluate": _evaluate, "prune": _prune, "plot": _plot}[arguments.subcommand](options, fit_parser)
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         logger.debug("The error in full:", exc_info=True)
-        message = " ".join([str(error), *getattr(error, "__notes__", [])])
-        parser.exit(1, f"pyro-vds: {message}\n")
+        parser.exit(1, f"pyro-vds: {_one_line(str(error), error)}\n")
+    except KeyboardInterrupt as error:
+        parser.exit(130, f"pyro-vds: {_one_line('Interrupted.', error)}\n")
+
+
+def _one_line(message: str, error: BaseException) -> str:
+    """Return a message and the notes of an error, without the line breaks of other libraries."""
+    lines = "\n".join([message, *getattr(error, "__notes__", [])]).splitlines()
+    return " ".join(line.strip() for line in lines if line.strip())
 
 
 def _parser() -> tuple[ArgumentParser, ArgumentParser]:
@@ -52,7 +61,8 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
     parser = ArgumentParser(prog="pyro-vds", description="Learn the depth of a residual network.")
     commands = parser.add_subcommands(required=True)
     fit_parser = ArgumentParser(
-        description="Learn weights and depth in one run: pyro-vds fit {" + ",".join(get_args(DataName)) + "} [options]"
+        allow_abbrev=False,  # an abbreviated --config would not be moved to the front
+        description="Learn weights and depth in one run: pyro-vds fit {" + ",".join(get_args(DataName)) + "} [options]",
     )
     fit_parser.add_argument("--config", action="config", help="A YAML file with settings, such as a run's config.yaml.")
     fit_parser.add_class_arguments(Settings)
@@ -64,7 +74,11 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
     commands.add_subcommand("fit", fit_parser)
     for name, text in (
         ("evaluate", "Measure a run on its test data again."),
-        ("prune", "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file."),
+        (
+            "prune",
+            "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file. Its inputs, and the targets of "
+            "a regression, are normalised as data.json says.",
+        ),
         ("plot", "Draw the figures of a run again."),
     ):
         command = ArgumentParser(description=text)
@@ -80,9 +94,13 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
 
 
 def _spelled(argv: list[str]) -> list[str]:
-    """Let ``fit spirals`` stand for ``fit --data spirals``, dashes for underscores, and a flag for true."""
-    if argv[:1] == ["fit"] and len(argv) > 1 and not argv[1].startswith("-"):
-        argv = ["fit", "--data", *argv[1:]]
+    """Let ``fit spirals`` stand for ``fit --data spirals``, dashes for underscores, and a flag for true.
+
+    Configurations come first, so that options win wherever they stand.
+    """
+    if argv[:1] == ["fit"]:
+        named = ["--data"] if len(argv) > 1 and not argv[1].startswith("-") else []
+        argv = ["fit", *_configs_first([*named, *argv[1:]])]
     spelled = []
     for word, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
         name, equals, value = word.partition("=")
@@ -92,6 +110,18 @@ def _spelled(argv: list[str]) -> list[str]:
     return spelled
 
 
+def _configs_first(words: list[str]) -> list[str]:
+    """Return the words with ``--config FILE`` and ``--config=FILE`` at the front."""
+    configs, others = [], []
+    remaining = iter(words)
+    for word in remaining:
+        if word == "--config":
+            configs += [word, *itertools.islice(remaining, 1)]
+        else:
+            (configs if word.startswith("--config=") else others).append(word)
+    return configs + others
+
+
 def _fit(options: Namespace, parser: ArgumentParser) -> None:
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings)}).resolved()
     out = options.out or _free_folder(Path("runs") / settings.data)
@@ -99,6 +129,9 @@ def _fit(options: Namespace, parser: ArgumentParser) -> None:
     data = settings.load_data()
     data_summary = runs.DataSummary.of(data)
     model, guide = runs.build(settings, data_summary)
+    for part in (data.train, data.validation, data.test):
+        if part is not None:
+            check_data(model, *part)
     device = _device(settings.device)
     started = time.perf_counter()
     with runs.new_folder(out, overwrite=options.overwrite) as folder:
@@ -107,13 +140,16 @@ def _fit(options: Namespace, parser: ArgumentParser) -> None:
         runs.write_json(folder / runs.ENVIRONMENT, runs.environment(device))
         history = _train_and_save(folder, settings, model, guide, data, device, progress=options.progress)
         seconds = time.perf_counter() - started
-        metrics, exact = collect_metrics(model, guide, data.train, data.test, rule=settings.rule)
+        metrics, exact = collect_metrics(
+            model, guide, data.train, data.test, rule=settings.rule, target_std=data.target_std
+        )
         metrics["training"] = _training_metrics(history, seconds)
         summary = f"{settings.data}: {len(history)} epochs ({history.stopped})\n\n{summary_text(metrics)}"
         runs.write_json(folder / runs.METRICS, metrics)
         (folder / runs.SUMMARY).write_text(summary + "\n")
         _write_posterior(folder, model, guide, data, exact)
-        _draw(folder, model, guide, history, data, metrics)
+        depth = metrics["posterior"]["chosen_depth"][settings.rule] if "posterior" in metrics else None
+        _draw(folder, model, guide, history, data, depth)
     _say(summary)
     _say(f"\ntrained in {seconds:.0f} s; figures and files: {out}")
 
@@ -178,32 +214,36 @@ def _write_posterior(
         return
     small = data.test[0].numel() < 1_000_000
     tree = to_datatree(model, guide, *data.test, posterior=exact, draws=DRAWS, constant_data=small)
+    if data.target_mean is not None and data.target_std is not None:
+        moments = {"target_mean": data.target_mean.tolist(), "target_std": data.target_std.tolist()}
+        tree.attrs |= {"targets": "standardised: target_mean + target_std * obs is in the units of the data", **moments}
     save_datatree(tree, folder / runs.POSTERIOR)
 
 
 def _draw(
-    folder: Path,
-    model: VDSModel,
-    guide: AutoCategorical,
-    history: History,
-    data: DataSet,
-    metrics: dict[str, Any],
+    folder: Path, model: VDSModel, guide: AutoCategorical, history: History, data: DataSet, depth: int | None
 ) -> None:
-    tree = depth = None
-    if "posterior" in metrics:
-        tree = load_datatree(folder / runs.POSTERIOR)
-        depth = metrics["posterior"]["chosen_depth"][metrics["posterior"]["rule"]]
+    tree = None
+    if model.axes:
+        with runs.reading(folder, runs.POSTERIOR):
+            tree = load_datatree(folder / runs.POSTERIOR)
+            for name in DRAWN:
+                found = tree["depth_posterior"][name].shape[: len(model.sizes)]
+                if found != model.sizes:
+                    raise ValueError(f"{name} is of {list(found)} architectures, the network has {list(model.sizes)}")
     draw_figures(model, guide, history, data.test, tree, folder / runs.FIGURES, depth=depth)
 
 
 def _load(options: Namespace, parser: ArgumentParser) -> runs.Run:
     """Read a run folder, with the data root given now if there is one."""
     runs.check_run_folder(options.run)
-    words = parser.instantiate(parser.parse_path(str(options.run / runs.CONFIG)))
-    chosen = {field.name: words[field.name] for field in fields(Settings)}
+    parser.exit_on_error = False
+    with runs.reading(options.run, runs.CONFIG):
+        words = parser.instantiate(parser.parse_path(str(options.run / runs.CONFIG)))
+        settings = Settings(**{field.name: words[field.name] for field in fields(Settings)})
     if options.data_root is not None:
-        chosen["data_root"] = options.data_root
-    return runs.load_run(options.run, Settings(**chosen))
+        settings = replace(settings, data_root=options.data_root)
+    return runs.load_run(options.run, settings)
 
 
 def _depth(options: Namespace, run: runs.Run) -> int | None:
@@ -224,9 +264,9 @@ def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
         runs.check_free(options.out, overwrite=options.overwrite)
     run = _load(options, parser)
     depth = _depth(options, run)
-    test = run.settings.load_data().test
-    metrics = {"test_size": len(test[0]), "parameters": run.metrics["parameters"]}
-    metrics["test"] = evaluate_run(run.model, run.guide, test, depth=depth)
+    data = run.settings.load_data()
+    metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": {"full": run.parameters}}
+    metrics["test"] = evaluate_run(run.model, run.guide, data.test, depth=depth, target_std=data.target_std)
     if depth is not None:
         metrics["depth"] = depth
         pruned = prune(run.model, run.guide, depth)
@@ -262,7 +302,7 @@ def _prune(options: Namespace, parser: ArgumentParser) -> None:
 
 def _plot(options: Namespace, parser: ArgumentParser) -> None:
     run = _load(options, parser)
-    _draw(run.folder, run.model, run.guide, run.history, run.settings.load_data(), run.metrics)
+    _draw(run.folder, run.model, run.guide, run.history, run.settings.load_data(), run.depth)
     _say(f"figures: {run.folder / runs.FIGURES}")
 
 
@@ -270,11 +310,14 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
+        probe = torch.zeros(1, device=name)
+        probe.cpu()  # the meta device has no data to copy
     except (RuntimeError, AssertionError) as error:
+        cause = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(
-            f"Expected --device auto, cpu or another device of this machine, got {name}. The cause: {error}"
+            f"Expected --device auto, cpu or another device of this machine, got {name}. The cause: {cause}."
         ) from error
+    return probe.device
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory: split, and normalised by the training part.
+"""Data sets as tensors in memory, drawn or read from files.
 
 A leaf: nothing in the package but the command line needs it.
 """
@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import urllib.error
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +17,7 @@ from jaxtyping import Float, Int
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from pyro_vds.splits import DataSet, split_and_normalise, split_off
 from pyro_vds.typing import Data
 
 # torchvision takes a second to import, so the functions that need it import it.
@@ -25,76 +25,6 @@ if TYPE_CHECKING:
     from torchvision.datasets import MNIST
 
 Noise = Literal["gaussian", "uniform"]
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """Training, validation and test part of a data set, normalised by the training part.
-
-    Attributes:
-        train: Training inputs and targets.
-        test: Test inputs and targets.
-        validation: Points split off the training part, if any.
-        classes: Number of classes; ``None`` for regression.
-        mean: What was subtracted from the inputs, for each channel or feature.
-        std: What they were divided by then.
-    """
-
-    train: Data
-    test: Data
-    validation: Data | None
-    classes: int | None
-    mean: Tensor
-    std: Tensor
-
-
-def split_and_normalise(
-    train: Data,
-    test: Data,
-    *,
-    classes: int | None,
-    validation_fraction: float = 0.0,
-    train_size: int | None = None,
-    generator: torch.Generator,
-) -> DataSet:
-    """Split a validation part off at random, and normalise each channel by the rest of the training part.
-
-    Args:
-        train: Inputs ``(N, features)`` or ``(N, channels, height, width)`` and targets.
-        test: The same for testing.
-        classes: Number of classes; ``None`` for regression.
-        validation_fraction: Share of the training points that becomes the validation part, ``[0, 1)``.
-        train_size: Use so many training points only, drawn at random before the split; all unless given.
-        generator: Draws the points.
-
-    Raises:
-        ValueError: If a part would be empty.
-    """
-    if not 0 <= validation_fraction < 1:
-        raise ValueError(f"Expected 0 <= validation_fraction < 1, got {validation_fraction}.")
-    total = len(train[0]) if train_size is None else train_size
-    held_out = round(validation_fraction * total)
-    if not 0 < total <= len(train[0]) or total - held_out < 2:
-        raise ValueError(
-            f"Expected at least 2 of the {len(train[0])} training points to train on, got train_size="
-            f"{train_size} and validation_fraction={validation_fraction}."
-        )
-    order = torch.randperm(len(train[0]), generator=generator)[:total]
-    parts = {"validation": order[:held_out], "train": order[held_out:]}
-    x = train[0][parts["train"]]
-    dims = [d for d in range(x.ndim) if d != 1]
-    mean = x.mean(dims, keepdim=True)
-    # A constant feature stays as it is, at zero.
-    std = x.std(dims, keepdim=True).where(x.amax(dims, keepdim=True) > x.amin(dims, keepdim=True), torch.ones(()))
-    pairs = {name: ((train[0][index] - mean) / std, train[1][index]) for name, index in parts.items()}
-    return DataSet(
-        train=pairs["train"],
-        test=((test[0] - mean) / std, test[1]),
-        validation=pairs["validation"] if held_out else None,
-        classes=classes,
-        mean=mean.flatten(),
-        std=std.flatten(),
-    )
 
 
 def spiral_points(
@@ -160,7 +90,7 @@ def spirals(
         ValueError: If a number is out of range.
     """
     x, y = spiral_points(num_points, rotation=rotation, noise=noise, noise_kind=noise_kind, generator=generator)
-    train, test = _split(x, y, 1 - train_fraction, "train_fraction")
+    train, test = split_off(x, y, 1 - train_fraction, "train_fraction")
     return split_and_normalise(train, test, classes=2, validation_fraction=validation_fraction, generator=generator)
 
 
@@ -280,7 +210,9 @@ def digits(
     x, y = load_digits(return_X_y=True)
     images = torch.from_numpy(np.asarray(x)).float().reshape(-1, 1, 8, 8) / 16
     order = torch.randperm(len(images), generator=generator)
-    train, test = _split(images[order], torch.from_numpy(np.asarray(y)).long()[order], test_fraction, "test_fraction")
+    train, test = split_off(
+        images[order], torch.from_numpy(np.asarray(y)).long()[order], test_fraction, "test_fraction"
+    )
     return split_and_normalise(
         train,
         test,
@@ -301,8 +233,9 @@ def npz(
 ) -> DataSet:
     """Return a user's own data: arrays ``x`` and ``y`` of an npz file, and ``x_test``, ``y_test`` if there.
 
-    Integer ``y`` are classes; floating-point ``y`` are regression targets. ``x`` has shape
-    ``(N, features)``, ``(N, height, width)`` or ``(N, channels, height, width)``.
+    Integer ``y`` are classes; floating-point ``y`` are regression targets, ``(N,)`` or ``(N, targets)``, and
+    are standardised. ``x`` has shape ``(N, features)``, ``(N, height, width)`` or
+    ``(N, channels, height, width)``.
 
     Args:
         path: The file.
@@ -327,7 +260,7 @@ def npz(
         _check_alike(train, test, path)
     else:
         order = torch.randperm(len(train[0]), generator=generator)
-        train, test = _split(train[0][order], train[1][order], test_fraction, "test_fraction")
+        train, test = split_off(train[0][order], train[1][order], test_fraction, "test_fraction")
     classes = None if train[1].is_floating_point() else int(torch.cat([train[1], test[1]]).max()) + 1
     return split_and_normalise(
         train,
@@ -394,17 +327,6 @@ class _Explained:
                 f"Expected the files {', '.join(missing)}; they are missing or damaged, and downloading them "
                 f"failed. Put them there by hand, or give another data root. The cause: {error}"
             ) from error
-
-
-def _split(x: Tensor, y: Tensor, test_fraction: float, name: str) -> tuple[Data, Data]:
-    """Split off the last points for testing."""
-    size = len(x) - round(test_fraction * len(x))
-    if not 0 < size < len(x):
-        raise ValueError(
-            f"Expected training and test points, got {size} and {len(x) - size}. Choose {name} between 0 and 1 "
-            "so that neither part is empty."
-        )
-    return (x[:size], y[:size]), (x[size:], y[size:])
 
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -24,7 +24,7 @@ class EnumELBO(nn.Module):
         self.model = model
         self.guide = guide
         # A known plate nesting spares Pyro a trial run of the network.
-        self._loss = DenseEnumELBO(max_plate_nesting=1)
+        self._loss = DenseEnumELBO(max_plate_nesting=1 if model.replicates is None else 2)
         self._checked = False
 
     def check(self, x: Inputs, y: Tensor) -> None:
@@ -45,8 +45,23 @@ class EnumELBO(nn.Module):
     def forward(self, x: Inputs, y: Tensor) -> Float[Tensor, ""]:
         """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
 
+        With replicates it is the sum of theirs, see :meth:`losses`.
+
         Args:
             x: A batch of inputs, ``(batch, ...)``.
+            y: Their targets.
+
+        Raises:
+            TypeError: On the first call, as :meth:`check`.
+            ValueError: If there are more inputs than targets or fewer; on the first call, as :meth:`check`.
+        """
+        return self.losses(x, y).sum()
+
+    def losses(self, x: Inputs, y: Tensor) -> Float[Tensor, "*replicate"]:
+        """Return the negative ELBO of each replicate, ``(replicate,)``; without replicates a scalar.
+
+        Args:
+            x: A batch of inputs, ``(*replicate, batch, ...)``.
             y: Their targets.
 
         Raises:
@@ -57,9 +72,10 @@ class EnumELBO(nn.Module):
             self.check(x, y)
         if len(x) != len(y):
             raise ValueError(f"Expected as many targets as inputs, got {len(x)} inputs and {len(y)} targets.")
+        loss = self._loss.differentiable_loss if self.model.replicates is None else self._loss.losses
         # Shapes and values were checked before training: per step the checks only cost time.
         with pyro.validation_enabled(False):
-            return self._loss.differentiable_loss(self.model, self.guide, x, y)
+            return loss(self.model, self.guide, x, y)
 
 
 def enum_elbo(model: VDSModel, guide: PyroModule | None = None) -> EnumELBO:
@@ -95,10 +111,14 @@ def guide_or_empty(model: VDSModel, guide: AutoCategorical | None) -> AutoCatego
             f"Expected a guide for the model's axes {list(model.axes)}, got None. Make one with "
             "pyro_vds.AutoCategorical(model)."
         )
-    if guide is not None and (guide.axes, guide.sizes) != (model.axes, model.sizes):
+
+    def described(owner: VDSModel | AutoCategorical) -> str:
+        return f"axes {owner.axes} of sizes {owner.sizes} ({owner.replicates or 1} replicates)"
+
+    if guide is not None and described(guide) != described(model):
         raise ValueError(
-            f"Expected a guide for the model's axes {model.axes} of sizes {model.sizes}, got one for {guide.axes} of "
-            f"sizes {guide.sizes}. Make one with pyro_vds.AutoCategorical(model)."
+            f"Expected a guide for the model's {described(model)}, got one for {described(guide)}. Make one with "
+            "pyro_vds.AutoCategorical(model)."
         )
     return AutoCategorical(model) if guide is None else guide
 

@@ -24,11 +24,20 @@ class DenseEnumELBO(TraceEnum_ELBO):
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return the negative ELBO, in nats."""
+        return -torch.stack([term.sum() for term in self._terms(model, guide, args, kwargs)]).sum()
+
+    def losses(self, model: Any, guide: Any, *args: Any) -> Tensor:
+        """Return the negative ELBO of each entry of a plate at dimension -2 that holds all sites, in nats."""
+        terms = self._terms(model, guide, args, {})
+        sums = [term.sum([d for d in range(-term.ndim, 0) if d != -2]) for term in terms]
+        return -torch.stack(sums).sum(0)
+
+    def _terms(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Tensor]:
+        """Return what the ELBO is the sum of."""
         ((model_trace, guide_trace),) = self._get_traces(model, guide, args, kwargs)
         sites = list(_sample_sites(guide_trace))
         terms = [_expected(site["log_prob"], site, sites) for site in _sample_sites(model_trace)]
-        terms += [-_expected(site["log_prob"], site, sites) for site in sites]
-        return -torch.stack([term.sum() for term in terms]).sum()
+        return terms + [-_expected(site["log_prob"], site, sites) for site in sites]
 
 
 def _expected(cost: Tensor, site: dict[str, Any], guide_sites: list[dict[str, Any]]) -> Tensor:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from pyro_vds.model import VDSModel, outer_sum, refuse_svi
+from pyro_vds.model import VDSModel, outer_sum, refuse_svi, replicate_plate
 
 SUM_TOLERANCE = 1e-4
 
@@ -29,7 +29,9 @@ class AutoCategorical(PyroModule):
         self.axes = model.axes
         self.sizes = model.sizes
         like = model.device_tensor()
-        logits = {a: nn.Parameter(like.new_zeros(n)) for a, n in zip(self.axes, self.sizes, strict=True)}
+        self.replicates = model.replicates
+        rows = () if self.replicates is None else (self.replicates,)
+        logits = {a: nn.Parameter(like.new_zeros(*rows, n)) for a, n in zip(self.axes, self.sizes, strict=True)}
         self._modules["logits"] = nn.ParameterDict(logits)
 
     @property
@@ -48,34 +50,41 @@ class AutoCategorical(PyroModule):
             The sampled index of each axis.
         """
         refuse_svi()
-        return {
-            axis: pyro.sample(axis, dist.Categorical(logits=self.logits[axis]), infer={"enumerate": "parallel"})
-            for axis in self.axes
-        }
+        with replicate_plate(self.replicates) as copies:
+            return {
+                # One row for each replicate, the same for all of its data.
+                axis: pyro.sample(
+                    axis,
+                    dist.Categorical(logits=self.logits[axis][:, None] if copies else self.logits[axis]),
+                    infer={"enumerate": "parallel"},
+                )
+                for axis in self.axes
+            }
 
-    def log_probs(self) -> dict[str, Float[Tensor, " size"]]:
+    def log_probs(self) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return ``log q`` of each entry of each axis, in nats."""
         return {axis: self.logits[axis].log_softmax(-1) for axis in self.axes}
 
-    def probs(self) -> dict[str, Float[Tensor, " size"]]:
+    def probs(self) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached."""
         return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs().items()}
 
-    def joint_log_probs(self) -> Float[Tensor, "*axes"]:
-        """Return ``log q`` over the product of all axes, shape ``sizes``, in nats."""
+    def joint_log_probs(self) -> Float[Tensor, "*replicate_and_axes"]:
+        """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
         return outer_sum(list(self.log_probs().values()))
 
-    def joint_probs(self) -> Float[Tensor, "*axes"]:
-        """Return ``q`` over the product of all axes, shape ``sizes``; detached."""
+    def joint_probs(self) -> Float[Tensor, "*replicate_and_axes"]:
+        """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
         return self.joint_log_probs().detach().exp()
 
-    def kl(self, model: VDSModel) -> Float[Tensor, ""]:
+    def kl(self, model: VDSModel) -> Float[Tensor, "*replicate"]:
         """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1)."""
         log_q = self.joint_log_probs()
-        return (log_q.exp() * (log_q - model.log_prior())).sum()
+        terms = log_q.exp() * (log_q - model.log_prior())
+        return terms.flatten(-len(self.axes)).sum(-1) if self.axes else terms
 
     @torch.no_grad()
-    def set_probs(self, probs: dict[str, Float[Tensor, " size"]]) -> None:
+    def set_probs(self, probs: dict[str, Float[Tensor, "*replicate size"]]) -> None:
         """Set the marginal of each axis, for example to ``exact_posterior(model, data).probs``.
 
         Args:
@@ -84,12 +93,12 @@ class AutoCategorical(PyroModule):
         Raises:
             ValueError: If an axis is missing or unknown, a size does not fit, or the values are no probabilities.
         """
-        expected = dict(zip(self.axes, self.sizes, strict=True))
-        came = {axis: p.numel() for axis, p in probs.items()}
+        expected = {axis: tuple(logits.shape) for axis, logits in self.logits.items()}
+        came = {axis: tuple(p.shape) for axis, p in probs.items()}
         if came != expected:
-            raise ValueError(f"Expected probabilities for the axes and sizes {expected}, got {came}.")
+            raise ValueError(f"Expected probabilities for the axes and shapes {expected}, got {came}.")
         for axis, p in probs.items():
-            if not bool((p >= 0).all()) or abs(float(p.sum()) - 1) > SUM_TOLERANCE:
+            if not bool((p >= 0).all()) or float((p.sum(-1) - 1).abs().max()) > SUM_TOLERANCE:
                 raise ValueError(f"Expected probabilities of {axis!r} that sum to one, got {p.tolist()}.")
         for axis, p in probs.items():
             smallest = torch.finfo(self.logits[axis].dtype).tiny

@@ -1,9 +1,10 @@
 """The record of a training run."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Float
 from safetensors import safe_open
@@ -15,7 +16,7 @@ Stopped = Literal["max_epochs", "patience", "interrupted", "non_finite"]
 
 @dataclass(frozen=True)
 class History:
-    """What happened in each epoch of a run, as tensors on the CPU.
+    """What happened in each epoch of a run, as tensors on the CPU; with replicates one column for each.
 
     Attributes:
         elbo: Full-data ELBO, mean over the epoch's batches, nats.
@@ -26,25 +27,50 @@ class History:
             log predictive density in nats per point, ``"error"`` the fraction misclassified.
         best_epoch: Epoch (from 0) whose state the model has; -1 if none was finished.
         stopped: Why training ended: ``"max_epochs"``, ``"patience"``, ``"interrupted"`` or ``"non_finite"``.
+        compile_seconds: Time that compiling the training step took; 0 without compilation.
     """
 
-    elbo: Float[Tensor, " epochs"]
-    expected_log_prob: Float[Tensor, " epochs"]
-    kl: Float[Tensor, " epochs"]
-    probs: Mapping[str, Float[Tensor, "epochs size"]]
-    validation: Mapping[str, Float[Tensor, " epochs"]]
-    best_epoch: int
-    stopped: Stopped
+    elbo: Float[Tensor, "epochs *replicate"]
+    expected_log_prob: Float[Tensor, "epochs *replicate"]
+    kl: Float[Tensor, "epochs *replicate"]
+    probs: Mapping[str, Float[Tensor, "epochs *replicate size"]]
+    validation: Mapping[str, Float[Tensor, "epochs *replicate"]]
+    best_epoch: int | tuple[int, ...]
+    stopped: Stopped | tuple[Stopped, ...]
+    compile_seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.elbo)
+
+    def replicate(self, index: int) -> "History":
+        """Return the record of one replicate.
+
+        Args:
+            index: Its number.
+
+        Raises:
+            ValueError: If the run had no replicates.
+        """
+        if not (isinstance(self.best_epoch, tuple) and isinstance(self.stopped, tuple)):
+            raise ValueError("Expected the history of replicates, got that of a single run.")
+        return History(
+            elbo=self.elbo[:, index],
+            expected_log_prob=self.expected_log_prob[:, index],
+            kl=self.kl[:, index],
+            probs={axis: values[:, index] for axis, values in self.probs.items()},
+            validation={metric: values[:, index] for metric, values in self.validation.items()},
+            best_epoch=self.best_epoch[index],
+            stopped=self.stopped[index],
+            compile_seconds=self.compile_seconds,
+        )
 
     def save(self, path: Path) -> None:
         """Write the record as a safetensors file."""
         tensors = {"elbo": self.elbo, "expected_log_prob": self.expected_log_prob, "kl": self.kl}
         tensors |= {f"probs.{axis}": values for axis, values in self.probs.items()}
         tensors |= {f"validation.{metric}": values for metric, values in self.validation.items()}
-        metadata = {"best_epoch": str(self.best_epoch), "stopped": self.stopped}
+        scalars = {name: getattr(self, name) for name in ("best_epoch", "stopped", "compile_seconds")}
+        metadata = {name: json.dumps(value) for name, value in scalars.items()}
         save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata)
 
     @classmethod
@@ -63,6 +89,10 @@ class History:
             kl=tensors["kl"],
             probs=groups["probs"],
             validation=groups["validation"],
-            best_epoch=int(metadata["best_epoch"]),
-            stopped=metadata["stopped"],
+            **{name: _plain(json.loads(metadata[name])) for name in ("best_epoch", "stopped", "compile_seconds")},
         )
+
+
+def _plain(value: Any) -> Any:
+    """Return lists, which JSON has, as the tuples that they were."""
+    return tuple(value) if isinstance(value, list) else value

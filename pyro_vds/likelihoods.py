@@ -4,6 +4,7 @@ A likelihood maps outputs ``(*axes, batch, event)`` to a Pyro distribution of ba
 whose ``log_prob(y)`` is ``log p(y | x, d)`` in nats, and mixes the architectures for prediction.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 
@@ -38,7 +39,9 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def marginal(
-        self, outputs: Float[Tensor, "architecture batch event"], log_weights: Float[Tensor, " architecture"]
+        self,
+        outputs: Float[Tensor, "architecture *replicate batch event"],
+        log_weights: Float[Tensor, "architecture *replicate"],
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the prediction of the mixture ``p(y|x) = sum_i q_i p(y|x,d=i)`` over architectures.
 
@@ -46,6 +49,22 @@ class Likelihood(nn.Module, ABC):
             outputs: Outputs of each architecture.
             log_weights: Log mixture weights ``log q_i``, nats.
         """
+
+    def replicated(self, n: int) -> "Likelihood":
+        """Return the likelihood of ``n`` replicates, with parameters of its own for each.
+
+        Args:
+            n: Number of replicates.
+
+        Raises:
+            TypeError: If it has parameters or buffers and does not say how to replicate them.
+        """
+        if self.state_dict():
+            raise TypeError(
+                f"Expected a likelihood that can be replicated, but {type(self).__name__} has the tensors "
+                f"{list(self.state_dict())}. Override its method replicated()."
+            )
+        return self
 
 
 class Classification(Likelihood):
@@ -70,10 +89,12 @@ class Classification(Likelihood):
             )
 
     def marginal(
-        self, outputs: Float[Tensor, "architecture batch event"], log_weights: Float[Tensor, " architecture"]
-    ) -> Float[Tensor, "batch event"]:
+        self,
+        outputs: Float[Tensor, "architecture *replicate batch event"],
+        log_weights: Float[Tensor, "architecture *replicate"],
+    ) -> Float[Tensor, "*replicate batch event"]:
         """Return ``log sum_i q_i softmax(outputs_i)``, the log class probabilities in nats (paper, eq. 3)."""
-        return torch.logsumexp(outputs.log_softmax(-1) + log_weights[:, None, None], dim=0)
+        return torch.logsumexp(outputs.log_softmax(-1) + log_weights[..., None, None], dim=0)
 
 
 class Gaussian(Likelihood):
@@ -99,16 +120,22 @@ class Gaussian(Likelihood):
         else:
             self.register_buffer("log_scale", log_scale)
 
+    def replicated(self, n: int) -> "Gaussian":
+        """Return the likelihood of ``n`` replicates, each with a noise scale of its own."""
+        stacked = copy.deepcopy(self)
+        stacked.log_scale.data = self.log_scale.detach().expand(n, 1).clone()
+        return stacked
+
     @property
-    def scale(self) -> Float[Tensor, ""]:
-        """The noise standard deviation, in the units of ``y``."""
+    def scale(self) -> Float[Tensor, "*replicate_one"]:
+        """The noise standard deviation, in the units of ``y``: a scalar, or ``(replicate, 1)``."""
         return self.log_scale.exp()
 
     def forward(self, outputs: Outputs) -> TorchDistributionMixin:
         """Return ``Normal(outputs, scale)``, batch shape ``(*axes, batch)``."""
         if outputs.shape[-1] == 1:
             return dist.Normal(outputs.squeeze(-1), self.scale)
-        return dist.Normal(outputs, self.scale).to_event(1)
+        return dist.Normal(outputs, self.scale[..., None]).to_event(1)
 
     def check_targets(self, y: Tensor, outputs: Outputs) -> None:
         """Raise unless ``y`` holds finite floating-point targets, one for each output."""
@@ -125,13 +152,15 @@ class Gaussian(Likelihood):
             raise ValueError("Expected finite targets, got NaN or infinity. Remove or impute those points.")
 
     def marginal(
-        self, outputs: Float[Tensor, "architecture batch event"], log_weights: Float[Tensor, " architecture"]
-    ) -> tuple[Float[Tensor, "batch event"], Float[Tensor, "batch event"]]:
+        self,
+        outputs: Float[Tensor, "architecture *replicate batch event"],
+        log_weights: Float[Tensor, "architecture *replicate"],
+    ) -> tuple[Float[Tensor, "*replicate batch event"], Float[Tensor, "*replicate batch event"]]:
         """Return the mean and variance of the mixture.
 
         ``mean = sum_i q_i f_i`` and ``variance = scale**2 + sum_i q_i (f_i - mean)**2``: noise plus the
         disagreement between architectures.
         """
-        weights = log_weights.exp()[:, None, None]
+        weights = log_weights.exp()[..., None, None]
         mean = (weights * outputs).sum(0)
-        return mean, self.scale**2 + (weights * (outputs - mean) ** 2).sum(0)
+        return mean, self.scale[..., None] ** 2 + (weights * (outputs - mean) ** 2).sum(0)

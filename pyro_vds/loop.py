@@ -2,23 +2,22 @@
 
 import logging
 import math
-from collections.abc import Iterator
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import SGD
-from torch.optim.lr_scheduler import MultiStepLR
 from tqdm.auto import tqdm
 
-from pyro_vds.batches import IndexBatches, LoaderBatches, in_order
-from pyro_vds.elbo import EnumELBO
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.batches import Batches
 from pyro_vds.history import History, Stopped
 from pyro_vds.likelihoods import Classification
 from pyro_vds.model import eval_mode, train_mode
 from pyro_vds.predictive import BATCH_SIZE, mixture_log_weights
+from pyro_vds.steps import CompiledStep, EagerStep, Objective, StepResult
 from pyro_vds.typing import Data
 
 logger = logging.getLogger(__name__)
@@ -38,172 +37,253 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass(frozen=True)
 class _Epoch:
-    """The record of one epoch."""
+    """The record of one epoch; a value for each replicate, or scalars."""
 
-    elbo: float
-    kl: float
+    elbo: Tensor
+    kl: Tensor
     probs: dict[str, Tensor]
-    metrics: dict[str, float]
+    metrics: dict[str, Tensor]
 
 
 class TrainingLoop:
     """One training run.
 
     Args:
-        elbo: The objective.
-        guide: The guide within it.
+        objective: What is optimised.
         batches: The training data.
         optimizer: Holds the parameters.
-        schedule: Its learning rate over the epochs.
+        milestones: Epochs at which the learning rate is multiplied by ``gamma``.
+        gamma: Factor of the learning rate at each milestone.
+        compile: Whether the step is compiled.
         validation: Held-out data that decide early stopping instead of the train ELBO.
         patience: Epochs without a better value before training stops.
     """
 
     def __init__(
         self,
-        elbo: EnumELBO,
-        guide: AutoCategorical,
-        batches: IndexBatches | LoaderBatches,
+        objective: Objective,
+        batches: Batches,
         optimizer: SGD,
-        schedule: MultiStepLR,
+        *,
+        milestones: Sequence[int],
+        gamma: float,
+        compile: bool,
         validation: Data | None,
         patience: int,
     ) -> None:
-        self.elbo = elbo
-        self.model = elbo.model
-        self.guide = guide
+        self.objective = objective
+        self.model = objective.elbo.model
+        self.guide = objective.guide
         self.batches = batches
         self.optimizer = optimizer
-        self.schedule = schedule
+        self.lr = optimizer.param_groups[0]["lr"]
+        self.milestones = milestones
+        self.gamma = gamma
+        self.step = _first_step(objective, optimizer, compile=compile)
         self.validation = validation
         self.patience = patience
-        self.best = _BestState(elbo)
+        replicates = self.model.replicates
+        self.best = _BestState(self.step.state, replicates or 1)
         self.steps = 0
-        self.stopped: Stopped = "max_epochs"
+        self.stopped: list[Stopped] = ["max_epochs"] * (replicates or 1)
+        self.active = torch.ones(replicates or 1, dtype=torch.bool)
+        self.point_dim = 0 if replicates is None else 1
         self.epochs: list[_Epoch] = []
 
     def run(self, max_epochs: int, *, progress: bool) -> History:
         """Train until an end is reached, restore the best state, and return the record."""
         bar = tqdm(range(max_epochs), desc="fit", unit="epoch", disable=not progress, mininterval=0.5)
         try:
-            with train_mode(self.elbo):
+            with train_mode(self.objective):
                 for epoch in bar:
                     self.epochs.append(self._epoch(epoch))
-                    self.schedule.step()
                     if progress:
                         bar.set_postfix(self._progress(), refresh=False)
-                    if epoch - self.best.epoch >= self.patience:
-                        self.stopped = "patience"
+                    self._stop(epoch - self.best.epochs >= self.patience, "patience")
+                    if not self.active.any():
                         break
         except KeyboardInterrupt:
-            self.stopped = "interrupted"
+            self._stop(self.active, "interrupted")
             logger.warning("Interrupted after %d epochs: the best state so far is kept.", len(self.epochs))
         finally:
             bar.close()
             self.best.restore()
+            self.step.release()
         return self.history()
 
     def _epoch(self, epoch: int) -> _Epoch:
-        losses, kls, sizes = [], [], []
-        record = None
+        rate = self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        results, sizes = [], []
         for (x, y), last in _mark_last(self.batches):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.elbo(x, y)
-            (loss / self.model.num_data).backward()
-            with torch.no_grad():
-                losses.append(loss.detach())
-                kls.append(self.guide.kl(self.model))
-            sizes.append(len(x))
-            if last:
-                # The guide and the best state as the epoch's last loss saw them, before they move on.
-                record = self._record(epoch, torch.stack(losses), torch.stack(kls), sizes)
-            self.optimizer.step()
-        if record is None:
+            if last and self.validation is None:
+                # The state that the epoch's last loss belongs to.
+                self.best.remember()
+            results.append(self._step(x, y))
+            sizes.append(x.shape[self.point_dim])
+        if not results:
             raise ValueError("Expected a DataLoader with at least one batch in each epoch, got none.")
-        self.steps += len(losses)
+        record = self._record(results, sizes)
+        value = record.elbo
         if self.validation is not None:
+            self.best.remember()
             record.metrics.update(self._validate(*self.validation))
-            self.best.consider(epoch, record.metrics["log_prob"])
+            value = record.metrics["log_prob"]
+        self.steps += len(results)
+        self.best.consider(epoch, value.reshape(-1), self.active)
         return record
 
-    def _record(self, epoch: int, losses: Tensor, kls: Tensor, sizes: list[int]) -> _Epoch:
+    def _stop(self, which: Tensor, how: Stopped) -> None:
+        """Note how those of some replicates that are still active end; they keep their best state."""
+        for replicate in (which & self.active).nonzero().flatten().tolist():
+            self.stopped[replicate] = how
+        self.active = self.active & ~which
+
+    def _step(self, x: Tensor, y: Tensor) -> StepResult:
+        """Run a step; go on without compilation where it fails, which shows in the first step."""
+        try:
+            return self.step(x, y)
+        except Exception as error:
+            if not isinstance(self.step, CompiledStep) or self.step.compiled is not None:
+                raise
+            reason = _described(error)
+        warnings.warn(
+            f"Expected a training step that can be compiled, but it cannot ({reason}); training goes on without "
+            "compilation.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        self.step.release()
+        self.step = EagerStep(self.objective, self.optimizer)
+        self.best = _BestState(self.step.state, len(self.active))
+        self.best.remember()
+        return self.step(x, y)
+
+    def _record(self, results: list[StepResult], sizes: list[int]) -> _Epoch:
         """Weigh each batch by its points; the one moment of an epoch that waits for the device."""
         shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
-        losses, kls = losses.double().cpu(), kls.double().cpu()
-        elbo = -float(losses @ shares)
-        if not math.isfinite(elbo):
-            self._stop_non_finite(losses)
-        if self.validation is None:
-            self.best.consider(epoch, elbo)
-        return _Epoch(elbo, float(kls @ shares), self.guide.probs(), {})
+        losses, kls = (torch.stack([getattr(r, name) for r in results]).double().cpu() for name in ("loss", "kl"))
+        elbo = -(shares @ losses)
+        broken = ~elbo.isfinite().reshape(-1)
+        if bool((broken & self.active).any()):
+            self._stop_non_finite(losses.reshape(len(losses), -1), broken)
+        probs = {axis: log_prob.exp() for axis, log_prob in results[-1].log_probs.items()}
+        return _Epoch(elbo, shares @ kls, probs, {})
 
-    def _stop_non_finite(self, losses: Tensor) -> NoReturn:
-        first = int((~torch.isfinite(losses)).nonzero()[0])
-        self.stopped = "non_finite"
-        raise NonFiniteLossError(
-            f"Expected a finite ELBO, got {-float(losses[first])} at step {self.steps + first} (epoch "
-            f"{len(self.epochs)}). The model holds the best state so far (epoch {self.best.epoch}; -1 is the "
-            "initial state). Try a smaller lr or max_depth, or look for extreme input values.",
-            self.history(),
+    def _stop_non_finite(self, losses: Tensor, broken: Tensor) -> None:
+        """End what has become NaN or infinite; replicates that are still finite go on."""
+        which = broken & self.active
+        self._stop(which, "non_finite")
+        replicate = int(which.nonzero()[0])
+        first = int((~losses[:, replicate].isfinite()).nonzero()[0])
+        name = f" in replicate {replicate}" if self.point_dim else ""
+        message = (
+            f"Expected a finite ELBO, got {-float(losses[first, replicate])} at step {self.steps + first} (epoch "
+            f"{len(self.epochs)}){name}. The model holds the best state so far (epoch "
+            f"{int(self.best.epochs[replicate])}; -1 is the initial state). Try a smaller lr or max_depth, or look for "
+            "extreme input values."
         )
+        if not self.active.any():
+            raise NonFiniteLossError(message, self.history())
+        logger.warning(message)
 
-    def _validate(self, x: Tensor, y: Tensor) -> dict[str, float]:
+    def _validate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return the mean log predictive density, and for classes the error, in one pass."""
         log_weights = mixture_log_weights(self.model, self.guide)
         likelihood = self.model.likelihood
-        total, wrong = torch.zeros((), device=x.device), torch.zeros((), device=x.device)
-        with eval_mode(self.elbo), torch.inference_mode():
-            for part, batch in in_order(x, BATCH_SIZE):
-                outputs = self.model.outputs(batch)
-                total += (likelihood(outputs).log_prob(y[part]) + log_weights[:, None]).logsumexp(0).sum()
+        total = torch.zeros(log_weights.shape[1:], device=x.device)
+        wrong = torch.zeros_like(total)
+        size = x.shape[self.point_dim]
+        with eval_mode(self.objective), torch.inference_mode():
+            for inputs, targets in zip(*(t.split(BATCH_SIZE, self.point_dim) for t in (x, y)), strict=True):
+                outputs = self.model.outputs(inputs)
+                total += (likelihood(outputs).log_prob(targets) + log_weights[..., None]).logsumexp(0).sum(-1)
                 if isinstance(likelihood, Classification):
-                    wrong += (likelihood.marginal(outputs, log_weights).argmax(-1) != y[part]).sum()
-        metrics = {"log_prob": float(total) / len(x)}
-        return metrics | ({"error": float(wrong) / len(x)} if isinstance(likelihood, Classification) else {})
+                    wrong += (likelihood.marginal(outputs, log_weights).argmax(-1) != targets).sum(-1)
+        metrics = {"log_prob": total, "error": wrong} if isinstance(likelihood, Classification) else {"log_prob": total}
+        return {name: value.double().cpu() / size for name, value in metrics.items()}
 
     def _progress(self) -> dict[str, str]:
         latest = self.epochs[-1]
-        modes = {axis: str(int(q.argmax())) for axis, q in latest.probs.items()}
-        return {"ELBO": f"{latest.elbo:.2f}", **modes}
+        modes = {axis: ",".join(str(int(k)) for k in q.argmax(-1).reshape(-1)) for axis, q in latest.probs.items()}
+        return {"ELBO": f"{float(latest.elbo.mean()):.2f}", **modes}
 
     def history(self) -> History:
         """Return the record so far."""
         dtype = self.model.device_tensor().dtype
-        elbo = torch.tensor([e.elbo for e in self.epochs], dtype=dtype)
-        kl = torch.tensor([e.kl for e in self.epochs], dtype=dtype)
+        rows = () if self.model.replicates is None else (self.model.replicates,)
+
+        def stacked(values: list[Tensor], *shape: int) -> Tensor:
+            return torch.stack(values).cpu().to(dtype) if values else torch.zeros(0, *rows, *shape, dtype=dtype)
+
+        elbo, kl = stacked([e.elbo for e in self.epochs]), stacked([e.kl for e in self.epochs])
         probs = {
-            axis: torch.stack([e.probs[axis] for e in self.epochs]).cpu() if self.epochs else torch.zeros(0, size)
+            axis: stacked([e.probs[axis] for e in self.epochs], size)
             for axis, size in zip(self.model.axes, self.model.sizes, strict=True)
         }
         names = self.epochs[0].metrics if self.epochs else {}
-        validation = {name: torch.tensor([e.metrics[name] for e in self.epochs], dtype=dtype) for name in names}
-        return History(elbo, elbo + kl, kl, probs, validation, self.best.epoch, self.stopped)
+        validation = {name: stacked([e.metrics[name] for e in self.epochs]) for name in names}
+        best, stopped = tuple(self.best.epochs.tolist()), tuple(self.stopped)
+        seconds = self.step.compile_seconds
+        if not rows:
+            return History(elbo, elbo + kl, kl, probs, validation, best[0], stopped[0], seconds)
+        return History(elbo, elbo + kl, kl, probs, validation, best, stopped, seconds)
 
 
 class _BestState:
-    """A copy of all parameters and buffers at the best value so far."""
+    """A copy of the training state at the best value so far, of each replicate.
 
-    def __init__(self, module: nn.Module) -> None:
-        self.current = [t.detach() for t in (*module.parameters(), *module.buffers())]
-        self.copies = [t.clone() for t in self.current]
-        self.value = -math.inf
-        self.epoch = -1
+    Args:
+        state: The tensors that training changes in place; with replicates each has one row for each of them.
+        rows: Number of replicates; 1 without.
+    """
 
-    @torch.no_grad()
-    def consider(self, epoch: int, value: float) -> None:
-        """Copy the current state if its value is the largest so far."""
-        if value > self.value:
-            self.value, self.epoch = value, epoch
-            # One call: an interrupt cannot leave a mixture of two states.
-            torch._foreach_copy_(self.copies, self.current)
+    def __init__(self, state: list[Tensor], rows: int) -> None:
+        self.state = state
+        self.best = [t.clone() for t in state]
+        self.candidate = [t.clone() for t in state]
+        self.values = torch.full((rows,), -math.inf, dtype=torch.float64)
+        self.epochs = torch.full((rows,), -1)
 
-    @torch.no_grad()
+    def remember(self) -> None:
+        """Copy the current state, whose value is not known yet."""
+        torch._foreach_copy_(self.candidate, self.state)
+
+    def consider(self, epoch: int, values: Tensor, active: Tensor) -> None:
+        """Keep the state remembered last, of the active replicates whose value is the largest so far."""
+        better = active & (values > self.values)
+        if not better.any():
+            return
+        best, spare = self.candidate, self.best
+        if not better.all():
+            mask = better.to(self.state[0].device)
+            best = [
+                torch.where(mask.view(-1, *[1] * (one.ndim - 1)), one, other)
+                for one, other in zip(self.candidate, self.best, strict=True)
+            ]
+        epochs = self.epochs.masked_fill(better, epoch)
+        # One statement: an interrupt cannot leave a mixture of two states.
+        self.best, self.candidate, self.values, self.epochs = best, spare, values.where(better, self.values), epochs
+
     def restore(self) -> None:
         """Write the best state back."""
-        torch._foreach_copy_(self.current, self.copies)
+        torch._foreach_copy_(self.state, self.best)
 
 
-def _mark_last(batches: IndexBatches | LoaderBatches) -> Iterator[tuple[Data, bool]]:
+def _first_step(objective: Objective, optimizer: SGD, *, compile: bool) -> EagerStep | CompiledStep:
+    return CompiledStep(objective, optimizer) if compile else EagerStep(objective, optimizer)
+
+
+def _described(error: Exception) -> str:
+    """Return the kind of an error, its first line, and the last line of code outside torch that led to it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f for f in reversed(frames) if "site-packages" not in f.filename and f.line), frames[-1])
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{': '.join([type(error).__name__, *lines[:1]])}, at {place.filename}:{place.lineno}: {place.line}"
+
+
+def _mark_last(batches: Batches) -> Iterator[tuple[Data, bool]]:
     """Yield each batch, and whether it is the last one."""
     iterator = iter(batches)
     batch = next(iterator, None)

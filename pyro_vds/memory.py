@@ -16,6 +16,7 @@ from pyro_vds.model import VDSModel
 from pyro_vds.normalisation import ReadoutBatchNorm
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Data
+from pyro_vds.validation import first_points
 
 GIB = 2**30
 
@@ -77,7 +78,7 @@ def estimate_memory(
     """
     here = model.device_tensor().device
     device = here if device is None else torch.device(device)
-    batch = min(batch_size, len(data[0]))
+    batch = min(batch_size, data[0].shape[0 if model.replicates is None else 1])
     activations = _activation_bytes(model, data, batch)
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
@@ -132,10 +133,12 @@ def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
     model = copy.deepcopy(model).train()
     elbo = enum_elbo(model, AutoCategorical(model))
     device = model.device_tensor().device
-    x, y = (t[:1].to(device).expand(4, *t.shape[1:]).clone() for t in data)
+    x, y = (first_points(model, t, 1).to(device) for t in data)
+    dim = 0 if model.replicates is None else 1
+    x, y = (t.repeat_interleave(4, dim) for t in (x, y))
     with isolated_rng(device):
         elbo(x, y)  # the first call checks the guide, which keeps tensors of its own
-        small, double = (_saved_bytes(elbo, x[:size].clone(), y[:size].clone()) for size in (2, 4))
+        small, double = (_saved_bytes(elbo, *(first_points(model, t, size).clone() for t in (x, y))) for size in (2, 4))
     return small + (double - small) // 2 * (batch - 2)
 
 

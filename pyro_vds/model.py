@@ -32,7 +32,8 @@ class VDSModel(PyroModule):
     optimiser; ``pyro.infer.SVI``, which finds parameters through the store, gets an error.
 
     Args:
-        backbone: A module with ``axes``, ``sizes`` and ``forward``; see :class:`pyro_vds.typing.Backbone`.
+        backbone: A module with ``axes``, ``sizes`` and ``forward``; see :class:`pyro_vds.typing.Backbone`. With
+            :class:`pyro_vds.Replicated`, the model has a plate ``"replicate"`` around everything.
         priors: One prior for every axis, or a mapping with one for each. A prior is an object of
             :mod:`pyro_vds.priors` or a ``pyro.distributions.Categorical`` of the axis's size. ``None`` is
             the paper's ``Geometric(0.85)``.
@@ -54,9 +55,11 @@ class VDSModel(PyroModule):
     ) -> None:
         super().__init__()
         self.axes, self.sizes = _checked_axes(backbone)
+        self.replicates: int | None = getattr(backbone, "replicates", None)
         _check_num_data(num_data)
         self._modules["backbone"] = backbone
-        self._modules["likelihood"] = _checked_likelihood(likelihood)
+        likelihood = _checked_likelihood(likelihood)
+        self._modules["likelihood"] = likelihood if self.replicates is None else likelihood.replicated(self.replicates)
         self.num_data = int(num_data)
         for axis, prior in _priors_by_axis(priors, self.axes, self.sizes).items():
             self.register_buffer(f"prior_logits_{axis}", prior.logits.to(self.device_tensor()))
@@ -97,7 +100,7 @@ class VDSModel(PyroModule):
         """Run the generative model.
 
         Args:
-            x: A batch of inputs ``(batch, ...)``.
+            x: A batch of inputs ``(batch, ...)``; ``(replicate, batch, ...)`` for a replicated backbone.
             y: Their targets, or ``None`` to sample them. With targets the plate rescales the batch to
                 ``num_data`` points.
 
@@ -108,17 +111,19 @@ class VDSModel(PyroModule):
             RuntimeError: If it runs under ``pyro.infer.SVI``.
         """
         refuse_svi()
-        choice = [pyro.sample(axis, self.prior(axis)) for axis in self.axes]
-        outputs = self.backbone(x)
-        points = torch.arange(len(x), device=outputs.device)
-        size = len(x) if y is None else self.num_data
-        with pyro.plate("data", size, subsample=points):
-            if choice:
-                outputs = Vindex(outputs)[(*choice, points)]
-            return pyro.sample("obs", self.likelihood(outputs), obs=y)
+        with replicate_plate(self.replicates) as copies:
+            choice = [pyro.sample(axis, self.prior(axis)) for axis in self.axes]
+            outputs = self.backbone(x)
+            batch = x.shape[len(copies)]
+            points = torch.arange(batch, device=outputs.device)
+            size = batch if y is None else self.num_data
+            with pyro.plate("data", size, dim=-1, subsample=points):
+                if choice:
+                    outputs = Vindex(outputs)[(*choice, *(c.to(points.device)[:, None] for c in copies), points)]
+                return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
     def outputs(self, x: Inputs) -> Outputs:
-        """Return the outputs of every architecture, ``(architecture, batch, *event)``, axes flattened."""
+        """Return the outputs of every architecture, axes flattened: ``(architecture, *replicate, batch, *event)``."""
         outputs = self.backbone(x)
         return outputs.flatten(0, len(self.axes) - 1) if self.axes else outputs[None]
 
@@ -149,9 +154,26 @@ def eval_mode(module: nn.Module) -> AbstractContextManager[None]:
     return train_mode(module, training=False)
 
 
-def outer_sum(terms: list[Tensor]) -> Tensor:
-    """Return ``out[i, j, ...] = terms[0][i] + terms[1][j] + ...``; a scalar zero without terms."""
-    return reduce(lambda total, term: total[..., None] + term, terms) if terms else torch.zeros(())
+@contextmanager
+def replicate_plate(replicates: int | None) -> Iterator[list[Tensor]]:
+    """Open the plate of replicates, to the left of the data; yields their numbers, in a list that may be empty."""
+    if replicates is None:
+        yield []
+    else:
+        with pyro.plate("replicate", replicates, dim=-2) as copies:
+            yield [cast(Tensor, copies)]
+
+
+def outer_sum(terms: list[Float[Tensor, "*batch _"]]) -> Float[Tensor, "..."]:
+    """Return ``out[..., i, j] = terms[0][..., i] + terms[1][..., j]``; a scalar zero without terms."""
+    if not terms:
+        return torch.zeros(())
+    batch = terms[0].shape[:-1]
+
+    def add(total: Tensor, term: Tensor) -> Tensor:
+        return total[..., None] + term.reshape(*batch, *[1] * (total.ndim - len(batch)), -1)
+
+    return reduce(add, terms)
 
 
 def _checked_axes(backbone: nn.Module) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -57,8 +57,7 @@ def plot_depth_posterior(tree: xr.DataTree, ax: Axes | None = None, *, chosen: i
     twin.plot(depth, mean, "o-", ms=3.5, lw=1.2, color=ORANGE, label="log-likelihood of each depth")
     twin.set_ylabel("log-likelihood (nats per point)")
     twin.spines["top"].set_visible(False)
-    handles = [h for a in (ax, twin) for h in a.get_legend_handles_labels()[0]]
-    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, frameon=False, fontsize=8)
+    _legend_above(ax, twin, columns=3)
     return ax
 
 
@@ -93,38 +92,89 @@ def plot_reliability(
 
 
 def plot_history(history: History, axes: ManyAxes | None = None) -> ManyAxes:
-    """Draw the ELBO with its parts, and the guide's probabilities, over the epochs of training.
+    """Draw the ELBO with its parts, the guide's probabilities and the validation metrics over the epochs.
 
     Args:
         history: A record of :func:`pyro_vds.fit`.
-        axes: One for the objective and one for each axis of architectures; a new figure unless given.
+        axes: One for the objective, one for each axis of architectures, and one for the validation metrics if
+            there are any; a new figure unless given.
 
     Returns:
         The axes.
     """
     if axes is None:
-        columns = 1 + len(history.probs)
-        axes = plt.subplots(1, columns, figsize=(3.8 * columns, 3.2), layout="constrained")[1]
+        columns = 1 + len(history.probs) + bool(history.validation)
+        axes = plt.subplots(1, columns, figsize=(4.2 * columns, 3.4), layout="constrained")[1]
         axes = list(np.atleast_1d(np.asarray(axes)))
-    epochs = np.arange(1, len(history) + 1)
-    axes[0].plot(epochs, -history.elbo.numpy(), color=BLUE, label="negative ELBO")
-    axes[0].plot(
-        epochs, -history.expected_log_prob.numpy(), color=ORANGE, ls="--", label="negative expected log-likelihood"
-    )
-    axes[0].plot(epochs, history.kl.numpy(), color=GREEN, ls=":", label="KL(q || prior)")
-    axes[0].axvline(history.best_epoch + 1, color=GREY, lw=1, label="best")
-    axes[0].set(xlabel="epoch", ylabel="nats", yscale="log")
-    axes[0].legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
-    for ax, (axis, probs) in zip(axes[1:], history.probs.items(), strict=False):
+    panels = iter(axes)
+    _draw_objective(history, next(panels))
+    for (axis, probs), ax in zip(history.probs.items(), panels, strict=False):
         image = ax.imshow(
             probs.T.numpy(), origin="lower", aspect="auto", interpolation="nearest", cmap="viridis",
-            extent=(0.5, len(history) + 0.5, -0.5, probs.shape[1] - 0.5),
+            extent=(0.5, max(len(history), 1) + 0.5, -0.5, probs.shape[1] - 0.5),
         )  # fmt: skip
         ax.set(xlabel="epoch", ylabel=axis, title=f"q({axis})")
         ax.figure.colorbar(image, ax=ax)
-    for ax in axes:
         _open_frame(ax)
+    for ax in panels if history.validation else ():
+        _draw_validation(history, ax)
     return axes
+
+
+def _draw_objective(history: History, ax: Axes) -> None:
+    """Draw the negative ELBO, and its parts where there are latents."""
+    lines = {"negative ELBO": (-history.elbo, BLUE, "-")}
+    if history.probs:
+        lines["negative expected log-likelihood"] = (-history.expected_log_prob, ORANGE, "--")
+        lines["KL(q || prior)"] = (history.kl, GREEN, ":")
+    for label, (values, color, style) in lines.items():
+        ax.plot(_epochs(history), values.numpy(), color=color, ls=style, label=label)
+    ax.axvline(_best_epoch(history) + 1, color=GREY, lw=1, label="best")
+    ax.set(xlabel="epoch", ylabel="nats")
+    if len(history) and all(bool((values > 0).all()) for values, *_ in lines.values()):
+        ax.set_yscale("log")
+    else:  # densities can be above 1, and a KL 0: linear within one nat of zero
+        ax.set_yscale("symlog", linthresh=1)
+    _legend_above(ax)
+    _open_frame(ax)
+
+
+def _draw_validation(history: History, ax: Axes) -> None:
+    """Draw the log predictive density of the validation data, and for classes the error on a twin axis."""
+    drawn = [ax]
+    ax.plot(_epochs(history), history.validation["log_prob"].numpy(), color=BLUE, label="validation log density")
+    ax.axvline(_best_epoch(history) + 1, color=GREY, lw=1, label="best")
+    ax.set(xlabel="epoch", ylabel="log density (nats per point)")
+    if "error" in history.validation:
+        twin = ax.twinx()
+        twin.plot(
+            _epochs(history), 100 * history.validation["error"].numpy(), color=ORANGE, ls="--", label="validation error"
+        )
+        twin.set_ylabel("error (%)")
+        twin.spines["top"].set_visible(False)
+        drawn.append(twin)
+    _legend_above(*drawn)
+    _open_frame(ax)
+
+
+def _best_epoch(history: History) -> int:
+    if isinstance(history.best_epoch, tuple):
+        raise ValueError(
+            "Expected the history of one run, got that of replicates. Draw history.replicate(0) and so on."
+        )
+    return history.best_epoch
+
+
+def _epochs(history: History) -> np.ndarray:
+    return np.arange(1, len(history) + 1)
+
+
+def _legend_above(*axes: Axes, columns: int = 2) -> None:
+    """Put one legend of all axes above the first, where it hides nothing."""
+    handles = [h for ax in axes for h in ax.get_legend_handles_labels()[0]]
+    axes[0].legend(
+        handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=columns, frameon=False, fontsize=8
+    )
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ def predict_proba(
     depth: int | None = None,
     *,
     batch_size: int = BATCH_SIZE,
-) -> Float[Tensor, "batch classes"]:
+) -> Float[Tensor, "*replicate batch classes"]:
     """Return the class probabilities of the mixture, ``sum_i q_i softmax(f_i(x))`` (paper, eq. 3).
 
     Args:
@@ -60,7 +60,7 @@ def predict_moments(
     depth: int | None = None,
     *,
     batch_size: int = BATCH_SIZE,
-) -> tuple[Float[Tensor, "batch targets"], Float[Tensor, "batch targets"]]:
+) -> tuple[Float[Tensor, "*replicate batch targets"], Float[Tensor, "*replicate batch targets"]]:
     """Return the mean and variance of the mixture, in the units of ``y`` and their square.
 
     The variance is the noise plus the disagreement between architectures.
@@ -83,9 +83,9 @@ def predict_moments(
             "or log_predictive."
         )
     moments = _predict(
-        model, guide, x, depth, batch_size, lambda outputs, w: torch.stack(likelihood.marginal(outputs, w), 1)
+        model, guide, x, depth, batch_size, lambda outputs, w: torch.stack(likelihood.marginal(outputs, w))
     )
-    return moments[:, 0], moments[:, 1]
+    return moments[0], moments[1]
 
 
 def log_predictive(
@@ -96,7 +96,7 @@ def log_predictive(
     depth: int | None = None,
     *,
     batch_size: int = BATCH_SIZE,
-) -> Float[Tensor, " batch"]:
+) -> Float[Tensor, "*replicate batch"]:
     """Return the log density of each target under the mixture, ``log sum_i q_i p(y_n | x_n, d=i)``, nats.
 
     Args:
@@ -114,12 +114,12 @@ def log_predictive(
     """
     log_weights = mixture_log_weights(model, guide, depth)
     log_probs = log_prob_by_architecture(model, x, y, batch_size=batch_size)
-    return torch.logsumexp(log_probs[: len(log_weights)] + log_weights[:, None], dim=0)
+    return torch.logsumexp(log_probs[: len(log_weights)] + log_weights[..., None], dim=0)
 
 
 def log_prob_by_architecture(
     model: VDSModel, x: Inputs, y: Targets, *, batch_size: int = BATCH_SIZE
-) -> Float[Tensor, "architecture batch"]:
+) -> Float[Tensor, "architecture *replicate batch"]:
     """Return ``log p(y_n | x_n, d)`` for each architecture in eval mode, nats; axes flattened.
 
     Args:
@@ -132,11 +132,11 @@ def log_prob_by_architecture(
         TypeError: If inputs or targets have the wrong type.
         ValueError: If the data are empty, not finite, out of range or of different lengths.
     """
-    check_data(model, x, y)
+    check_data(model, shared(model, x), shared(model, y))
     device = model.device_tensor().device
     with eval_mode(model), torch.inference_mode():
         parts = [
-            model.likelihood(model.outputs(batch.to(device))).log_prob(y[part].to(device))
+            model.likelihood(model.outputs(shared(model, batch.to(device)))).log_prob(y[part].to(device))
             for part, batch in in_order(x, batch_size)
         ]
     return torch.cat(parts, dim=-1)
@@ -144,7 +144,7 @@ def log_prob_by_architecture(
 
 def mixture_log_weights(
     model: VDSModel, guide: AutoCategorical | None, depth: int | None = None
-) -> Float[Tensor, " architecture"]:
+) -> Float[Tensor, "architecture *replicate"]:
     """Return the log mixture weights of the architectures, flattened; with ``depth`` those that stay.
 
     Args:
@@ -156,14 +156,17 @@ def mixture_log_weights(
         ValueError: If ``depth`` is out of range, or the model has no depth axis to prune.
     """
     log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(model.device_tensor().device)
-    return (log_q if depth is None else fold_above(log_q, model.axes, depth)).flatten()
+    batch = log_q.ndim - len(model.axes)
+    log_q = log_q.movedim(tuple(range(batch)), tuple(range(-batch, 0)))
+    log_q = log_q if depth is None else fold_above(log_q, model.axes, depth)
+    return log_q.flatten(0, len(model.axes) - 1) if model.axes else log_q[None]
 
 
 def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int) -> Float[Tensor, "..."]:
     """Move the mass of depths above ``depth`` to it, and drop them (paper, section 2).
 
     Args:
-        log_q: Log probabilities over the product of the axes, nats.
+        log_q: Log probabilities over the product of the axes, ``(*sizes, *replicate)``, nats.
         axes: Their names; ``"depth"`` comes first.
         depth: The depth ``k`` that stays the largest.
 
@@ -184,6 +187,11 @@ def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int)
     return torch.cat([log_q[:depth], log_q[depth:].logsumexp(0, keepdim=True)])
 
 
+def shared(model: VDSModel, tensor: Tensor) -> Tensor:
+    """Return a tensor as every replicate gets it, ``(replicate, ...)``; without replicates as it is."""
+    return tensor if model.replicates is None else tensor.expand(model.replicates, *tensor.shape)
+
+
 def _predict(
     model: VDSModel,
     guide: AutoCategorical | None,
@@ -199,10 +207,10 @@ def _predict(
     try:
         with eval_mode(model), torch.inference_mode():
             parts = [
-                marginal(model.outputs(batch.to(device))[: len(log_weights)], log_weights)
+                marginal(model.outputs(shared(model, batch.to(device)))[: len(log_weights)], log_weights)
                 for _, batch in in_order(x, batch_size)
             ]
     except RuntimeError:
-        probe_outputs(model, x)  # explains inputs that do not fit
+        probe_outputs(model, shared(model, x))  # explains inputs that do not fit
         raise
-    return torch.cat(parts)
+    return torch.cat(parts, dim=-2)

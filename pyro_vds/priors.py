@@ -10,7 +10,9 @@ Equation numbers refer to Antorán, Allingham and Hernández-Lobato, "Variationa
 import ast
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -60,12 +62,14 @@ class Geometric(Prior):
         decay: Ratio of the prior mass of neighbouring entries, ``0 < decay <= 1``; 1 is uniform.
 
     Raises:
+        TypeError: If ``decay`` is not a number.
         ValueError: If ``decay`` is out of range.
     """
 
     decay: float = 0.85
 
     def __post_init__(self) -> None:
+        _store_numbers(self, "decay")
         if not 0 < self.decay <= 1:
             raise ValueError(f"Expected 0 < decay <= 1, got decay={self.decay}. Use 0.85 for the paper's.")
 
@@ -92,12 +96,14 @@ class Poisson(Prior):
         rate: Mean of the untruncated distribution, positive.
 
     Raises:
+        TypeError: If ``rate`` is not a number.
         ValueError: If ``rate`` is not positive and finite.
     """
 
     rate: float
 
     def __post_init__(self) -> None:
+        _store_numbers(self, "rate")
         _check_positive("rate", self.rate)
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
@@ -118,6 +124,7 @@ class NegativeBinomial(Prior):
         probs: Success probability, ``0 < probs < 1``.
 
     Raises:
+        TypeError: If an argument is not a number.
         ValueError: If an argument is out of range.
     """
 
@@ -125,6 +132,7 @@ class NegativeBinomial(Prior):
     probs: float
 
     def __post_init__(self) -> None:
+        _store_numbers(self, "total_count", "probs")
         _check_positive("total_count", self.total_count)
         if not 0 < self.probs < 1:
             raise ValueError(f"Expected 0 < probs < 1, got probs={self.probs}.")
@@ -143,13 +151,14 @@ class Weights(Prior):
         probs: Positive probabilities that sum to one (to within 1e-6).
 
     Raises:
+        TypeError: If ``probs`` is not a sequence of numbers.
         ValueError: If a probability is not positive or they do not sum to one.
     """
 
     probs: Sequence[float]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "probs", tuple(float(p) for p in self.probs))
+        _store_sequence(self, "probs")
         check_probs(torch.tensor(self.probs, dtype=torch.float64))
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
@@ -167,6 +176,7 @@ class Cost(Prior):
         strength: Nats of log prior per unit of cost, not negative; 0 is uniform.
 
     Raises:
+        TypeError: If ``costs`` is not a sequence of numbers, or ``strength`` not a number.
         ValueError: If a cost or the strength is negative or not finite.
     """
 
@@ -174,7 +184,8 @@ class Cost(Prior):
     strength: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "costs", tuple(float(c) for c in self.costs))
+        _store_sequence(self, "costs")
+        _store_numbers(self, "strength")
         values = torch.tensor([*self.costs, self.strength], dtype=torch.float64)
         if not len(self.costs) or not bool((torch.isfinite(values) & (values >= 0)).all()):
             raise ValueError(
@@ -202,7 +213,9 @@ def parse(text: str) -> Prior:
         A prior for which ``parse(repr(prior)) == prior``.
 
     Raises:
-        ValueError: If the text is not a call of a known prior with literal keyword arguments.
+        TypeError: If an argument has the wrong type.
+        ValueError: If the text is not a call of a known prior with literal keyword arguments, or a value is out
+            of range.
     """
     expected = f"Expected a prior such as 'Geometric(decay=0.85)', one of {', '.join(PRIORS)}; got {text!r}."
     try:
@@ -211,11 +224,14 @@ def parse(text: str) -> Prior:
             raise ValueError(expected)
         cls = PRIORS[call.func.id]
         arguments = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, KeyError, ValueError) as error:
+    except (SyntaxError, KeyError, TypeError, ValueError) as error:
         raise ValueError(expected) from error
     unknown = arguments.keys() - {field.name for field in fields(cls)}
     if unknown:
         raise ValueError(f"{expected} {cls.__name__} has no argument {', '.join(sorted(unknown))}.")
+    missing = {field.name for field in fields(cls) if field.default is MISSING} - arguments.keys()
+    if missing:
+        raise ValueError(f"{expected} {cls.__name__} needs {', '.join(sorted(missing))}.")
     return cls(**arguments)
 
 
@@ -259,6 +275,29 @@ def check_probs(probs: Float[Tensor, " size"]) -> None:
         raise ValueError(
             f"Expected prior probabilities that sum to one, got a sum of {total:.8g}. Divide them by their sum."
         )
+
+
+def _store_numbers(prior: Prior, *names: str) -> None:
+    """Replace arguments of a prior by floats, so that equal priors have equal representations."""
+    for name in names:
+        object.__setattr__(prior, name, _number(name, getattr(prior, name)))
+
+
+def _store_sequence(prior: Prior, name: str) -> None:
+    """Replace an argument of a prior by a tuple of floats."""
+    given = getattr(prior, name)
+    try:
+        values = tuple(given)
+    except TypeError as error:
+        raise TypeError(f"Expected a sequence of numbers as {name}, got {given!r}.") from error
+    object.__setattr__(prior, name, tuple(_number(name, value) for value in values))
+
+
+def _number(name: str, value: Any) -> float:
+    with suppress(TypeError, ValueError, RuntimeError):
+        if not isinstance(value, str):  # which float() would read
+            return float(value)
+    raise TypeError(f"Expected a number as {name}, got {value!r}.")
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -1,8 +1,10 @@
 """Choice of a depth from the posterior, and the network cut to it."""
 
 import copy
+from collections.abc import Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,11 +19,11 @@ from pyro_vds.typing import Inputs
 Rule = Literal["95", "argmax", "expected"]
 
 
-def choose_depth(probs: Float[Tensor, " depth"], rule: Rule = "95") -> int:
+def choose_depth(probs: Float[Tensor, " depth"] | np.ndarray | Sequence[float], rule: Rule = "95") -> int:
     """Choose a depth from its posterior (paper, section 2 and appendix D).
 
     Args:
-        probs: Posterior probability of each depth ``0..D``.
+        probs: Posterior probability of each depth ``0..D``: a tensor, an array or a list.
         rule: ``"95"``: the smallest ``i`` with ``q_i >= 0.95 max_j q_j`` (the paper's, for medium and large
             data); ``"argmax"``: ``argmax_i q_i`` (for small data); ``"expected"``: ``round(sum_i i q_i)``.
 
@@ -29,20 +31,28 @@ def choose_depth(probs: Float[Tensor, " depth"], rule: Rule = "95") -> int:
         The depth, in ``0..D``.
 
     Raises:
+        TypeError: If ``probs`` is not numbers.
         ValueError: If the rule is unknown, or ``probs`` is not a vector of probabilities.
     """
     if rule not in get_args(Rule):
         raise ValueError(f"Expected a rule of {', '.join(map(repr, get_args(Rule)))}, got {rule!r}.")
-    if probs.ndim != 1 or not bool((probs >= 0).all()) or abs(float(probs.sum()) - 1) > 1e-3:
+    try:
+        q = torch.as_tensor(probs).detach().cpu().double()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"Expected a vector of depth probabilities, such as guide.probs()['depth'], got {type(probs).__name__}: "
+            f"{error}."
+        ) from error
+    if q.ndim != 1 or not bool((q >= 0).all()) or abs(float(q.sum()) - 1) > 1e-3:
         raise ValueError(
-            f"Expected a vector of depth probabilities that sum to one, got shape {tuple(probs.shape)} with sum "
-            f"{float(probs.sum()):.6g}. Pass guide.probs()['depth']."
+            f"Expected a vector of depth probabilities that sum to one, got shape {tuple(q.shape)} with sum "
+            f"{float(q.sum()):.6g}. Pass guide.probs()['depth']."
         )
     if rule == "expected":
-        return round(float((probs.double() * torch.arange(len(probs), device=probs.device)).sum()))
+        return round(float((q * torch.arange(len(q))).sum()))
     if rule == "argmax":
-        return int(probs.argmax())
-    return int((probs >= 0.95 * probs.max()).nonzero()[0])
+        return int(q.argmax())
+    return int((q >= 0.95 * q.max()).nonzero()[0])
 
 
 class PrunedNetwork(nn.Module):

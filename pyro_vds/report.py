@@ -1,5 +1,6 @@
 """What a trained model achieves: measured, written down, drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from pyro_vds import calibration, plots
 from pyro_vds.guides import AutoCategorical
@@ -21,7 +23,7 @@ from pyro_vds.typing import Data
 
 
 def evaluate_run(
-    model: VDSModel, guide: AutoCategorical, test: Data, *, depth: int | None
+    model: VDSModel, guide: AutoCategorical, test: Data, *, depth: int | None, target_std: Tensor | None = None
 ) -> dict[str, dict[str, float]]:
     """Measure the marginal prediction, and the one pruned to a depth, on test data.
 
@@ -30,17 +32,24 @@ def evaluate_run(
         guide: Its guide.
         test: Test inputs and targets.
         depth: The depth to prune to; ``None`` for a model without a depth axis.
+        target_std: What standardised regression targets were divided by.
 
     Returns:
         For ``"full"`` and ``"pruned"``: ``log_likelihood`` in nats per point and, for classes, ``error``,
-        ``ece`` and ``brier``, for regression ``rmse`` in the units of ``y``.
+        ``ece`` and ``brier``, for regression ``rmse``; the density and the error are those of the targets
+        before they were divided by ``target_std``.
     """
     cases = {"full": None} if depth is None else {"full": None, "pruned": depth}
-    return {name: measure(model, guide, test, depth=k) for name, k in cases.items()}
+    return {name: measure(model, guide, test, depth=k, target_std=target_std) for name, k in cases.items()}
 
 
 def measure(
-    model: VDSModel, guide: AutoCategorical | None, test: Data, *, depth: int | None = None
+    model: VDSModel,
+    guide: AutoCategorical | None,
+    test: Data,
+    *,
+    depth: int | None = None,
+    target_std: Tensor | None = None,
 ) -> dict[str, float]:
     """Measure one prediction on test data.
 
@@ -49,12 +58,14 @@ def measure(
         guide: Its guide; ``None`` for a model without axes.
         test: Test inputs and targets.
         depth: ``k`` measures the prediction pruned to depth ``k``.
+        target_std: What standardised regression targets were divided by.
 
     Returns:
         The measures that :func:`evaluate_run` lists.
     """
     x, y = test
-    measures = {"log_likelihood": float(log_predictive(model, guide, x, y, depth).double().mean())}
+    log_density = float(log_predictive(model, guide, x, y, depth).double().mean())
+    measures = {"log_likelihood": log_density - _log_units(target_std)}
     if isinstance(model.likelihood, Classification):
         probs, labels = predict_proba(model, guide, x, depth).cpu().numpy(), y.cpu().numpy()
         measures |= {
@@ -64,7 +75,8 @@ def measure(
         }
     else:
         mean = predict_moments(model, guide, x, depth)[0].cpu().reshape(y.shape)
-        measures["rmse"] = float((mean - y.cpu()).square().mean().sqrt())
+        errors = (mean - y.cpu()) * (1 if target_std is None else target_std.cpu())
+        measures["rmse"] = float(errors.square().mean().sqrt())
     return measures
 
 
@@ -92,7 +104,13 @@ def summarise_posterior(guide: AutoCategorical, exact: ExactPosterior, *, rule: 
 
 
 def collect_metrics(
-    model: VDSModel, guide: AutoCategorical, train: Data, test: Data, *, rule: Rule
+    model: VDSModel,
+    guide: AutoCategorical,
+    train: Data,
+    test: Data,
+    *,
+    rule: Rule,
+    target_std: Tensor | None = None,
 ) -> tuple[dict[str, Any], ExactPosterior | None]:
     """Measure everything that a run's ``metrics.json`` holds.
 
@@ -102,9 +120,11 @@ def collect_metrics(
         train: Training data, for the exact posterior.
         test: Test data.
         rule: The rule that chooses the depth.
+        target_std: What standardised regression targets were divided by.
 
     Returns:
-        The metrics, and the exact posterior if the model has a depth axis.
+        The metrics, densities and errors those of the targets before they were divided by ``target_std``; and
+        the exact posterior if the model has a depth axis, given the targets as they are.
     """
     parameters: dict[str, int] = {"full": _count(model)}
     metrics: dict[str, Any] = {
@@ -115,10 +135,12 @@ def collect_metrics(
     exact = depth = None
     if model.axes:
         exact = exact_posterior(model, train)
-        metrics["posterior"] = summarise_posterior(guide, exact, rule=rule, total=len(train[0]))
+        shift = len(train[0]) * _log_units(target_std)
+        in_units = replace(exact, log_likelihood=exact.log_likelihood - shift)
+        metrics["posterior"] = summarise_posterior(guide, in_units, rule=rule, total=len(train[0]))
         depth = metrics["posterior"]["chosen_depth"][rule]
         parameters["pruned"] = _count(prune(model, guide, depth))
-    metrics["test"] = evaluate_run(model, guide, test, depth=depth)
+    metrics["test"] = evaluate_run(model, guide, test, depth=depth, target_std=target_std)
     return metrics, exact
 
 
@@ -203,6 +225,11 @@ def _posterior_table(posterior: dict[str, Any]) -> list[str]:
     ]
     left_out = len(q) - len(shown)
     return rows + ([f"({left_out} depths with q below 0.005 are not shown)"] if left_out else [])
+
+
+def _log_units(target_std: Tensor | None) -> float:
+    """Return what a log density of standardised targets is above that of the targets themselves, nats."""
+    return 0.0 if target_std is None else float(target_std.double().log().sum())
 
 
 def _count(module: torch.nn.Module) -> int:

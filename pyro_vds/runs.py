@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import secrets
 import shutil
+from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +17,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pyro_vds.datasets import DataSet
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel
 from pyro_vds.settings import Settings
+from pyro_vds.splits import DataSet
 from pyro_vds.training import fit, recalibrate_batch_norm
 
 PACKAGES = ("pyro-vds", "torch", "torchvision", "pyro-ppl", "arviz", "numpy")
@@ -37,33 +39,43 @@ class DataSummary:
         input_shape: Shape of one input.
         outputs: Number of outputs of the network.
         classes: Number of classes; ``None`` for regression.
-        target_std: Standard deviation of regression targets, where the noise scale starts; 1 for classes.
         num_data: Number of training points.
         mean: What was subtracted from each channel or feature.
         std: What it was divided by then.
+        target_mean: What was subtracted from each column of regression targets; ``None`` for classes.
+        target_std: What it was divided by then. A prediction ``m`` of the network is
+            ``target_mean + target_std * m`` in the units of the data.
     """
 
     input_shape: tuple[int, ...]
     outputs: int
     classes: int | None
-    target_std: float
     num_data: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    target_mean: tuple[float, ...] | None
+    target_std: tuple[float, ...] | None
 
     @classmethod
     def of(cls, data: DataSet) -> "DataSummary":
         """Summarise a data set."""
         x, y = data.train
         outputs = data.classes or (1 if y.ndim == 1 else y.shape[1])
-        target_std = 1.0 if data.classes else float(y.std())
-        mean, std = tuple(data.mean.tolist()), tuple(data.std.tolist())
-        return cls(tuple(x.shape[1:]), outputs, data.classes, target_std, len(x), mean, std)
+        return cls(
+            input_shape=tuple(x.shape[1:]),
+            outputs=outputs,
+            classes=data.classes,
+            num_data=len(x),
+            mean=tuple(data.mean.tolist()),
+            std=tuple(data.std.tolist()),
+            target_mean=None if data.target_mean is None else tuple(data.target_mean.tolist()),
+            target_std=None if data.target_std is None else tuple(data.target_std.tolist()),
+        )
 
 
 def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, AutoCategorical]:
     """Return the untrained model and guide of some settings and data."""
-    likelihood = Classification() if data.classes else Gaussian(data.target_std, learn_scale=True)
+    likelihood = Classification() if data.classes else Gaussian(learn_scale=True)
     backbone = settings.build_backbone(data.input_shape, data.outputs)
     priors = settings.prior if backbone.axes else None
     model = VDSModel(backbone, priors=priors, likelihood=likelihood, num_data=data.num_data)
@@ -120,34 +132,45 @@ def _processor() -> str:
 def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield a folder beside ``path`` to write to; it becomes ``path`` when all went well.
 
-    When something fails, what was written stays in ``<path>.partial``.
+    Its name is its own, ``<path>.partial-<8 digits>``, so that runs into the same path do not meet. When
+    something fails, what was written stays there.
 
     Args:
         path: Where the folder is to be.
         overwrite: Whether an existing folder is replaced.
 
     Raises:
-        FileExistsError: If the path exists and is not to be replaced, or is not a run folder.
+        FileExistsError: If the path exists, at the start or at the end, and is not to be replaced, or is not
+            a run folder.
     """
-    check_free(path, overwrite=overwrite)
-    if path.exists() and not (path / CONFIG).is_file():
-        raise FileExistsError(f"Expected a run folder to replace, but {path} is none. Choose another path with --out.")
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    _check_replaceable(path, overwrite=overwrite)
+    partial = _beside(path, "partial")
     partial.mkdir(parents=True)
     try:
         yield partial
-    except Exception as error:
-        error.add_note(f"What was written until then is in {partial}.")
+        # Another run may have taken the path meanwhile.
+        _check_replaceable(path, overwrite=overwrite)
+        if path.exists():
+            replaced = _beside(path, "replaced")
+            path.rename(replaced)
+            partial.rename(path)
+            shutil.rmtree(replaced)
+        else:
+            partial.rename(path)
+    except BaseException as error:
+        if partial.exists():
+            error.add_note(f"What was written until then is in {partial}.")
         raise
-    if path.exists():
-        replaced = path.with_name(path.name + ".replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        path.rename(replaced)
-        partial.rename(path)
-        shutil.rmtree(replaced)
-    else:
-        partial.rename(path)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f"{path.name}.{kind}-{secrets.token_hex(4)}")
+
+
+def _check_replaceable(path: Path, *, overwrite: bool) -> None:
+    check_free(path, overwrite=overwrite)
+    if path.exists() and not (path / CONFIG).is_file():
+        raise FileExistsError(f"Expected a run folder to replace, but {path} is none. Choose another path with --out.")
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
@@ -194,7 +217,8 @@ class Run:
         model: The trained model.
         guide: The trained guide.
         history: The record of training.
-        metrics: What was measured.
+        parameters: Number of parameters of the network.
+        depth: The depth that the run chose; ``None`` for a plain network.
     """
 
     folder: Path
@@ -203,7 +227,8 @@ class Run:
     model: VDSModel
     guide: AutoCategorical
     history: History
-    metrics: dict[str, Any]
+    parameters: int
+    depth: int | None
 
 
 def load_run(folder: Path, settings: Settings) -> Run:
@@ -218,23 +243,51 @@ def load_run(folder: Path, settings: Settings) -> Run:
         ValueError: If a file is damaged, or does not fit the others.
     """
     check_run_folder(folder)
-    try:
+    with reading(folder, DATA):
         content: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in _read_json(folder / DATA).items()
         }
         summary = DataSummary(**content)
-        metrics = _read_json(folder / METRICS)
-        state = load_file(folder / WEIGHTS)
-        history = History.load(folder / HISTORY)
+    with reading(folder, f"{CONFIG} or {DATA}"):
         model, guide = build(settings, summary)
+    with reading(folder, WEIGHTS):
+        state = load_file(folder / WEIGHTS)
         model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
         guide.load_state_dict({k.removeprefix("guide."): v for k, v in state.items() if k.startswith("guide.")})
-    except (SafetensorError, ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+    with reading(folder, HISTORY):
+        history = History.load(folder / HISTORY)
+    with reading(folder, METRICS):
+        metrics = _read_json(folder / METRICS)
+        parameters = int(metrics["parameters"]["full"])
+        posterior = metrics["posterior"] if model.axes else None
+        depth = None if posterior is None else int(posterior["chosen_depth"][posterior["rule"]])
+    return Run(folder, settings, summary, model.eval(), guide, history, parameters, depth)
+
+
+@contextmanager
+def reading(folder: Path, name: str) -> Iterator[None]:
+    """Turn what a damaged file of a run causes into an error that names the file.
+
+    Args:
+        folder: The run folder.
+        name: The file in it.
+
+    Raises:
+        ValueError: If the block fails because of what it reads.
+    """
+    try:
+        yield
+    except (
+        ArgumentError, SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError
+    ) as error:  # fmt: skip
+        problem = "is missing" if isinstance(error, FileNotFoundError) else "is damaged or does not fit the others"
+        cause = f"no entry {error}" if isinstance(error, KeyError) else error
+        remedy = (
+            "Correct it, or train again." if CONFIG in name else f"Train again: pyro-vds fit --config {folder / CONFIG}"
+        )
         raise ValueError(
-            f"Expected an intact run folder at {folder}, but a file is damaged or does not fit the others: {error}. "
-            f"Train again with: pyro-vds fit --config {folder / CONFIG}"
+            f"Expected an intact run folder at {folder}, but {name} {problem}: {cause}. {remedy}"
         ) from error
-    return Run(folder, settings, summary, model.eval(), guide, history, metrics)
 
 
 def check_run_folder(folder: Path) -> None:

@@ -1,17 +1,20 @@
 """The settings of a run of the command line: one flat object that a YAML file or options fill in."""
 
+import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 
 from pyro_vds import datasets
 from pyro_vds.backbones import PerDepth, Readout, ResidualConvNet, ResidualMLP
-from pyro_vds.datasets import DataSet, Noise
+from pyro_vds.datasets import Noise
 from pyro_vds.normalisation import HeadStatistics
 from pyro_vds.priors import Geometric, Prior
 from pyro_vds.pruning import Rule
 from pyro_vds.randomness import isolated_rng
+from pyro_vds.splits import DataSet
 
 DataName = Literal["spirals", "digits", "mnist", "fashion_mnist", "svhn", "npz"]
 
@@ -76,15 +79,19 @@ class Settings:
         batch_size: Points in a batch. Default: 512, 128 for digits.
         lr: Learning rate of SGD.
         momentum: Momentum of SGD.
-        weight_decay: L2 penalty on the weights.
+        weight_decay: L2 penalty on the weights, not negative.
         patience: Epochs without improvement before training stops. Default: 500 for spirals, 30 for images,
             15 for digits, 100 for npz.
-        milestones: Epochs at which the learning rate is multiplied by gamma. Default: [30] for images.
+        milestones: Epochs, increasing, at which the learning rate is multiplied by gamma. Default: [30] for
+            images.
         gamma: Factor of the learning rate at each milestone.
         recalibrate: Recompute batch-norm statistics on the training data after training.
         rule: How the depth to prune to is chosen from the posterior.
         seed: Seeds data, weights and batches.
         device: Where to train: auto, cpu, cuda, ...
+
+    Raises:
+        ValueError: If weight_decay is negative or not finite, or milestones do not increase from 1.
     """
 
     data: DataName = "spirals"
@@ -116,6 +123,13 @@ class Settings:
     rule: Rule = "95"
     seed: int = 0
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"Expected a finite weight_decay of at least 0, got {self.weight_decay}.")
+        milestones = list(self.milestones or ())
+        if any(type(m) is not int or m < 1 for m in milestones) or any(a >= b for a, b in pairwise(milestones)):
+            raise ValueError(f"Expected milestones as increasing numbers of epochs, 1 or more each, got {milestones}.")
 
     def resolved(self) -> "Settings":
         """Return the settings with the data set's defaults filled in."""

@@ -8,18 +8,19 @@ from typing import cast
 import torch
 from torch import Tensor
 from torch.optim import SGD
-from torch.optim.lr_scheduler import MultiStepLR
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from pyro_vds.batches import IndexBatches, LoaderBatches, as_pair
+from pyro_vds.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, as_pair
 from pyro_vds.elbo import enum_elbo, guide_or_empty
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
 from pyro_vds.loop import TrainingLoop
 from pyro_vds.memory import check_memory
 from pyro_vds.model import VDSModel, train_mode
+from pyro_vds.predictive import shared
 from pyro_vds.randomness import isolated_rng
+from pyro_vds.steps import Objective
 from pyro_vds.typing import Data
 from pyro_vds.validation import check_data, check_inputs, check_pair, check_single_point, probe_outputs
 
@@ -27,13 +28,13 @@ from pyro_vds.validation import check_data, check_inputs, check_pair, check_sing
 def fit(
     model: VDSModel,
     guide: AutoCategorical | None,
-    data: Data | DataLoader,
+    data: Data | DataLoader | Sequence[Data],
     max_epochs: int = 8000,
     batch_size: int = 512,
     lr: float = 0.1,
     momentum: float = 0.5,
     patience: int = 500,
-    validation: Data | None = None,
+    validation: Data | Sequence[Data] | None = None,
     device: torch.device | str | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -41,6 +42,7 @@ def fit(
     weight_decay: float = 0.0,
     milestones: Sequence[int] = (),
     gamma: float = 0.1,
+    compile: bool = False,
 ) -> History:
     """Learn the weights and the guide by gradient steps on the exact ELBO (paper, eq. 2).
 
@@ -52,20 +54,25 @@ def fit(
         model: The model, moved to ``device``. Afterwards it is in the mode (train or eval) that it was in.
         guide: Its guide; ``None`` for a model without axes (a DDN).
         data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once and
-            batches drawn from them by index.
+            batches drawn from them by index. For a replicated backbone also a list with the data of each
+            replicate, of equal sizes.
         max_epochs: Passes over the data at most.
         batch_size: Points in a batch (a ``DataLoader`` brings its own).
         lr: Learning rate.
         momentum: Momentum of SGD.
         patience: Epochs without a better value before training stops.
-        validation: Held-out inputs and targets that decide early stopping instead of the train ELBO.
+        validation: Held-out inputs and targets that decide early stopping instead of the train ELBO; for
+            replicates also a list.
         device: Where to train; the model's device unless given.
-        seed: Seeds the order of batches and any randomness of the network's own; the global generator is
-            left as it was.
+        seed: Seeds the order of batches (of replicate ``r`` as ``seed + r`` does alone) and any randomness of
+            the network's own; the global generator is left as it was.
         progress: Whether to show a progress bar with the ELBO and the most probable architecture.
         weight_decay: L2 penalty on the weights; the guide has none.
         milestones: Epochs at which the learning rate is multiplied by ``gamma``.
         gamma: Factor of the learning rate at each milestone.
+        compile: Whether to compile the training step into one graph. The first time takes up to a minute; the
+            compiler keeps its result for later runs. A step that cannot be traced runs without compilation, after
+            a warning that says why.
 
     Returns:
         The record of the run.
@@ -81,20 +88,24 @@ def fit(
     guide = guide_or_empty(model, guide)
     target = model.device_tensor().device if device is None else torch.device(device)
     elbo = enum_elbo(model, guide).to(target)
-    if validation is not None:
-        validation = as_pair(validation, "validation data")
-        check_data(model, *validation)
-    batches = _prepare(model, data, batch_size, target, seed, validation)
-    if validation is not None:
-        validation = (validation[0].to(target), validation[1].to(target))
+    held_out = None if validation is None else _on_device(model, validation, "validation data", target)
+    batches = _prepare(model, data, batch_size, target, seed)
     groups = [
         {"params": list(model.parameters()), "weight_decay": weight_decay},
         {"params": list(guide.parameters())},
     ]
     optimizer = SGD([g for g in groups if g["params"]], lr=lr, momentum=momentum)
-    schedule = MultiStepLR(optimizer, list(milestones), gamma)
-    loop = TrainingLoop(elbo, guide, batches, optimizer, schedule, validation, patience)
     with isolated_rng(target, seed):
+        loop = TrainingLoop(
+            Objective(elbo),
+            batches,
+            optimizer,
+            milestones=milestones,
+            gamma=gamma,
+            compile=compile,
+            validation=held_out,
+            patience=patience,
+        )
         return loop.run(max_epochs, progress=progress)
 
 
@@ -121,23 +132,17 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
 
 
 def _prepare(
-    model: VDSModel,
-    data: Data | DataLoader,
-    batch_size: int,
-    device: torch.device,
-    seed: int,
-    validation: Data | None,
-) -> IndexBatches | LoaderBatches:
+    model: VDSModel, data: Data | DataLoader | Sequence[Data], batch_size: int, device: torch.device, seed: int
+) -> Batches:
     """Check the data and what training takes once, and put the data where training needs them."""
     batches = _batches(model, data, batch_size, device, seed)
-    if isinstance(data, DataLoader):
-        x, y = _first_batch(data)
-        moved, smallest, batch_size = (x, y), len(x), len(x)
-        size = _dataset_size(data)
+    if isinstance(batches, LoaderBatches):
+        x, y = _first_batch(batches.loader)
+        batch_size = smallest = len(x)
+        size = _dataset_size(batches.loader)
     else:
-        assert isinstance(batches, IndexBatches)
-        x, y = moved = data
-        size, smallest = len(x), min(batches.lengths)
+        x, y = batches.x, batches.y
+        size, smallest = sum(batches.lengths), min(batches.lengths)
     if size is not None and size != model.num_data:
         raise ValueError(
             f"Expected {model.num_data} training points, the model's num_data, got {size}. Build the model with "
@@ -145,22 +150,38 @@ def _prepare(
         )
     if smallest == 1:
         check_single_point(model, x)
-    check_memory(model, moved, batch_size=batch_size, device=device, validation=validation)
+    check_memory(model, (x, y), batch_size=batch_size, device=device)
     return batches
 
 
 def _batches(
-    model: VDSModel, data: Data | DataLoader, batch_size: int, device: torch.device, seed: int
-) -> IndexBatches | LoaderBatches:
+    model: VDSModel, data: Data | DataLoader | Sequence[Data], batch_size: int, device: torch.device, seed: int
+) -> Batches:
     """Return checked batches on the device."""
     if isinstance(data, DataLoader):
-        x, y = _first_batch(data)
+        if model.replicates is not None:
+            raise TypeError("Expected tensors to train replicates on, each in its own order; got a DataLoader.")
+        x, _ = _first_batch(data)
         check_inputs(x)
-        outputs = probe_outputs(model, x)
-        return LoaderBatches(data, device, partial(check_pair, model, outputs=outputs))
-    x, y = as_pair(data, "training data")
+        return LoaderBatches(data, device, partial(check_pair, model, outputs=probe_outputs(model, x)))
+    pair = _on_device(model, data, "training data", device)
+    generators = [torch.Generator().manual_seed(seed + r) for r in range(model.replicates or 1)]
+    if model.replicates is None:
+        return IndexBatches(pair, batch_size, generators[0])
+    return ReplicateBatches(pair, batch_size, generators)
+
+
+def _on_device(model: VDSModel, data: Data | Sequence[Data], name: str, device: torch.device) -> Data:
+    """Return checked data on the device, with replicates ``(replicate, N, ...)``."""
+    if model.replicates is not None and isinstance(data, list):
+        if len(data) != model.replicates or len({tuple(t.shape for t in pair) for pair in data}) != 1:
+            shapes = [tuple(tuple(t.shape) for t in pair) for pair in data]
+            raise ValueError(f"Expected {model.replicates} pairs of equal shapes as {name}, got {shapes}.")
+        x, y = (torch.stack([pair[i] for pair in data]).to(device) for i in (0, 1))
+    else:
+        x, y = (shared(model, t.to(device)) for t in as_pair(data, name))
     check_data(model, x, y)
-    return IndexBatches((x.to(device), y.to(device)), batch_size, torch.Generator().manual_seed(seed))
+    return x, y
 
 
 def _first_batch(loader: DataLoader) -> tuple[Tensor, Tensor]:

@@ -42,9 +42,14 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
     check_inputs(x)
     if not isinstance(y, Tensor):
         raise TypeError(f"Expected targets as a torch tensor, got {type(y).__name__}. Use torch.as_tensor(y).")
-    if y.ndim == 0 or len(x) != len(y):
-        raise ValueError(f"Expected as many targets as inputs, got {len(x)} inputs and targets {tuple(y.shape)}.")
-    model.likelihood.check_targets(y, outputs)
+    rows = 1 if model.replicates is None else 2
+    if y.ndim < rows or x.shape[:rows] != y.shape[:rows]:
+        raise ValueError(
+            f"Expected as many targets as inputs, got {len(x)} inputs and targets {tuple(y.shape)}."
+            if rows == 1
+            else f"Expected inputs and targets (replicate, batch, ...), got {tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    model.likelihood.check_targets(y.flatten(0, rows - 1), outputs)
 
 
 def check_inputs(x: Tensor) -> None:
@@ -70,6 +75,11 @@ def check_inputs(x: Tensor) -> None:
         )
 
 
+def first_points(model: VDSModel, tensor: Tensor, count: int) -> Tensor:
+    """Return the first points of inputs or targets, ``(count, ...)`` or ``(replicate, count, ...)``."""
+    return tensor[:count] if model.replicates is None else tensor[:, :count]
+
+
 @torch.no_grad()
 def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     """Return the backbone's outputs for the first point, their leading shape checked.
@@ -85,14 +95,14 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     like = model.device_tensor()
     try:
         with eval_mode(model):
-            outputs = model.backbone(x[:1].to(like.device))
-    except RuntimeError as error:
+            outputs = model.backbone(first_points(model, x, 1).to(like.device))
+    except (RuntimeError, ValueError) as error:
         remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
         raise ValueError(
             f"Expected inputs that the backbone accepts, got points of shape {tuple(x.shape[1:])} and type "
             f"{x.dtype}.{remedy} The backbone said: {error}"
         ) from error
-    expected = (*model.sizes, 1)
+    expected = (*model.sizes, *([] if model.replicates is None else [model.replicates]), 1)
     if tuple(outputs.shape[: len(expected)]) != expected or outputs.ndim == len(expected):
         raise ValueError(
             f"Expected backbone outputs of shape {(*model.sizes, 'batch', 'event')} for its axes "
@@ -116,7 +126,7 @@ def check_single_point(model: VDSModel, x: Tensor) -> None:
     device = model.device_tensor().device
     try:
         with isolated_rng(device):
-            backbone(x[:1].to(device))
+            backbone(first_points(model, x, 1).to(device))
     except ValueError as error:
         raise ValueError(
             "Expected at least 2 points in each batch, because the network has batch norm; got a batch of 1. Use a "

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 import yaml
 
 from pyro_vds import cli, predict_proba, prune, runs
+from pyro_vds.posterior import load_datatree
 from pyro_vds.priors import PRIORS
 from pyro_vds.runs import Run, load_run
 from pyro_vds.settings import Settings
@@ -149,10 +152,31 @@ def test_config_alone_repeats_the_run_exactly(finished, tmp_path):
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == (out / "weights.safetensors").read_bytes()
 
 
-def test_options_after_a_config_win(finished, tmp_path):
-    config = finished[0] / "config.yaml"
-    cli.main(["fit", "--config", str(config), "--max-epochs=1", "--seed", "7", "--out", str(tmp_path / "other")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "FILE", "--max-epochs=1", "--seed", "7"],
+        ["--max-epochs=1", "--seed", "7", "--config", "FILE"],
+        ["--max-epochs", "1", "--config=FILE", "--seed=7"],
+    ],
+)
+def test_options_win_over_a_config_wherever_they_stand(finished, tmp_path, words):
+    words = [word.replace("FILE", str(finished[0] / "config.yaml")) for word in words]
+    cli.main(["fit", *words, "--progress", "false", "--out", str(tmp_path / "other")])
     assert read_config(tmp_path / "other") == read_config(finished[0]) | {"max_epochs": 1, "seed": 7}
+
+
+def test_data_named_first_and_later_configs_win_over_earlier_ones():
+    words = ["fit", "digits", "--config", "a", "--seed", "7", "--config=b"]
+    assert cli._spelled(words) == ["fit", "--config", "a", "--config=b", "--data", "digits", "--seed", "7"]
+
+
+def test_config_that_is_no_text_is_reported(capsys, tmp_path):
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    code, message = fails(capsys, "fit", "--config", tmp_path / "config.yaml")
+    assert code == 1
+    assert message.startswith("pyro-vds: ")
+    assert message.count("\n") == 1
 
 
 def test_dashes_and_underscores_mean_the_same(tmp_path):
@@ -255,6 +279,9 @@ def test_words_that_are_no_setting_are_named(capsys, tmp_path, words, named):
         (["--num-points", "1"], "Expected num_points >= 2"),
         (["--width", "0"], "Expected width of at least 1, got 0"),
         (["--device", "nowhere"], "Expected --device auto, cpu or another device of this machine, got nowhere"),
+        (["--device", "meta"], "Expected --device auto, cpu or another device of this machine, got meta"),
+        (["--weight-decay", "-1"], "Expected a finite weight_decay of at least 0, got -1.0"),
+        (["--milestones", "[5, 3]"], "Expected milestones as increasing numbers of epochs, 1 or more each, got [5, 3]"),
         (["--data", "npz"], "Expected --data-path FILE.npz"),
     ],
 )
@@ -269,16 +296,29 @@ def test_failure_in_training_leaves_no_run_folder(capsys, tmp_path):
     code, message = fails(capsys, *BRIEF, "--lr", "-1", "--out", tmp_path / "run")
     assert code == 1
     assert "Expected a positive, finite lr, got -1.0" in message
-    assert f"What was written until then is in {tmp_path / 'run.partial'}." in message
-    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
+    (partial,) = tmp_path.iterdir()
+    assert partial.name.startswith("run.partial-")
+    assert f"What was written until then is in {partial}." in message
 
 
 def test_run_that_diverges_keeps_weights_and_history_aside(capsys, tmp_path):
     code, message = fails(capsys, *SPIRALS, "--max-epochs", "5", "--lr", "1e30", "--out", tmp_path / "run")
     assert code == 1
     assert "Expected a finite ELBO, got nan" in message
-    assert [path.name for path in tmp_path.iterdir()] == ["run.partial"]
-    assert {"weights.safetensors", "history.safetensors"} <= {p.name for p in (tmp_path / "run.partial").iterdir()}
+    (partial,) = tmp_path.iterdir()
+    assert partial.name.startswith("run.partial-")
+    assert {"weights.safetensors", "history.safetensors"} <= {p.name for p in partial.iterdir()}
+
+
+def test_interruption_after_training_says_where_the_files_are(capsys, tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "collect_metrics", interrupt)
+    code, message = fails(capsys, *BRIEF, "--out", tmp_path / "run")
+    (partial,) = tmp_path.iterdir()
+    assert code == 130
+    assert message == f"pyro-vds: Interrupted. What was written until then is in {partial}.\n"
 
 
 @pytest.mark.parametrize("words", [[], ["learn"]])
@@ -345,12 +385,73 @@ def test_missing_run_folder_is_reported(capsys, tmp_path, command):
     assert f"Expected a run folder at {tmp_path / 'none'}, found none" in message
 
 
-@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
-def test_damaged_run_folder_is_reported(capsys, run, command):
-    (run / "weights.safetensors").write_bytes(b"junk")
+def reported(capsys, run: Path, command: str, name: str) -> str:
+    """Return the one line that a command says of a damaged file."""
     code, message = fails(capsys, command, run)
     assert code == 1
-    assert f"Expected an intact run folder at {run}, but a file is damaged" in message
+    assert message.startswith(f"pyro-vds: Expected an intact run folder at {run}, but {name} is ")
+    assert message.count("\n") == 1
+    return message
+
+
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+def test_damaged_weights_are_reported(capsys, run, command):
+    (run / "weights.safetensors").write_bytes(b"junk")
+    reported(capsys, run, command, "weights.safetensors")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+def test_metrics_without_an_entry_are_reported(capsys, run, command):
+    (run / "metrics.json").write_text("{}")
+    message = reported(capsys, run, command, "metrics.json")
+    assert message.endswith(f"no entry 'parameters'. Train again: pyro-vds fit --config {run / 'config.yaml'}\n")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"data: spirals\nmax_deepness: 3\n", "max_deepness"),
+        (b"data: [spirals\n : :", "flow sequence"),
+        (b"data: cifar\n", "cifar"),
+        (b"prior:\n  class_path: Poisson\n  init_args: {rate: -1}\n", "Expected a positive, finite rate"),
+        (b"weight_decay: -1\n", "Expected a finite weight_decay"),
+        (b"- 3\n", "- 3"),
+        (b"\xff\xfe\x00", "utf-8"),
+    ],
+)
+def test_damaged_config_is_reported(capsys, run, command, content, cause):
+    (run / "config.yaml").write_bytes(content)
+    message = reported(capsys, run, command, "config.yaml")
+    assert cause in message
+    assert message.endswith("Correct it, or train again.\n")
+
+
+def test_damaged_posterior_is_reported(capsys, run, tmp_path):
+    path = run / "posterior.nc"
+    path.write_bytes(path.read_bytes()[:2000])
+    assert "posterior.nc is damaged" in reported(capsys, run, "plot", "posterior.nc")
+    path.write_bytes(b"junk")
+    assert "posterior.nc is damaged" in reported(capsys, run, "plot", "posterior.nc")
+    xr.Dataset({"x": 1}).to_netcdf(path, engine="h5netcdf")
+    assert "no entry" in reported(capsys, run, "plot", "posterior.nc")
+    path.unlink()
+    message = reported(capsys, run, "plot", "posterior.nc")
+    assert "posterior.nc is missing" in message
+    assert message.endswith(f"Train again: pyro-vds fit --config {run / 'config.yaml'}\n")
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        (cli.DRAWN, "log_q is of [5] architectures, the network has [3]"),
+        (cli.DRAWN[1:], "no entry 'Could not find node at log_q'"),
+    ],
+)
+def test_posterior_of_another_network_is_reported(capsys, run, names, cause):
+    exact = xr.Dataset({name: ("depth", np.zeros(5)) for name in names})
+    xr.DataTree.from_dict({"depth_posterior": exact}).to_netcdf(run / "posterior.nc", engine="h5netcdf")
+    assert cause in reported(capsys, run, "plot", "posterior.nc")
 
 
 def test_incomplete_run_folder_is_reported(capsys, run):
@@ -478,6 +579,45 @@ def test_npz_is_fitted_evaluated_pruned_and_plotted(capsys, tmp_path, classes):
     found = network(torch.randn(4, 3))
     assert found.shape == (4, 2) if classes else [part.shape for part in found] == [(4, 1), (4, 1)]
     assert f"figures: {out / 'figures'}" in capsys.readouterr().out
+
+
+def test_regression_is_reported_in_the_units_of_the_data(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    found = []
+    for scale in (1, 10):
+        np.savez(tmp_path / f"{scale}.npz", x=x, y=scale * (7 + 3 * x.sum(1)))
+        out = tmp_path / f"run-{scale}"
+        words = "--max-epochs 3 --max-depth 1 --width 4 --lr 0.01 --progress false --data-path"
+        cli.main(["fit", "npz", *words.split(), str(tmp_path / f"{scale}.npz"), "--out", str(out)])
+        cli.main(["evaluate", str(out), "--out", str(out / "again.json")])
+        assert read_json(out / "again.json")["test"] == read_json(out / "metrics.json")["test"]
+        found.append(read_json(out / "metrics.json"))
+    one, ten = (metrics["test"]["full"] for metrics in found)
+    assert ten["rmse"] == pytest.approx(10 * one["rmse"], rel=1e-4)
+    assert ten["log_likelihood"] == pytest.approx(one["log_likelihood"] - math.log(10), abs=1e-4)
+    summary = read_json(out / "data.json")
+    attributes = load_datatree(out / "posterior.nc").attrs
+    assert (attributes["target_mean"], attributes["target_std"]) == (
+        summary["target_mean"][0],
+        summary["target_std"][0],
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (np.where(np.arange(20) == 3, -1, 1), "Expected labels in 0..1"),
+        (np.where(np.arange(20) == 3, np.nan, 1.0), "Expected finite targets, got NaN"),
+    ],
+)
+def test_test_data_are_checked_before_training(capsys, tmp_path, targets, expected):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    y = np.ones_like(targets)
+    np.savez(tmp_path / "data.npz", x=x, y=y, x_test=x, y_test=targets)
+    code, message = fails(capsys, "fit", "npz", "--data-path", tmp_path / "data.npz", "--out", tmp_path / "run")
+    assert code == 1
+    assert message.startswith(f"pyro-vds: {expected}")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
 
 
 def test_npz_that_is_not_there_is_reported(capsys, tmp_path):

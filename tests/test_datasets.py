@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_vds import datasets
-from pyro_vds.datasets import DataSet
+from pyro_vds.splits import DataSet, split_and_normalise
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -25,8 +25,8 @@ def numbered(size: int) -> tuple[Tensor, Tensor]:
 
 
 def split(size: int = 40, **options) -> DataSet:
-    options = {"classes": None, "generator": seeded()} | options
-    return datasets.split_and_normalise(numbered(size), numbered(10), **options)
+    options = {"classes": size, "generator": seeded()} | options
+    return split_and_normalise(numbered(size), numbered(10), **options)
 
 
 # Spirals
@@ -136,7 +136,7 @@ def test_normalisation_comes_from_the_training_part_alone():
 def test_images_are_normalised_by_channel():
     x = torch.randn(20, 3, 4, 5, generator=seeded()) * torch.tensor([1.0, 2, 3])[:, None, None] + 4
     part = (x, torch.zeros(20, dtype=torch.long))
-    data = datasets.split_and_normalise(part, part, classes=1, generator=seeded())
+    data = split_and_normalise(part, part, classes=1, generator=seeded())
     assert data.mean.shape == data.std.shape == (3,)
     torch.testing.assert_close(data.train[0].mean((0, 2, 3)), torch.zeros(3), atol=1e-6, rtol=0)
     torch.testing.assert_close(data.train[0].std((0, 2, 3)), torch.ones(3))
@@ -145,7 +145,7 @@ def test_images_are_normalised_by_channel():
 def test_a_constant_feature_becomes_zero():
     x = torch.stack([torch.full((30,), 0.1).float(), torch.randn(30, generator=seeded()).float()], 1)
     part = (x, torch.zeros(30))
-    data = datasets.split_and_normalise(part, part, classes=None, generator=seeded())
+    data = split_and_normalise(part, part, classes=None, generator=seeded())
     torch.testing.assert_close(data.train[0][:, 0], torch.zeros(30).float(), atol=1e-6, rtol=0)
     assert data.std[0] == 1
     assert data.train[0].dtype == torch.float32
@@ -156,6 +156,32 @@ def test_train_size_takes_so_many_points_before_the_split():
     assert data.validation is not None
     assert (len(data.train[0]), len(data.validation[0]), len(data.test[0])) == (15, 5, 10)
     assert len(set(data.train[1].tolist() + data.validation[1].tolist())) == 20
+
+
+def test_regression_targets_are_standardised_by_the_training_part_alone():
+    x = torch.randn(40, 3, generator=seeded())
+    y = torch.stack([3 * x.sum(1) + 5, torch.arange(40.0), torch.full((40,), 0.1)], 1)
+    data = split_and_normalise((x, y), (x, y), classes=None, validation_fraction=0.25, generator=seeded())
+    assert data.validation is not None
+    assert data.target_mean is not None
+    kept, rest = ((part[1] * data.target_std + data.target_mean) for part in (data.train, data.validation))
+    torch.testing.assert_close(torch.cat([kept, rest]).sort(0).values, y.sort(0).values)
+    torch.testing.assert_close(data.target_mean, kept.mean(0))
+    torch.testing.assert_close(data.target_std, torch.tensor([*kept[:, :2].std(0), 1.0]))
+    torch.testing.assert_close(data.train[1].mean(0), torch.zeros(3))
+    torch.testing.assert_close(data.train[1].std(0), torch.tensor([1.0, 1.0, 0.0]))
+    torch.testing.assert_close(data.test[1], (y - kept.mean(0)) / data.target_std)
+
+
+def test_classes_are_not_standardised():
+    data = split()
+    assert data.target_mean is data.target_std is None
+    assert data.test[1].tolist() == list(range(10))
+
+
+def test_regression_refuses_targets_that_are_integers():
+    with pytest.raises(TypeError, match=r"Expected floating-point targets for regression, got torch.int64. Use y.flo"):
+        split(classes=None)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, math.nan])
@@ -224,7 +250,9 @@ def test_npz_floating_point_targets_are_for_regression(tmp_path):
     assert data.classes is None
     assert len(data.test[0]) == 5
     assert data.test[1].dtype == torch.float32
-    torch.testing.assert_close((data.test[0] * data.std + data.mean).sum(1), data.test[1])
+    assert data.target_mean is not None
+    y = data.test[1] * data.target_std + data.target_mean
+    torch.testing.assert_close((data.test[0] * data.std + data.mean).sum(1), y)
 
 
 def test_npz_grey_images_get_a_channel(tmp_path):

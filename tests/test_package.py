@@ -12,12 +12,13 @@ PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
     ["typing", "randomness", "expectation"],
-    ["priors", "likelihoods", "normalisation", "batches", "calibration", "datasets", "history"],
-    ["backbones"],
+    ["priors", "likelihoods", "normalisation", "batches", "calibration", "splits", "history"],
+    ["backbones", "datasets", "replicated"],
     ["model"],
     ["guides", "validation"],
     ["elbo"],
     ["memory", "predictive"],
+    ["steps"],
     ["loop"],
     ["training", "pruning", "posterior"],
     ["plots", "settings"],

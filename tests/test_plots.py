@@ -1,5 +1,7 @@
 """Figures show the numbers that they are given."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import oracles
@@ -49,6 +51,52 @@ def test_history_draws_the_objective_and_each_axis(trained):
     assert len(axes) == 2
     np.testing.assert_allclose(axes[0].lines[0].get_ydata(), -history.elbo)
     np.testing.assert_allclose(axes[1].images[0].get_array(), history.probs["depth"].T)
+
+
+def test_history_draws_the_validation_metrics_last(trained):
+    model, guide, x, y, _ = trained
+    history = vds.fit(model, guide, (x, y), max_epochs=4, validation=(x, y), progress=False)
+    axes = vds.plots.plot_history(history)
+    assert [ax.get_ylabel() for ax in axes] == ["nats", "depth", "log density (nats per point)"]
+    twin = axes[2].figure.axes[-1]
+    assert twin.get_ylabel() == "error (%)"
+    np.testing.assert_allclose(axes[2].lines[0].get_ydata(), history.validation["log_prob"])
+    np.testing.assert_allclose(twin.lines[0].get_ydata(), 100 * history.validation["error"])
+    legend = [text.get_text() for text in axes[2].get_legend().get_texts()]
+    assert legend == ["validation log density", "best", "validation error"]
+
+
+def test_history_of_a_density_has_no_error_to_draw(trained):
+    history = replace(trained[-1], validation={"log_prob": torch.arange(5.0)})
+    axes = vds.plots.plot_history(history)
+    assert "error (%)" not in [ax.get_ylabel() for ax in axes[0].figure.axes]
+    assert axes[2].get_ylim()[0] < 0 < 4 < axes[2].get_ylim()[1]
+
+
+@pytest.mark.parametrize("name", ["elbo", "expected_log_prob", "kl"])
+def test_history_shows_values_that_are_not_positive(trained, name):
+    history = trained[-1]
+    assert vds.plots.plot_history(history)[0].get_yscale() == "log"
+    values = getattr(history, name).clone()
+    values[2] = 0.0 if name == "kl" else 30.0
+    ax = vds.plots.plot_history(replace(history, **{name: values}))[0]
+    assert ax.get_yscale() == "symlog"
+    low, high = ax.get_ylim()
+    assert all(low <= value <= high for line in ax.lines[:3] for value in line.get_ydata())
+
+
+def test_history_of_a_plain_network_is_its_loss_alone(trained):
+    history = replace(trained[-1], kl=torch.zeros(5), probs={})
+    (ax,) = vds.plots.plot_history(history)
+    assert [line.get_label() for line in ax.lines] == ["negative ELBO", "best"]
+    assert ax.get_yscale() == "log"
+
+
+def test_history_without_an_epoch_is_drawn(trained, tmp_path):
+    history = trained[-1]
+    none = {name: torch.zeros(0) for name in ("elbo", "expected_log_prob", "kl")}
+    axes = vds.plots.plot_history(replace(history, **none, probs={"depth": torch.zeros(0, 4)}, best_epoch=-1))
+    axes[0].figure.savefig(tmp_path / "empty.png")
 
 
 def test_depth_functions_draw_a_panel_for_each_depth(trained):

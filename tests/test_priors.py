@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
@@ -43,6 +44,42 @@ def test_priors_are_immutable_and_hashable(prior):
     assert hash(prior) == hash(priors.parse(repr(prior)))
     with pytest.raises(AttributeError):
         prior.decay = 2
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: priors.Geometric(1), "Geometric(decay=1.0)"),
+        (lambda: priors.Poisson(torch.tensor(6)), "Poisson(rate=6.0)"),
+        (lambda: priors.NegativeBinomial(np.int64(3), np.float32(0.5)), "NegativeBinomial(total_count=3.0, probs=0.5)"),
+        (lambda: priors.Weights(np.array([0.5, 0.5])), "Weights(probs=(0.5, 0.5))"),
+        (lambda: priors.Weights(torch.tensor([0.5, 0.5])), "Weights(probs=(0.5, 0.5))"),
+        (lambda: priors.Cost(range(3), np.float64(2)), "Cost(costs=(0.0, 1.0, 2.0), strength=2.0)"),
+    ],
+)
+def test_numbers_of_any_kind_are_kept_as_floats(as_a_user, make, text):
+    assert repr(make()) == text
+    assert repr(priors.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: priors.Geometric("0.5"), "Expected a number as decay, got '0.5'"),
+        (lambda: priors.Poisson("a"), "Expected a number as rate, got 'a'"),
+        (lambda: priors.Poisson(None), "Expected a number as rate, got None"),
+        (lambda: priors.Poisson(torch.ones(2)), "Expected a number as rate, got tensor"),
+        (lambda: priors.NegativeBinomial(1.0, [0.5]), r"Expected a number as probs, got \[0.5\]"),
+        (lambda: priors.Weights("abc"), "Expected a number as probs, got 'a'"),
+        (lambda: priors.Weights(1.0), "Expected a sequence of numbers as probs, got 1.0"),
+        (lambda: priors.Cost(("a",), 1.0), "Expected a number as costs, got 'a'"),
+        (lambda: priors.Cost((1.0,), strength="x"), "Expected a number as strength, got 'x'"),
+        (lambda: priors.parse("Poisson(rate='a')"), "Expected a number as rate, got 'a'"),
+    ],
+)
+def test_what_is_not_a_number_is_refused(as_a_user, make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
 
 
 def test_probabilities_are_float64_whatever_the_default():
@@ -95,6 +132,18 @@ def test_parse_refuses_anything_else_without_running_it(text):
 def test_parse_names_an_unknown_argument():
     with pytest.raises(ValueError, match="Poisson has no argument speed"):
         priors.parse("Poisson(rate=1.0, speed=2)")
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"), [("Poisson()", "Poisson needs rate"), ("Cost()", "Cost needs costs, strength")]
+)
+def test_parse_names_a_missing_argument(text, missing):
+    with pytest.raises(ValueError, match=f"Expected a prior such as .*{missing}"):
+        priors.parse(text)
+
+
+def test_parse_leaves_out_what_has_a_default():
+    assert priors.parse("Geometric()") == priors.Geometric(0.85)
 
 
 def test_any_categorical_of_the_right_size_is_accepted():

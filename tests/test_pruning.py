@@ -1,5 +1,6 @@
 """The choice of a depth, and the pruned network as a plain module, exported and run elsewhere."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,18 @@ def conv_problem(likelihood=None, outputs=4):
 )
 def test_rules_choose_the_depth_by_their_formula(probs, rule, depth):
     assert vds.choose_depth(torch.tensor(probs), rule=rule) == depth
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, lambda probs: np.array(probs, dtype=np.float32)])
+@pytest.mark.parametrize(("rule", "depth"), [("95", 1), ("argmax", 2), ("expected", 2)])
+def test_lists_and_arrays_are_taken_as_well(kind, rule, depth):
+    assert vds.choose_depth(kind([0.1, 0.39, 0.4, 0.11]), rule=rule) == depth
+
+
+@pytest.mark.parametrize("probs", ["abc", None, [0.5, "a"], [[1.0], [0.5, 0.5]]])
+def test_what_is_not_numbers_is_refused(as_a_user, probs):
+    with pytest.raises(TypeError, match=f"Expected a vector of depth probabilities, .* got {type(probs).__name__}: "):
+        vds.choose_depth(probs)
 
 
 def test_default_rule_is_the_papers():

@@ -1,5 +1,8 @@
-"""Run folders: whole or not at all, read back as they were written, damage reported."""
+"""Run folders: whole or not at all, read back as they were written, damage reported; targets and their units."""
 
+import json
+import math
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -11,12 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pyro_vds import predict_moments, predict_proba, runs
-from pyro_vds.datasets import DataSet
 from pyro_vds.likelihoods import Gaussian
 from pyro_vds.priors import Weights
+from pyro_vds.report import collect_metrics, measure
 from pyro_vds.settings import Settings
+from pyro_vds.splits import DataSet, split_and_normalise
 
 SETTINGS = Settings(num_points=100, max_depth=2, width=4, max_epochs=3).resolved()
+METRICS = {"parameters": {"full": 99}, "posterior": {"rule": "95", "chosen_depth": {"95": 1, "argmax": 2}}}
 
 
 def write_run(folder: Path, settings: Settings = SETTINGS) -> runs.Run:
@@ -28,10 +33,10 @@ def write_run(folder: Path, settings: Settings = SETTINGS) -> runs.Run:
     folder.mkdir(parents=True)
     (folder / runs.CONFIG).write_text("written by the command line\n")
     runs.write_json(folder / runs.DATA, asdict(summary))
-    runs.write_json(folder / runs.METRICS, {"test": {"full": {"error": 0.5}}})
+    runs.write_json(folder / runs.METRICS, METRICS)
     runs.save_weights(folder, model, guide)
     history.save(folder / runs.HISTORY)
-    return runs.Run(folder, settings, summary, model, guide, history, {"test": {"full": {"error": 0.5}}})
+    return runs.Run(folder, settings, summary, model, guide, history, 99, 1 if model.axes else None)
 
 
 @pytest.fixture
@@ -56,29 +61,68 @@ def fail_in_new_folder(path: Path, *, overwrite: bool = False) -> None:
         raise KeyboardInterrupt
 
 
+def partial_folders(parent: Path) -> list[Path]:
+    return sorted(parent.glob("run.partial-*"))
+
+
 def test_failure_leaves_nothing_at_the_path_and_keeps_what_was_written(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fail_in_new_folder(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    assert (tmp_path / "run.partial" / "a").read_text() == "half"
+    (partial,) = tmp_path.iterdir()
+    assert [partial] == partial_folders(tmp_path)
+    assert (partial / "a").read_text() == "half"
 
 
-def test_error_says_where_the_half_written_folder_is(tmp_path):
+@pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
+def test_error_says_where_the_half_written_folder_is(tmp_path, kind):
     def fail() -> None:
         with runs.new_folder(tmp_path / "run", overwrite=False):
-            raise OSError("disk full")
+            raise kind("disk full")
 
-    with pytest.raises(OSError, match="disk full") as caught:
+    with pytest.raises(kind, match="disk full") as caught:
         fail()
-    assert caught.value.__notes__ == [f"What was written until then is in {tmp_path / 'run.partial'}."]
+    (partial,) = partial_folders(tmp_path)
+    assert caught.value.__notes__ == [f"What was written until then is in {partial}."]
 
 
-def test_a_new_attempt_starts_from_an_empty_folder(tmp_path):
+def test_a_new_attempt_starts_from_an_empty_folder_and_keeps_the_failed_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fail_in_new_folder(tmp_path / "run")
     with runs.new_folder(tmp_path / "run", overwrite=False) as folder:
         assert list(folder.iterdir()) == []
-    assert not (tmp_path / "run.partial").exists()
+    (partial,) = partial_folders(tmp_path)
+    assert (partial / "a").read_text() == "half"
+
+
+def write_two_at_once(path: Path, *, overwrite: bool) -> None:
+    with runs.new_folder(path, overwrite=overwrite) as slow:
+        (slow / "a").write_text("slow")
+        with runs.new_folder(path, overwrite=overwrite) as fast:
+            (fast / "a").write_text("fast")
+            (fast / runs.CONFIG).write_text("data: spirals")
+
+
+def test_a_run_that_appeared_meanwhile_is_not_replaced_unasked(tmp_path):
+    with pytest.raises(FileExistsError, match="Expected a new path, but .*run exists") as caught:
+        write_two_at_once(tmp_path / "run", overwrite=False)
+    assert (tmp_path / "run" / "a").read_text() == "fast"
+    (partial,) = partial_folders(tmp_path)
+    assert (partial / "a").read_text() == "slow"
+    assert caught.value.__notes__ == [f"What was written until then is in {partial}."]
+
+
+def test_a_run_that_appeared_meanwhile_is_replaced_when_asked(tmp_path):
+    write_two_at_once(tmp_path / "run", overwrite=True)
+    assert (tmp_path / "run" / "a").read_text() == "slow"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_new_folder_has_the_permissions_of_any_other(tmp_path):
+    with runs.new_folder(tmp_path / "run", overwrite=False):
+        pass
+    (tmp_path / "other").mkdir()
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("run", "other")]
+    assert modes[0] == modes[1]
 
 
 @pytest.fixture
@@ -158,21 +202,75 @@ def test_summary_of_classes():
     data = SETTINGS.load_data()
     summary = runs.DataSummary.of(data)
     assert (summary.input_shape, summary.outputs, summary.classes, summary.num_data) == ((2,), 2, 2, 10)
-    assert summary.target_std == 1
+    assert summary.target_mean is summary.target_std is None
     assert summary.mean == tuple(data.mean.tolist())
     assert summary.std == tuple(data.std.tolist())
 
 
-@pytest.mark.parametrize(("shape", "outputs"), [((30,), 1), ((30, 1), 1), ((30, 3), 3)])
-def test_summary_of_targets_knows_their_number_and_spread(shape, outputs):
-    y = 5 * torch.randn(shape)
-    part = (torch.randn(30, 4), y)
-    summary = runs.DataSummary.of(DataSet(part, part, None, None, torch.zeros(4), torch.ones(4)))
+def regression(columns: int | None, scale: float = 1.0) -> DataSet:
+    """Random targets, far from mean 0 and standard deviation 1, times a scale."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 4, generator=generator)
+    y = x[:, :2].sin() * torch.tensor([2.0, 30.0]) + torch.tensor([500.0, -3.0])
+    y = scale * (y[:, 0] if columns is None else y[:, :columns])
+    return split_and_normalise((x[:40], y[:40]), (x[40:], y[40:]), classes=None, generator=generator)
+
+
+@pytest.mark.parametrize(("columns", "outputs"), [(None, 1), (1, 1), (2, 2)])
+def test_summary_of_targets_knows_their_number_and_units(columns, outputs):
+    data = regression(columns)
+    summary = runs.DataSummary.of(data)
     assert summary.outputs == outputs
-    assert summary.target_std == pytest.approx(float(y.std()))
+    assert data.target_mean is not None
+    assert data.target_std is not None
+    assert summary.target_mean == tuple(data.target_mean.tolist())
+    assert summary.target_std == tuple(data.target_std.tolist())
     model, _ = runs.build(SETTINGS, summary)
     assert isinstance(model.likelihood, Gaussian)
-    assert float(model.likelihood.scale.detach()) == pytest.approx(float(y.std()))
+    assert float(model.likelihood.scale.detach()) == 1
+
+
+# Measures in the units of the targets
+
+
+@pytest.mark.parametrize("columns", [None, 2])
+def test_regression_is_measured_in_the_units_of_the_targets(columns):
+    """A plain network predicts ``Normal(target_mean + target_std * f(x), target_std * scale)``."""
+    data = regression(columns)
+    model, guide = runs.build(replace(SETTINGS, readout="last"), runs.DataSummary.of(data))
+    assert data.target_mean is not None
+    assert data.target_std is not None
+    assert isinstance(model.likelihood, Gaussian)
+    x, y = data.test[0], data.target_mean + data.target_std * data.test[1]
+    outputs = model.eval().backbone(x).detach().reshape(y.shape)
+    expected = torch.distributions.Normal(
+        data.target_mean + data.target_std * outputs, data.target_std * model.likelihood.scale.detach()
+    )
+    found = measure(model, guide, data.test, target_std=data.target_std)
+    assert found["rmse"] == pytest.approx(float((expected.mean - y).square().mean().sqrt()))
+    assert found["log_likelihood"] == pytest.approx(float(expected.log_prob(y).sum()) / len(y))
+
+
+def regression_metrics(scale: float) -> dict:
+    data = regression(None, scale)
+    model, guide = runs.build(SETTINGS, runs.DataSummary.of(data))
+    runs.train(SETTINGS, model, guide, data, progress=False)
+    return collect_metrics(model, guide, data.train, data.test, rule="95", target_std=data.target_std)[0]
+
+
+def test_targets_in_other_units_change_the_measures_by_the_units_alone():
+    one, ten = regression_metrics(1), regression_metrics(10)
+    for case in ("full", "pruned"):
+        assert ten["test"][case]["rmse"] == pytest.approx(10 * one["test"][case]["rmse"])
+        shift = ten["test"][case]["log_likelihood"] - one["test"][case]["log_likelihood"]
+        assert shift == pytest.approx(-math.log(10))
+    one, ten = one["posterior"], ten["posterior"]
+    for name in ("elbo", "log_evidence"):
+        assert ten[name] - one[name] == pytest.approx(-40 * math.log(10))
+    by_depth = np.subtract(ten["train_log_likelihood_by_depth"], one["train_log_likelihood_by_depth"])
+    np.testing.assert_allclose(by_depth, -math.log(10))
+    for name in ("q", "exact_posterior", "evidence_gap"):
+        assert ten[name] == pytest.approx(one[name])
 
 
 def test_environment_names_versions_and_machine():
@@ -191,7 +289,7 @@ def test_loaded_run_predicts_the_same(run):
     assert not loaded.model.training
     assert torch.equal(predict_proba(loaded.model, loaded.guide, x), predict_proba(run.model, run.guide, x))
     assert torch.equal(loaded.history.elbo, run.history.elbo)
-    assert (loaded.data, loaded.metrics) == (run.data, run.metrics)
+    assert (loaded.data, loaded.parameters, loaded.depth) == (run.data, 99, 1)
 
 
 @pytest.fixture
@@ -209,6 +307,7 @@ def test_loaded_regression_run_predicts_the_same(tmp_path, float32):
     run = write_run(tmp_path / "run", settings)
     loaded = runs.load_run(run.folder, settings)
     test = settings.load_data().test[0]
+    assert loaded.data == run.data
     found, expected = (predict_moments(r.model, r.guide, test) for r in (loaded, run))
     assert torch.equal(found[0], expected[0])
     assert torch.equal(found[1], expected[1])
@@ -246,7 +345,26 @@ def test_missing_file_is_named(run, name):
 @pytest.mark.parametrize("content", [b"", b"{ cut", b"\xff\xfe\x00"])
 def test_damaged_file_is_reported_with_a_remedy(run, name, content):
     (run.folder / name).write_bytes(content)
-    with pytest.raises(ValueError, match="Expected an intact run folder at .*is damaged.*pyro-vds fit --config"):
+    with pytest.raises(
+        ValueError, match=f"Expected an intact run folder at .*{name} is damaged.*pyro-vds fit --config"
+    ):
+        runs.load_run(run.folder, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"parameters": {}}, "no entry 'full'"),
+        ({"parameters": 3}, "not subscriptable"),
+        ({"posterior": {"rule": "95"}}, "no entry 'chosen_depth'"),
+        ({"posterior": {"rule": "best", "chosen_depth": {"95": 1}}}, "no entry 'best'"),
+        ({"posterior": {"rule": "95", "chosen_depth": {"95": "one"}}}, "invalid literal"),
+    ],
+)
+def test_metrics_without_what_is_read_of_them_are_reported(run, change, cause):
+    (run.folder / runs.METRICS).write_text(json.dumps(METRICS | change))
+    message = f"Expected an intact run folder at {run.folder}, but {runs.METRICS} is damaged .*{cause}.* Train again: "
+    with pytest.raises(ValueError, match=message):
         runs.load_run(run.folder, SETTINGS)
 
 

@@ -36,6 +36,20 @@ def test_resolved_twice_is_resolved_once():
     assert settings.resolved() == settings
 
 
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_weight_decay_out_of_range_is_refused(value):
+    with pytest.raises(ValueError, match=f"Expected a finite weight_decay of at least 0, got {value}"):
+        Settings(weight_decay=value)
+
+
+@pytest.mark.parametrize("value", [(0,), (-3, 5), (5, 5), (7, 3), (2.5,), (True,)])
+def test_milestones_that_do_not_increase_from_one_are_refused(as_a_user, value):
+    with pytest.raises(
+        ValueError, match=r"Expected milestones as increasing numbers of epochs, 1 or more each, got \["
+    ):
+        Settings(milestones=value)
+
+
 def test_the_prior_is_the_papers_unless_given():
     assert Settings().prior == priors.Geometric(0.85)
 
