@@ -92,23 +92,24 @@ def training_step(device: torch.device, *, tiny: bool) -> Comparison:
 
 
 _PEAK = """
-import resource, sys, torch, pyro_vds as vds
+import sys, torch, pyro_vds as vds
+def resident():  # not ru_maxrss, which a process inherits from the one that starts it
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
 readout, depth, batch, device = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), torch.device(sys.argv[4])
 torch.manual_seed(0)
 model = vds.VDSModel(vds.ResidualConvNet(1, 10, max_depth=depth, readout=readout), num_data=batch).to(device)
 elbo = vds.enum_elbo(model, vds.AutoCategorical(model))
 x, y = torch.randn(batch, 1, 28, 28, device=device), torch.randint(0, 10, (batch,), device=device)
 elbo(x[:2], y[:2]).backward()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = resident()
 for _ in range(2):
     elbo(x, y).backward()
-cuda = device.type == "cuda"
-print(torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(torch.cuda.max_memory_allocated() if device.type == "cuda" else resident() - before)
 """
 
 
 def peak_memory(device: torch.device, *, tiny: bool) -> Comparison:
-    """Compare the peak memory of training steps; each network runs in a process of its own."""
+    """Compare the peak memory of training steps; each network runs in a process of its own (Linux)."""
     depth, batch = (2, 8) if tiny else (50, 128)
     values = {}
     for case, readout in (("DDN", "last"), ("LDN", "all")):

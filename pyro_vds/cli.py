@@ -105,7 +105,7 @@ def _spelled(argv: list[str]) -> list[str]:
     for word, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
         name, equals, value = word.partition("=")
         spelled.append(name.replace("-", "_").replace("__", "--", 1) + equals + value if name[:2] == "--" else word)
-        if name in ("--overwrite", "--recalibrate") and not equals and following.lower() not in BOOLEANS:
+        if name in ("--overwrite", "--recalibrate", "--compile") and not equals and following.lower() not in BOOLEANS:
             spelled.append("true")
     return spelled
 
@@ -185,6 +185,7 @@ def _free_folder(path: Path) -> Path:
 def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
     return {
         "seconds": seconds,
+        "compile_seconds": history.compile_seconds,
         "epochs": len(history),
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,

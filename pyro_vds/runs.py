@@ -101,7 +101,18 @@ def train(
         device: Where to train; the model's device unless given.
         progress: Whether to show a progress bar.
     """
-    names = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma")
+    names = (
+        "max_epochs",
+        "batch_size",
+        "lr",
+        "momentum",
+        "patience",
+        "seed",
+        "weight_decay",
+        "milestones",
+        "gamma",
+        "compile",
+    )
     how: dict[str, Any] = {name: getattr(settings, name) for name in names}
     history = fit(model, guide, data.train, validation=data.validation, device=device, progress=progress, **how)
     if settings.recalibrate:

@@ -85,6 +85,7 @@ class Settings:
         milestones: Epochs, increasing, at which the learning rate is multiplied by gamma. Default: [30] for
             images.
         gamma: Factor of the learning rate at each milestone.
+        compile: Compile the training step into one graph: a wait of up to a minute the first time, faster then.
         recalibrate: Recompute batch-norm statistics on the training data after training.
         rule: How the depth to prune to is chosen from the posterior.
         seed: Seeds data, weights and batches.
@@ -119,6 +120,7 @@ class Settings:
     patience: int | None = None
     milestones: tuple[int, ...] | None = None
     gamma: float = 0.1
+    compile: bool = False
     recalibrate: bool = False
     rule: Rule = "95"
     seed: int = 0

@@ -241,9 +241,11 @@ def test_without_out_a_new_folder_is_found_each_time(tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["spirals", "spirals-2"]
 
 
-def test_recalibrate_is_a_flag(tmp_path):
-    cli.main([*BRIEF, "--recalibrate", "--out", str(tmp_path / "run")])
-    assert read_config(tmp_path / "run")["recalibrate"] is True
+def test_recalibrate_and_compile_are_flags(tmp_path):
+    cli.main([*BRIEF, "--recalibrate", "--compile", "--out", str(tmp_path / "run")])
+    config = read_config(tmp_path / "run")
+    assert (config["recalibrate"], config["compile"]) == (True, True)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["training"]["compile_seconds"] > 0
 
 
 def test_unknown_key_of_a_config_is_named(capsys, tmp_path):
