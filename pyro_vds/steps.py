@@ -2,12 +2,14 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import SGD
 
@@ -135,7 +137,8 @@ class CompiledStep:
         inputs = [self.parameters.flat, self.momentum, self.lr, x, y, *(group.flat for group in self.buffers)]
         with torch.no_grad():
             if self.compiled is None:
-                self._compile(inputs)
+                with _checks_of_distributions():
+                    self._compile(inputs)
             same = self.shapes == (x.shape, y.shape)
             function = self.compiled if same and self.compiled is not None else self._step
             loss, kl, *log_probs = function(*inputs)
@@ -235,6 +238,16 @@ class FlatTensors:
         """Give each tensor memory of its own."""
         for tensor in self.tensors.values():
             tensor.data = tensor.data.clone()
+
+
+@contextmanager
+def _checks_of_distributions() -> Iterator[None]:
+    """Keep the argument checks of ``torch.distributions``, which the compiler turns off for good."""
+    validate = Distribution._validate_args
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(validate)
 
 
 def _detached(result: StepResult) -> StepResult:
