@@ -17,6 +17,7 @@ from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
 from pyro_vds.pruning import choose_depth, prune
 from pyro_vds.replicated import Replicated
 from pyro_vds.training import fit, recalibrate_batch_norm
+from pyro_vds.unstack import replicates
 
 __all__ = [
     "AutoCategorical",
@@ -42,5 +43,6 @@ __all__ = [
     "priors",
     "prune",
     "recalibrate_batch_norm",
+    "replicates",
     "to_datatree",
 ]

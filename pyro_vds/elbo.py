@@ -6,6 +6,7 @@ import pyro
 import pyro.poutine as poutine
 from jaxtyping import Float
 from pyro.nn import PyroModule
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from pyro_vds.expectation import DenseEnumELBO
@@ -131,7 +132,9 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
     with poutine.block(), isolated_rng(x.device):
         trace = poutine.trace(guide).get_trace(x, y)
     nodes = cast(dict[str, Any], trace.nodes)
-    others = {name: site for name, site in nodes.items() if site["type"] == "sample" and name not in model.axes}
+    others = {
+        n: s for n, s in nodes.items() if s["type"] == "sample" and n not in model.axes and not site_is_subsample(s)
+    }
     sampled = [n for n, s in others.items() if not (s["fn"].has_rsample or s["infer"].get("enumerate") == "parallel")]
     if sampled:
         raise ValueError(

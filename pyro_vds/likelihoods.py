@@ -62,9 +62,17 @@ class Likelihood(nn.Module, ABC):
         if self.state_dict():
             raise TypeError(
                 f"Expected a likelihood that can be replicated, but {type(self).__name__} has the tensors "
-                f"{list(self.state_dict())}. Override its method replicated()."
+                f"{list(self.state_dict())}. Override its methods replicated() and single()."
             )
         return self
+
+    def single(self, replicate: int) -> "Likelihood":
+        """Return the likelihood of one replicate, as a copy.
+
+        Args:
+            replicate: Its number.
+        """
+        return copy.deepcopy(self)
 
 
 class Classification(Likelihood):
@@ -125,6 +133,12 @@ class Gaussian(Likelihood):
         stacked = copy.deepcopy(self)
         stacked.log_scale.data = self.log_scale.detach().expand(n, 1).clone()
         return stacked
+
+    def single(self, replicate: int) -> "Gaussian":
+        """Return the likelihood of one replicate, with its noise scale."""
+        one = copy.deepcopy(self)
+        one.log_scale.data = self.log_scale.detach()[replicate, 0].clone()
+        return one
 
     @property
     def scale(self) -> Float[Tensor, "*replicate_one"]:

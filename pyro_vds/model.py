@@ -154,6 +154,15 @@ def eval_mode(module: nn.Module) -> AbstractContextManager[None]:
     return train_mode(module, training=False)
 
 
+def refuse_replicates(model: VDSModel) -> None:
+    """Raise if a model has replicates, where only one of them is meant."""
+    if model.replicates is not None:
+        raise ValueError(
+            f"Expected the model of one replicate, got one of {model.replicates}. Go through them: "
+            "for model, guide in pyro_vds.replicates(model, guide)."
+        )
+
+
 @contextmanager
 def replicate_plate(replicates: int | None) -> Iterator[list[Tensor]]:
     """Open the plate of replicates, to the left of the data; yields their numbers, in a list that may be empty."""

@@ -86,9 +86,9 @@ class ReadoutBatchNorm(_BatchNorm):
             batch = batch.view(self.readouts, -1)
             if self.statistics == "per_depth":
                 rate = 1 / (seen + 1) if self.momentum is None else self.momentum
-                running.lerp_(batch, rate)
+                running.add_(rate * (batch - running))  # not lerp_, which vmap does not know
             elif self.momentum is None:
-                running.lerp_(batch.mean(0), 1 / (seen + 1))
+                running.add_((batch.mean(0) - running) / (seen + 1))
             else:
                 keep = 1 - self.momentum
                 powers = keep ** torch.arange(self.readouts - 1, -1, -1, device=batch.device)

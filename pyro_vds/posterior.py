@@ -3,9 +3,10 @@
 This is the one module that imports ArviZ.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import arviz as az
 import numpy as np
@@ -17,10 +18,11 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.batches import as_pair
 from pyro_vds.guides import AutoCategorical
-from pyro_vds.model import VDSModel, eval_mode
+from pyro_vds.model import VDSModel, eval_mode, refuse_replicates
 from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Data, Inputs, Targets
+from pyro_vds.unstack import replicates
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
         TypeError: If inputs or targets have the wrong type.
         ValueError: If the data are empty or do not fit the model.
     """
+    refuse_replicates(model)
     pairs = data if isinstance(data, DataLoader) else [data]
     total = None
     for pair in pairs:
@@ -102,16 +105,16 @@ def to_datatree(
     x: Inputs,
     y: Targets,
     *,
-    posterior: ExactPosterior | None = None,
+    posterior: ExactPosterior | Sequence[ExactPosterior] | None = None,
     draws: int = 1000,
     seed: int = 0,
     constant_data: bool = True,
 ) -> xr.DataTree:
     """Return the posterior and its predictions in ArviZ's form.
 
-    Groups: ``posterior`` and ``prior`` (draws of each axis), ``log_likelihood`` and
-    ``posterior_predictive`` (of each draw at each point), ``observed_data``, ``constant_data``, and
-    ``depth_posterior`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
+    A chain is a replicate; a single model has one. Groups: ``posterior`` and ``prior`` (draws of each axis),
+    ``log_likelihood`` and ``posterior_predictive`` (of each draw at each point), ``observed_data``,
+    ``constant_data``, and ``depth_posterior`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
     ``log_exact_posterior`` over the axes, ``log_likelihood`` over the axes and ``obs_id``.
 
     ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
@@ -126,7 +129,7 @@ def to_datatree(
         x: Inputs, the training data or held-out data.
         y: Their targets.
         posterior: The exact posterior given the training data; computed from ``x`` and ``y`` unless given,
-            so pass it when they are held out.
+            so pass it when they are held out. For replicates a list.
         draws: Number of draws from guide and prior. ``log_likelihood`` holds ``draws * N`` values.
         seed: Seeds the draws.
         constant_data: Whether the inputs are stored too; they can be large.
@@ -139,6 +142,30 @@ def to_datatree(
         raise ValueError("Expected a model with at least one axis, got a deterministic network: it has no posterior.")
     if draws < 1:
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
+    how: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
+    if model.replicates is not None:
+        posteriors = [None] * model.replicates if posterior is None else posterior
+        if not isinstance(posteriors, Sequence) or len(posteriors) != model.replicates:
+            raise ValueError(f"Expected a list of {model.replicates} posteriors, one for each replicate.")
+        pairs = zip(replicates(model, guide), posteriors, strict=True)
+        return _as_chains([_one_chain(*one, x, y, p, seed=seed + r, **how) for r, (one, p) in enumerate(pairs)])
+    if isinstance(posterior, Sequence):
+        raise ValueError("Expected the exact posterior of one model, got a list.")
+    return _one_chain(model, guide, x, y, posterior, seed=seed, **how)
+
+
+def _one_chain(
+    model: VDSModel,
+    guide: AutoCategorical,
+    x: Tensor,
+    y: Tensor,
+    posterior: ExactPosterior | None,
+    *,
+    seed: int,
+    draws: int,
+    constant_data: bool,
+) -> xr.DataTree:
+    """Return the DataTree of one model."""
     log_prob = log_prob_by_architecture(model, x, y).cpu()
     if posterior is None:
         total = log_prob.double().sum(-1).reshape(model.sizes)
@@ -156,6 +183,19 @@ def to_datatree(
     if constant_data:
         groups["constant_data"] = {"x": x.cpu().numpy()}
     return _assemble(groups, _exact_group(model, log_q, log_prob, posterior), x, y)
+
+
+def _as_chains(trees: list[xr.DataTree]) -> xr.DataTree:
+    """Join the trees of replicates: each becomes a chain."""
+    joined = trees[0].copy()
+    for group in ("posterior", "log_likelihood", "posterior_predictive", "prior"):
+        parts = [tree[group].to_dataset().assign_coords(chain=[r]) for r, tree in enumerate(trees)]
+        joined[group] = xr.DataTree(xr.concat(parts, dim="chain"))
+    exact = [tree["depth_posterior"].to_dataset() for tree in trees]
+    evidence = xr.DataArray([one.attrs["log_evidence"] for one in exact], dims="chain")
+    chains = xr.concat(exact, dim="chain", combine_attrs="drop").assign(log_evidence=evidence)
+    joined["depth_posterior"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
+    return joined
 
 
 def save_datatree(tree: xr.DataTree, path: Path) -> None:

@@ -3,6 +3,7 @@
 Probabilities are averaged, not logits: ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper, eq. 3).
 """
 
+import math
 from collections.abc import Callable
 from numbers import Integral
 
@@ -27,6 +28,7 @@ def predict_proba(
     x: Inputs,
     depth: int | None = None,
     *,
+    ensemble: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> Float[Tensor, "*replicate batch classes"]:
     """Return the class probabilities of the mixture, ``sum_i q_i softmax(f_i(x))`` (paper, eq. 3).
@@ -36,6 +38,7 @@ def predict_proba(
         guide: Its guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``.
         depth: ``k`` gives the prediction pruned to depth ``k``: the mass ``q(d > k)`` moves to ``k``.
+        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
         batch_size: Points in one forward pass.
 
     Returns:
@@ -50,7 +53,8 @@ def predict_proba(
             f"Expected a model with a Classification likelihood, got {type(model.likelihood).__name__}. Use "
             "predict_moments or log_predictive."
         )
-    return _predict(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
+    probs = _predict(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
+    return probs.mean(0) if ensemble and model.replicates is not None else probs
 
 
 def predict_moments(
@@ -59,6 +63,7 @@ def predict_moments(
     x: Inputs,
     depth: int | None = None,
     *,
+    ensemble: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> tuple[Float[Tensor, "*replicate batch targets"], Float[Tensor, "*replicate batch targets"]]:
     """Return the mean and variance of the mixture, in the units of ``y`` and their square.
@@ -70,6 +75,7 @@ def predict_moments(
         guide: Its guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``.
         depth: ``k`` gives the prediction pruned to depth ``k``.
+        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
         batch_size: Points in one forward pass.
 
     Raises:
@@ -85,7 +91,10 @@ def predict_moments(
     moments = _predict(
         model, guide, x, depth, batch_size, lambda outputs, w: torch.stack(likelihood.marginal(outputs, w))
     )
-    return moments[0], moments[1]
+    mean, variance = moments[0], moments[1]
+    if ensemble and model.replicates is not None:
+        return mean.mean(0), variance.mean(0) + mean.var(0, correction=0)
+    return mean, variance
 
 
 def log_predictive(
@@ -95,6 +104,7 @@ def log_predictive(
     y: Targets,
     depth: int | None = None,
     *,
+    ensemble: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> Float[Tensor, "*replicate batch"]:
     """Return the log density of each target under the mixture, ``log sum_i q_i p(y_n | x_n, d=i)``, nats.
@@ -105,6 +115,7 @@ def log_predictive(
         x: Inputs ``(batch, ...)``.
         y: Targets, one for each input.
         depth: ``k`` gives the prediction pruned to depth ``k``.
+        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
         batch_size: Points in one forward pass.
 
     Raises:
@@ -114,7 +125,10 @@ def log_predictive(
     """
     log_weights = mixture_log_weights(model, guide, depth)
     log_probs = log_prob_by_architecture(model, x, y, batch_size=batch_size)
-    return torch.logsumexp(log_probs[: len(log_weights)] + log_weights[..., None], dim=0)
+    log_probs = torch.logsumexp(log_probs[: len(log_weights)] + log_weights[..., None], dim=0)
+    if ensemble and model.replicates is not None:
+        return log_probs.logsumexp(0) - math.log(model.replicates)
+    return log_probs
 
 
 def log_prob_by_architecture(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pyro_vds.backbones import PerDepth
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.likelihoods import Likelihood
-from pyro_vds.model import VDSModel
+from pyro_vds.model import VDSModel, refuse_replicates
 from pyro_vds.predictive import mixture_log_weights
 from pyro_vds.typing import Inputs
 
@@ -95,6 +95,7 @@ def prune(model: VDSModel, guide: AutoCategorical, depth: int) -> PrunedNetwork:
         TypeError: If the backbone is not a ``PerDepth``, so that its blocks are not known.
         ValueError: If ``depth`` is out of range, or the model has no depth axis.
     """
+    refuse_replicates(model)
     if not isinstance(model.backbone, PerDepth):
         raise TypeError(
             f"Expected a PerDepth backbone, whose blocks can be removed, got {type(model.backbone).__name__}. "

@@ -220,7 +220,7 @@ def _posterior_table(posterior: dict[str, Any]) -> list[str]:
     rows = ["depth   q(depth)   exact   log-likelihood (train, nats per point)"]
     rows += [
         f"{d:5}   {q[d]:8.3f}   {posterior['exact_posterior'][d]:5.3f}   "
-        f"{posterior['train_log_likelihood_by_depth'][d]:10.4f}   {'█' * round(40 * q[d] / q.max())}"
+        f"{posterior['train_log_likelihood_by_depth'][d]:10.6f}   {'█' * round(40 * q[d] / q.max())}"
         for d in shown
     ]
     left_out = len(q) - len(shown)

@@ -16,7 +16,7 @@ LAYERS = [
     ["backbones", "datasets", "replicated"],
     ["model"],
     ["guides", "validation"],
-    ["elbo"],
+    ["elbo", "unstack"],
     ["memory", "predictive"],
     ["steps"],
     ["loop"],

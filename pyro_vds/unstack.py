@@ -1,0 +1,35 @@
+"""Single models out of a model of replicates."""
+
+import torch
+
+from pyro_vds.guides import AutoCategorical
+from pyro_vds.model import VDSModel
+from pyro_vds.replicated import Replicated
+
+
+@torch.no_grad()
+def replicates(model: VDSModel, guide: AutoCategorical) -> list[tuple[VDSModel, AutoCategorical]]:
+    """Return the model and the guide of each replicate, as copies that stand alone.
+
+    Everything that takes one model takes these: ``exact_posterior``, ``prune``, ``choose_depth``, ...
+
+    Args:
+        model: A model over a :class:`pyro_vds.Replicated` backbone.
+        guide: Its guide.
+
+    Raises:
+        ValueError: If the model has no replicates.
+    """
+    if not isinstance(model.backbone, Replicated):
+        raise ValueError("Expected a model with replicates, over pyro_vds.Replicated(backbone, n); got a single one.")
+    pairs = []
+    for row in range(model.backbone.replicates):
+        likelihood = model.likelihood.single(row)
+        one = VDSModel(model.backbone.copy(row), likelihood=likelihood, num_data=model.num_data)
+        one.train(model.training)
+        its_guide = AutoCategorical(one)
+        for axis in model.axes:
+            one.prior_logits(axis).copy_(model.prior_logits(axis))
+            its_guide.logits[axis].copy_(guide.logits[axis][row])
+        pairs.append((one, its_guide))
+    return pairs
