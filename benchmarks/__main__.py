@@ -1,4 +1,4 @@
-"""Measure, print a table and write a JSON file: ``python -m benchmarks [--device cpu] [--tiny] [--out FILE]``."""
+"""Measure, print tables and write a JSON file: ``python -m benchmarks [--device cpu] [--tiny] [--out FILE]``."""
 
 import argparse
 import time
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import Comparison, peak_memory, training_step
+from benchmarks.measure import Comparison
+from benchmarks.memory import peak_memory
 from benchmarks.prediction import prediction
+from benchmarks.scaling import scaling
+from benchmarks.steps import images, spirals
 from pyro_vds.runs import environment, write_json
 
 
@@ -20,13 +23,19 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     started = time.perf_counter()
-    comparisons: list[Comparison] = [
-        training_step(device, tiny=options.tiny),
-        peak_memory(device, tiny=options.tiny),
-        prediction(device, tiny=options.tiny),
-    ]
-    for comparison in comparisons:
-        print(comparison)
+    comparisons: list[Comparison] = []
+
+    def keep(*found: Comparison) -> None:
+        comparisons.extend(found)
+        for comparison in found:
+            print(comparison, flush=True)
+
+    for depth in (2,) if options.tiny else (20, 50, 100):
+        keep(spirals(depth, device, tiny=options.tiny))
+    keep(images(device, tiny=options.tiny))
+    keep(peak_memory(device, tiny=options.tiny))
+    keep(prediction(device, tiny=options.tiny))
+    keep(*scaling(device, tiny=options.tiny))
     out = options.out or Path(__file__).parent / "results" / f"{options.device}.json"
     command = f"python -m benchmarks --device {options.device}{' --tiny' if options.tiny else ''}"
     content = {"command": command, "seconds": time.perf_counter() - started, "environment": environment(device)}

@@ -119,13 +119,27 @@ class VDSModel(PyroModule):
             size = batch if y is None else self.num_data
             with pyro.plate("data", size, dim=-1, subsample=points):
                 if choice:
-                    outputs = Vindex(outputs)[(*choice, *(c.to(points.device)[:, None] for c in copies), points)]
+                    outputs = _chosen(outputs, choice, [*(c.to(points.device)[:, None] for c in copies), points])
                 return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
     def outputs(self, x: Inputs) -> Outputs:
         """Return the outputs of every architecture, axes flattened: ``(architecture, *replicate, batch, *event)``."""
         outputs = self.backbone(x)
         return outputs.flatten(0, len(self.axes) - 1) if self.axes else outputs[None]
+
+
+def _chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tensor:
+    """Return the outputs of the chosen architecture at each point.
+
+    Where Pyro enumerates all axes, each in a dimension next to the last, every architecture is chosen once: the
+    axes then only change places, without a gather, whose backward pass is a slow scatter.
+    """
+    order = sorted(range(len(choice)), key=lambda axis: -choice[axis].ndim)
+    enumerated = all(hasattr(index, "_pyro_categorical_support") for index in choice)  # Pyro's own mark
+    innermost = [choice[axis].ndim for axis in reversed(order)] == [len(points) + 1 + i for i in range(len(choice))]
+    if enumerated and innermost:
+        return outputs.permute(*order, *range(len(choice), outputs.ndim))
+    return Vindex(outputs)[(*choice, *points)]
 
 
 def refuse_svi() -> None:
@@ -140,13 +154,14 @@ def refuse_svi() -> None:
 @contextmanager
 def train_mode(module: nn.Module, training: bool = True) -> Iterator[None]:
     """Run with every submodule in train mode, and give each its own mode back afterwards."""
-    modes = {child: child.training for child in module.modules()}
-    module.train(training)
+    changed = [child for child in module.modules() if child.training != training]
+    if changed:
+        module.train(training)
     try:
         yield
     finally:
-        for child, training in modes.items():
-            child.training = training
+        for child in changed:
+            child.training = not training
 
 
 def eval_mode(module: nn.Module) -> AbstractContextManager[None]:

@@ -1,5 +1,7 @@
 """The ELBO against a plain loop over depths, value and gradient."""
 
+import math
+
 import oracles
 import pyro
 import pyro.distributions as dist
@@ -166,6 +168,35 @@ def test_value_and_gradients_equal_trace_enum_elbo_with_two_axes():
 def test_value_and_gradients_equal_trace_enum_elbo_without_axes():
     model = vds.VDSModel(vds.ResidualMLP(2, 3, width=4, max_depth=2, readout="last"), num_data=10)
     assert_equal_to_pyros(model, vds.AutoCategorical(model), torch.randn(5, 2), torch.randint(0, 3, (5,)))
+
+
+def test_axes_that_the_guide_samples_in_another_order_equal_brute_force():
+    """Pyro enumerates them in other dimensions then."""
+    model = vds.VDSModel(TwoAxes(), priors=vds.priors.Geometric(0.5), num_data=5)
+    guide = vds.AutoCategorical(model)
+    for logits in guide.parameters():
+        torch.nn.init.normal_(logits)
+
+    class Reversed(PyroModule):
+        def forward(self, x=None, y=None):
+            for axis in ("colour", "depth"):
+                pyro.sample(axis, dist.Categorical(logits=guide.logits[axis]), infer={"enumerate": "parallel"})
+
+    class WithAnother(PyroModule):
+        def forward(self, x=None, y=None):
+            pyro.sample("other", dist.Bernoulli(0.3), infer={"enumerate": "parallel", "is_auxiliary": True})
+            guide(x, y)
+
+    x, y = torch.randn(5, 2), torch.randint(0, 4, (5,))
+    expected = vds.enum_elbo(model, guide)(x, y)
+    log_probs = -torch.nn.functional.cross_entropy(
+        model.backbone(x).flatten(0, 1).movedim(-1, 1), y.expand(6, -1), reduction="none"
+    ).sum(1)
+    log_q, log_prior = guide.joint_log_probs().flatten(), model.log_prior().flatten()
+    torch.testing.assert_close(expected, -(log_q.exp() * (log_probs + log_prior - log_q)).sum())
+    for other in (Reversed(), WithAnother()):
+        entropy = -sum(p * math.log(p) for p in (0.3, 0.7)) if isinstance(other, WithAnother) else 0.0
+        torch.testing.assert_close(vds.enum_elbo(model, other)(x, y) + entropy, expected)
 
 
 def test_a_local_latent_in_the_plate_equals_trace_enum_elbo():
