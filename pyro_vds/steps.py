@@ -159,13 +159,14 @@ class CompiledStep:
         for tensor in self.state if on_gpu else []:
             torch._dynamo.mark_static_address(tensor)
         compiled = torch.compile(graph, fullgraph=True, dynamic=False, mode="reduce-overhead" if on_gpu else None)
-        before = [t.clone() for t in inputs]
+        changed = [*self.state, self.momentum]
+        before = [t.clone() for t in changed]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the compiler, about Python and hardware
                 compiled(*inputs)
         finally:
-            torch._foreach_copy_(inputs, before)
+            torch._foreach_copy_(changed, before)
         self.compiled = compiled
         self.shapes = (inputs[3].shape, inputs[4].shape)
         self.compile_seconds = time.perf_counter() - started

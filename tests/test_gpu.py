@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import pyro_vds as vds
+from pyro_vds.steps import CompiledStep, EagerStep, Objective
 
 pytestmark = [
     pytest.mark.gpu,
@@ -44,3 +45,32 @@ def test_recalibration_and_datatree():
     vds.recalibrate_batch_norm(model, (x, y))
     tree = vds.to_datatree(model, guide, x, y, draws=10)
     assert tree["posterior_predictive"]["obs"].shape == (1, 10, 12)
+
+
+@pytest.mark.parametrize("kind", [EagerStep, CompiledStep])
+def test_steps_do_not_wait_for_the_device(kind):
+    """After the first steps, which compile and record, nothing synchronises with the host."""
+    model, guide, x, y = oracles.problem(3)
+    objective = Objective(vds.enum_elbo(model, guide).cuda())
+    batch = x.cuda(), y.cuda()
+    objective.elbo.check(*batch)
+    step = kind(objective, torch.optim.SGD(objective.parameters(), lr=0.1, momentum=0.5))
+    for _ in range(4):
+        step(*batch)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        losses = [step(*batch).loss for _ in range(5)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.stack(losses).isfinite().all()
+
+
+def test_compiled_training_and_replicates_follow_the_cpu():
+    elbos = []
+    for device, compile in (("cpu", False), ("cuda", True)):
+        net = vds.Replicated(vds.ResidualMLP(2, 3, width=5, max_depth=2), 3)
+        model = vds.VDSModel(net, num_data=12)
+        x, y = torch.randn(12, 2, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
+        how = {"max_epochs": 10, "batch_size": 5, "device": device, "compile": compile, "progress": False}
+        elbos.append(vds.fit(model, vds.AutoCategorical(model), (x, y), **how).elbo)
+    torch.testing.assert_close(elbos[0], elbos[1])

@@ -85,10 +85,10 @@ def test_each_replicate_is_what_it_would_be_alone(build, batch_size):
         assert_equal((one, its_guide, history.replicate(r)), expected)
 
 
-@pytest.mark.parametrize("build", [mlp, conv])
-def test_compiled_replicates_equal_eager_ones(build):
+@pytest.mark.parametrize(("build", "batch_size"), [(mlp, 5), (mlp, 12), (conv, 5)])
+def test_compiled_replicates_equal_eager_ones(build, batch_size):
     # A larger step would let batch norm over five points amplify the last bits within fifty steps.
-    how = {"max_epochs": 17, "batch_size": 5, "lr": 0.01}
+    how = {"max_epochs": 17, "batch_size": batch_size, "lr": 0.01}
     eager, compiled = (together(build, data(build), compile=c, **how) for c in (False, True))
     assert compiled[2].compile_seconds > 0
     assert_equal(compiled, eager)
