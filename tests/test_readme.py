@@ -21,14 +21,20 @@ def result(name: str) -> dict:
 def test_python_blocks_run_in_order(capsys):
     torch.set_default_dtype(torch.float32)
     namespace: dict = {}
+    after = []
     for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
         exec(block, namespace)
+        after.append(dict(namespace))
     torch.set_default_dtype(torch.float64)
-    assert namespace["small"].backbone.max_depth == namespace["depth"]
-    assert namespace["probs"].shape == (1800, 2)
-    assert set(namespace["tree"].children) >= {"posterior", "depth_posterior"}
-    assert namespace["net"](torch.randn(4, 1, 8, 8, dtype=torch.float32)).shape == (7, 4, 10)
-    assert namespace["model"].sizes == (3, 4)
+    ten_lines, prior, network, axes, replicates = after
+    assert ten_lines["small"].backbone.max_depth == ten_lines["depth"]
+    assert ten_lines["probs"].shape == (1800, 2)
+    assert set(ten_lines["tree"].children) >= {"posterior", "depth_posterior"}
+    assert int(prior["model"].prior("depth").probs[:6].argmax()) == 5  # a Poisson of rate 6 has modes at 5 and 6
+    assert network["net"](torch.randn(4, 1, 8, 8, dtype=torch.float32)).shape == (7, 4, 10)
+    assert axes["model"].sizes == (3, 4)
+    assert replicates["probs"].shape == (1800, 2)
+    assert len(replicates["depths"]) == len(replicates["singles"]) == 3
     assert capsys.readouterr().out == ""
 
 

@@ -75,9 +75,9 @@ def assert_equal(found, expected):
 
 
 @pytest.mark.parametrize("build", BACKBONES)
-@pytest.mark.parametrize("batch_size", [12, 5])
+@pytest.mark.parametrize("batch_size", [12, 7])
 def test_each_replicate_is_what_it_would_be_alone(build, batch_size):
-    how = {"max_epochs": 17, "batch_size": batch_size, "weight_decay": 0.01, "milestones": [9]}
+    how = {"max_epochs": 17, "batch_size": batch_size, "lr": 0.01, "weight_decay": 0.01, "milestones": [9]}
     pair = data(build)
     model, guide, history = together(build, pair, **how)
     for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
@@ -85,10 +85,10 @@ def test_each_replicate_is_what_it_would_be_alone(build, batch_size):
         assert_equal((one, its_guide, history.replicate(r)), expected)
 
 
-@pytest.mark.parametrize(("build", "batch_size"), [(mlp, 5), (mlp, 12), (conv, 5)])
+@pytest.mark.parametrize(("build", "batch_size"), [(mlp, 7), (mlp, 12), (conv, 7)])
 def test_compiled_replicates_equal_eager_ones(build, batch_size):
-    # A larger step would let batch norm over five points amplify the last bits within fifty steps.
-    how = {"max_epochs": 17, "batch_size": batch_size, "lr": 0.01}
+    # With a larger step batch norm over few points amplifies the last bits, differently on every machine.
+    how = {"max_epochs": 25, "batch_size": batch_size, "lr": 0.001}
     eager, compiled = (together(build, data(build), compile=c, **how) for c in (False, True))
     assert compiled[2].compile_seconds > 0
     assert_equal(compiled, eager)
