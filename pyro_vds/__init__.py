@@ -12,6 +12,7 @@ from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.memory import estimate_memory
 from pyro_vds.model import VDSModel
+from pyro_vds.normalisation import Standardise
 from pyro_vds.posterior import exact_posterior, to_datatree
 from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
 from pyro_vds.pruning import choose_depth, prune
@@ -27,6 +28,7 @@ __all__ = [
     "Replicated",
     "ResidualConvNet",
     "ResidualMLP",
+    "Standardise",
     "VDSModel",
     "calibration",
     "choose_depth",

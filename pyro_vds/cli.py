@@ -27,6 +27,7 @@ from pyro_vds.validation import check_data
 
 DRAWS = 200
 DRAWN = ("log_q", "log_prior", "log_exact_posterior", "log_likelihood")
+FLAGS = ("--overwrite", "--recalibrate", "--compile", "--channels-last")
 BOOLEANS = ("true", "false", "yes", "no")
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
         (
             "prune",
             "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file. Its inputs, and the targets of "
-            "a regression, are normalised as data.json says.",
+            "a regression, are normalised as data.json says (pixels of type uint8 are taken as they are).",
         ),
         ("plot", "Draw the figures of a run again."),
     ):
@@ -105,7 +106,7 @@ def _spelled(argv: list[str]) -> list[str]:
     for word, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
         name, equals, value = word.partition("=")
         spelled.append(name.replace("-", "_").replace("__", "--", 1) + equals + value if name[:2] == "--" else word)
-        if name in ("--overwrite", "--recalibrate", "--compile") and not equals and following.lower() not in BOOLEANS:
+        if name in FLAGS and not equals and following.lower() not in BOOLEANS:
             spelled.append("true")
     return spelled
 
@@ -286,7 +287,8 @@ def _prune(options: Namespace, parser: ArgumentParser) -> None:
     out = options.out or run.folder / "pruned.pt2"
     runs.check_free(out, overwrite=options.overwrite)
     network = prune(run.model, run.guide, depth)
-    example = torch.zeros(2, *run.data.input_shape)
+    dtype = torch.uint8 if run.settings.pixels == "uint8" else torch.float32
+    example = torch.zeros(2, *run.data.input_shape, dtype=dtype)
     dynamic = ({0: torch.export.Dim.AUTO},)
     with runs.atomic(out) as temporary:
         if out.suffix == ".pt2":

@@ -61,6 +61,7 @@ class VDSModel(PyroModule):
         likelihood = _checked_likelihood(likelihood)
         self._modules["likelihood"] = likelihood if self.replicates is None else likelihood.replicated(self.replicates)
         self.num_data = int(num_data)
+        self.autocast: torch.dtype | None = None
         for axis, prior in _priors_by_axis(priors, self.axes, self.sizes).items():
             self.register_buffer(f"prior_logits_{axis}", prior.logits.to(self.device_tensor()))
 
@@ -113,7 +114,7 @@ class VDSModel(PyroModule):
         refuse_svi()
         with replicate_plate(self.replicates) as copies:
             choice = [pyro.sample(axis, self.prior(axis)) for axis in self.axes]
-            outputs = self.backbone(x)
+            outputs = self._read_out(x)
             batch = x.shape[len(copies)]
             points = torch.arange(batch, device=outputs.device)
             size = batch if y is None else self.num_data
@@ -124,8 +125,16 @@ class VDSModel(PyroModule):
 
     def outputs(self, x: Inputs) -> Outputs:
         """Return the outputs of every architecture, axes flattened: ``(architecture, *replicate, batch, *event)``."""
-        outputs = self.backbone(x)
+        outputs = self._read_out(x)
         return outputs.flatten(0, len(self.axes) - 1) if self.axes else outputs[None]
+
+    def _read_out(self, x: Inputs) -> Tensor:
+        """Run the backbone in its own precision; its outputs have the type of the weights."""
+        if self.autocast is None:
+            return self.backbone(x)
+        with torch.autocast(x.device.type, self.autocast):
+            outputs = self.backbone(x)
+        return outputs.to(self.device_tensor().dtype)
 
 
 def _chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch normalisation in a head that many depths share.
+"""Normalisation: of inputs within the network, and of batches in a head that many depths share.
 
 The head reads out every depth. In training each depth is normalised by its own batch. At test time one
 shared set of running statistics, as in the paper's code, matches no single depth; by default a set is kept
@@ -9,11 +9,46 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 HeadStatistics = Literal["per_depth", "shared"]
+
+
+class Standardise(nn.Module):
+    """``(x - mean) / std`` for each channel, within the network; pixels may be bytes.
+
+    Data of type uint8 lie on the device in a quarter of the memory. As part of the stem the module also goes into
+    the pruned and exported network, which then takes pixels:
+    ``net.stem = nn.Sequential(Standardise(data.mean, data.std), net.stem)``.
+
+    Args:
+        mean: Means ``(channels,)`` in the units of the inputs.
+        std: Standard deviations ``(channels,)``.
+
+    Raises:
+        ValueError: If shapes differ, or a number is not finite or a deviation not positive.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Float[Tensor, " channels"], std: Float[Tensor, " channels"]) -> None:
+        super().__init__()
+        if mean.ndim != 1 or mean.shape != std.shape:
+            raise ValueError(
+                f"Expected a mean and a std for each channel, got {tuple(mean.shape)}, {tuple(std.shape)}."
+            )
+        if not bool(mean.isfinite().all() & std.isfinite().all() & (std > 0).all()):
+            raise ValueError(f"Expected finite means and positive stds, got {mean.tolist()} and {std.tolist()}.")
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("std", std.clone())
+
+    def forward(self, x: Shaped[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
+        """Return the standardised inputs, in the type of ``mean``."""
+        shape = (-1, *[1] * (x.ndim - 2))
+        return (x.to(self.mean.dtype) - self.mean.view(shape)) / self.std.view(shape)
 
 
 class ReadoutBatchNorm(_BatchNorm):

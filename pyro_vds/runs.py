@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel
+from pyro_vds.normalisation import Standardise
 from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet
 from pyro_vds.training import fit, recalibrate_batch_norm
@@ -77,6 +79,8 @@ def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, AutoCategori
     """Return the untrained model and guide of some settings and data."""
     likelihood = Classification() if data.classes else Gaussian(learn_scale=True)
     backbone = settings.build_backbone(data.input_shape, data.outputs)
+    if settings.pixels == "uint8":
+        backbone.stem = nn.Sequential(Standardise(torch.tensor(data.mean), torch.tensor(data.std)), backbone.stem)
     priors = settings.prior if backbone.axes else None
     model = VDSModel(backbone, priors=priors, likelihood=likelihood, num_data=data.num_data)
     return model, AutoCategorical(model)
@@ -112,6 +116,8 @@ def train(
         "milestones",
         "gamma",
         "compile",
+        "precision",
+        "channels_last",
     )
     how: dict[str, Any] = {name: getattr(settings, name) for name in names}
     history = fit(model, guide, data.train, validation=data.validation, device=device, progress=progress, **how)

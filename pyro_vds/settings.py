@@ -9,8 +9,9 @@ import torch
 
 from pyro_vds import datasets
 from pyro_vds.backbones import PerDepth, Readout, ResidualConvNet, ResidualMLP
-from pyro_vds.datasets import Noise
+from pyro_vds.datasets import Noise, Pixels
 from pyro_vds.normalisation import HeadStatistics
+from pyro_vds.precision import Precision
 from pyro_vds.priors import Geometric, Prior
 from pyro_vds.pruning import Rule
 from pyro_vds.randomness import isolated_rng
@@ -66,6 +67,8 @@ class Settings:
         train_size: Use so many training points only; all unless given. Not for spirals.
         validation_fraction: Share of the training points that decides early stopping; with 0 the train ELBO
             does. Default: 0.1 for images, else 0.
+        pixels: How the images of MNIST, Fashion-MNIST or SVHN lie on the device: float32, or uint8 in a quarter of
+            the memory, normalised in the network, which then takes pixels.
         max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
             npz.
         width: Units of each layer of the fully connected network (spirals, npz tables).
@@ -86,6 +89,8 @@ class Settings:
             images.
         gamma: Factor of the learning rate at each milestone.
         compile: Compile the training step into one graph: a wait of up to a minute the first time, faster then.
+        precision: What the network computes in: float32, tf32 (CUDA) or bf16; the likelihood stays in float32.
+        channels_last: Store images and convolutions with the channels last.
         recalibrate: Recompute batch-norm statistics on the training data after training.
         rule: How the depth to prune to is chosen from the posterior.
         seed: Seeds data, weights and batches.
@@ -105,6 +110,7 @@ class Settings:
     noise_kind: Noise = "gaussian"
     train_size: int | None = None
     validation_fraction: float | None = None
+    pixels: Pixels = "float32"
     max_depth: int | None = None
     width: int = 20
     channels: int = 64
@@ -121,6 +127,8 @@ class Settings:
     milestones: tuple[int, ...] | None = None
     gamma: float = 0.1
     compile: bool = False
+    precision: Precision = "float32"
+    channels_last: bool = False
     recalibrate: bool = False
     rule: Rule = "95"
     seed: int = 0
@@ -145,6 +153,10 @@ class Settings:
             FileNotFoundError: If files are absent and cannot be downloaded.
             ValueError: If a setting is out of range.
         """
+        if self.pixels != "float32" and self.data not in ("mnist", "fashion_mnist", "svhn"):
+            raise ValueError(
+                f"Expected pixels float32 for {self.data}, which is not read from pixels; got {self.pixels}."
+            )
         generator = torch.Generator().manual_seed(self.seed)
         fraction = self.resolved().validation_fraction or 0.0
         if self.data == "spirals":
@@ -170,7 +182,7 @@ class Settings:
             if self.data_path is None:
                 raise ValueError("Expected --data-path FILE.npz for the data set npz, got none.")
             return datasets.npz(self.data_path, **split)
-        return getattr(datasets, self.data)(self.data_root, **split)
+        return getattr(datasets, self.data)(self.data_root, pixels=self.pixels, **split)
 
     def build_backbone(self, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
         """Return the network for inputs of a shape, its weights drawn by the seed.

@@ -13,6 +13,8 @@ from pyro_vds.typing import Data
 class DataSet:
     """Training, validation and test part of a data set, normalised by the training part.
 
+    Pixels kept as bytes are not: :class:`pyro_vds.Standardise` does it in the network, with ``mean`` and ``std``.
+
     Regression targets are standardised too: ``target_mean + target_std * y`` is in the units of the source.
 
     Attributes:
@@ -47,6 +49,8 @@ def split_and_normalise(
 ) -> DataSet:
     """Split a validation part off at random, and normalise by the rest of the training part.
 
+    Inputs of type uint8 stay as they are, to lie on a device in a quarter of the memory.
+
     Each channel or feature, and each column of regression targets, gets mean 0 and standard deviation 1; a
     constant one becomes zero.
 
@@ -66,11 +70,12 @@ def split_and_normalise(
         raise TypeError(f"Expected floating-point targets for regression, got {train[1].dtype}. Use y.float().")
     held_out, kept = _draw_parts(len(train[0]), validation_fraction, train_size, generator)
     x, y = train[0][kept], train[1][kept]
-    mean, std = _moments(x, [d for d in range(x.ndim) if d != 1])
+    mean, std = _moments(x.float() if x.dtype == torch.uint8 else x, [d for d in range(x.ndim) if d != 1])
     units = _moments(y, [0]) if classes is None else None
 
     def normalised(x: Tensor, y: Tensor) -> Data:
-        return (x - mean) / std, y if units is None else (y - units[0]) / units[1]
+        x = x if x.dtype == torch.uint8 else (x - mean) / std
+        return x, y if units is None else (y - units[0]) / units[1]
 
     return DataSet(
         train=normalised(x, y),

@@ -18,6 +18,7 @@ from pyro_vds.history import History
 from pyro_vds.loop import TrainingLoop
 from pyro_vds.memory import check_memory
 from pyro_vds.model import VDSModel, train_mode
+from pyro_vds.precision import Precision, computing_in
 from pyro_vds.predictive import shared
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.steps import Objective
@@ -43,6 +44,8 @@ def fit(
     milestones: Sequence[int] = (),
     gamma: float = 0.1,
     compile: bool = False,
+    precision: Precision = "float32",
+    channels_last: bool = False,
 ) -> History:
     """Learn the weights and the guide by gradient steps on the exact ELBO (paper, eq. 2).
 
@@ -73,6 +76,10 @@ def fit(
         compile: Whether to compile the training step into one graph. The first time takes up to a minute; the
             compiler keeps its result for later runs. A step that cannot be traced runs without compilation, after
             a warning that says why.
+        precision: ``"float32"``, or for the network alone ``"tf32"`` (CUDA) or ``"bf16"``; the likelihood and its
+            sums stay in the type of the weights.
+        channels_last: Whether images and convolutions lie in memory with the channels last, which many devices
+            compute faster; the model stays so.
 
     Returns:
         The record of the run.
@@ -88,6 +95,8 @@ def fit(
     guide = guide_or_empty(model, guide)
     target = model.device_tensor().device if device is None else torch.device(device)
     elbo = enum_elbo(model, guide).to(target)
+    if channels_last:
+        _use_channels_last(model)
     held_out = None if validation is None else _on_device(model, validation, "validation data", target)
     batches = _prepare(model, data, batch_size, target, seed)
     groups = [
@@ -95,7 +104,7 @@ def fit(
         {"params": list(guide.parameters())},
     ]
     optimizer = SGD([g for g in groups if g["params"]], lr=lr, momentum=momentum)
-    with isolated_rng(target, seed):
+    with isolated_rng(target, seed), computing_in(model, precision, target):
         loop = TrainingLoop(
             Objective(elbo),
             batches,
@@ -129,6 +138,13 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
     batches = _batches(model, data, batch_size, device, seed)
     with train_mode(model), isolated_rng(device, seed):
         update_bn(cast(Iterable, batches), model.backbone)
+
+
+def _use_channels_last(model: VDSModel) -> None:
+    """Store the weights of convolutions with the channels last; outputs then lie so as well."""
+    if model.replicates is not None:
+        raise ValueError("Expected channels_last=False for replicates, whose convolutions run as one of many groups.")
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _prepare(

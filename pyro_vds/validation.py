@@ -53,19 +53,19 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
 
 
 def check_inputs(x: Tensor) -> None:
-    """Check that inputs are floating point, finite and at least one.
+    """Check that inputs are floating point or bytes, finite and at least one.
 
     Args:
         x: Inputs ``(N, ...)``.
 
     Raises:
-        TypeError: If ``x`` is not a floating-point tensor.
+        TypeError: If ``x`` is neither a floating-point tensor nor one of bytes (pixels).
         ValueError: If ``x`` is empty or holds NaN or infinity.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"Expected inputs as a torch tensor, got {type(x).__name__}. Use torch.as_tensor(x).")
-    if not x.is_floating_point():
-        raise TypeError(f"Expected floating-point inputs, got {x.dtype}. Convert them with x.float().")
+    if not (x.is_floating_point() or x.dtype == torch.uint8):
+        raise TypeError(f"Expected floating-point inputs, or pixels as uint8, got {x.dtype}. Convert with x.float().")
     if x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"Expected at least one input point and a shape (N, ...), got shape {tuple(x.shape)}.")
     if not bool(torch.isfinite(x).all()):
@@ -98,6 +98,8 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
             outputs = model.backbone(first_points(model, x, 1).to(like.device))
     except (RuntimeError, ValueError) as error:
         remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
+        if x.dtype == torch.uint8:
+            remedy = " Put pyro_vds.Standardise(mean, std) before the stem."
         raise ValueError(
             f"Expected inputs that the backbone accepts, got points of shape {tuple(x.shape[1:])} and type "
             f"{x.dtype}.{remedy} The backbone said: {error}"

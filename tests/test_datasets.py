@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyro_vds import datasets
+import pyro_vds as vds
+from pyro_vds import datasets, runs
+from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet, split_and_normalise
 
 
@@ -369,6 +371,29 @@ def test_grey_images_are_read_from_unpacked_files(tmp_path, no_network, load, na
     pixels = np.frombuffer(files["t10k-images-idx3-ubyte"][16:], np.uint8).reshape(8, 1, 28, 28) / 255
     expected = torch.from_numpy(pixels).float()
     torch.testing.assert_close(data.test[0] * data.std + data.mean, expected)
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_pixels_stay_bytes_and_the_network_normalises_them(tmp_path, no_network):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file, content in idx_files().items():
+        (raw / file).write_bytes(content)
+    how = {"data": "mnist", "data_root": str(tmp_path), "max_depth": 1, "channels": 4, "bottleneck": 2, "max_epochs": 1}
+    found = []
+    for pixels in ("uint8", "float32"):
+        settings = Settings(pixels=pixels, **how).resolved()
+        data = settings.load_data()
+        model, guide = runs.build(settings, runs.DataSummary.of(data))
+        model.float()
+        runs.train(settings, model, guide, data, progress=False)
+        found.append(vds.predict_proba(model, guide, data.test[0]))
+        assert data.train[0].dtype == getattr(torch, pixels)
+    torch.testing.assert_close(found[0].float(), found[1].float(), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="Expected pixels 'float32' or 'uint8', got 'int8'"):
+        datasets.mnist(tmp_path, pixels="int8", generator=seeded())
+    with pytest.raises(ValueError, match="Expected pixels float32 for digits"):
+        Settings(data="digits", pixels="uint8").load_data()
 
 
 def test_compressed_images_are_read_and_their_folder_left_alone(tmp_path, no_network, monkeypatch):

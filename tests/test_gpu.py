@@ -65,6 +65,22 @@ def test_steps_do_not_wait_for_the_device(kind):
     assert torch.stack(losses).isfinite().all()
 
 
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_images_train_in_other_precisions(precision, compile):
+    torch.set_default_dtype(torch.float32)
+    elbos = []
+    for how in ({}, {"precision": precision, "compile": compile, "channels_last": True}):
+        torch.manual_seed(0)
+        model = vds.VDSModel(vds.ResidualConvNet(1, 3, max_depth=2, channels=16, bottleneck=8), num_data=64)
+        data = torch.randn(64, 1, 16, 16), torch.arange(64) % 3
+        guide = vds.AutoCategorical(model)
+        history = vds.fit(model, guide, data, max_epochs=3, lr=0.01, device="cuda", progress=False, **how)
+        elbos.append(history.elbo)
+    torch.set_default_dtype(torch.float64)
+    torch.testing.assert_close(elbos[1], elbos[0], rtol=0.02, atol=0.1)
+
+
 def test_compiled_training_and_replicates_follow_the_cpu():
     elbos = []
     for device, compile in (("cpu", False), ("cuda", True)):

@@ -13,9 +13,9 @@ PACKAGE = Path(vds.__file__).parent
 LAYERS = [
     ["typing", "randomness", "expectation"],
     ["priors", "likelihoods", "normalisation", "batches", "calibration", "splits", "history"],
-    ["backbones", "datasets", "replicated"],
-    ["model"],
-    ["guides", "validation"],
+    ["backbones", "images", "npz", "replicated"],
+    ["datasets", "model"],
+    ["guides", "precision", "validation"],
     ["elbo", "unstack"],
     ["memory", "predictive"],
     ["steps"],

@@ -127,7 +127,7 @@ def test_depth_out_of_range_is_refused(depth):
     [
         (lambda x, y: (x[:0], y[:0]), ValueError, "Expected at least one input point"),
         (lambda x, y: (x[:5], y), ValueError, "Expected as many targets as inputs, got 5 inputs and targets"),
-        (lambda x, y: (x.long(), y), TypeError, "Expected floating-point inputs, got torch.int64"),
+        (lambda x, y: (x.long(), y), TypeError, "Expected floating-point inputs, or pixels as uint8, got torch.int64"),
         (lambda x, y: (x.where(x > x.min(), torch.nan), y), ValueError, "got NaN or infinity in 1 of 12 points"),
         (lambda x, y: (x / 0.0, y), ValueError, "Expected finite inputs"),
         (lambda x, y: (x, y.double()), TypeError, "Expected integer labels, got torch.float64"),
