@@ -24,7 +24,7 @@ class IndexBatches:
     def __init__(self, data: Data, batch_size: int, generator: torch.Generator) -> None:
         self.x, self.y = data
         self.generator = generator
-        self.lengths = _lengths(len(self.x), batch_size)
+        self.lengths = batch_lengths(len(self.x), batch_size)
 
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
@@ -48,7 +48,7 @@ class ReplicateBatches:
     def __init__(self, data: Data, batch_size: int, generators: Sequence[torch.Generator]) -> None:
         self.x, self.y = data
         self.generators = generators
-        self.lengths = _lengths(self.x.shape[1], batch_size)
+        self.lengths = batch_lengths(self.x.shape[1], batch_size)
 
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
@@ -69,12 +69,16 @@ class LoaderBatches:
         loader: Yields pairs of inputs and targets.
         device: Where the batches go.
         check: Raises if a pair does not suit the model; it sees each batch of the first epoch.
+        first: A first batch, drawn to look at.
     """
 
-    def __init__(self, loader: DataLoader, device: torch.device, check: Callable[[Tensor, Tensor], None]) -> None:
+    def __init__(
+        self, loader: DataLoader, device: torch.device, check: Callable[[Tensor, Tensor], None], first: Data
+    ) -> None:
         self.loader = loader
         self.device = device
         self.check = check
+        self.first = first
         self.checked = False
 
     def __iter__(self) -> Iterator[Data]:
@@ -100,11 +104,21 @@ def as_pair(batch: Any, name: str) -> Data:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         what = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
         raise TypeError(f"Expected {name} as a pair (inputs, targets) of tensors, got {what}.")
+    for part in batch:
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                f"Expected {name} as torch tensors, got {type(part).__name__}. Convert with torch.as_tensor."
+            )
     return batch[0], batch[1]
 
 
-def _lengths(size: int, batch_size: int) -> list[int]:
-    """Return the sizes of the batches of an epoch."""
+def batch_lengths(size: int, batch_size: int) -> list[int]:
+    """Return the sizes of the batches of an epoch.
+
+    Args:
+        size: Points in all.
+        batch_size: Points in a batch.
+    """
     ends = list(range(batch_size, size, batch_size))
     if ends and size - ends[-1] == 1:
         ends.pop()

@@ -47,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         logger.debug("The error in full:", exc_info=True)
         parser.exit(1, f"pyro-vds: {_one_line(str(error), error)}\n")
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        remedy = "Reduce the width, max_depth or batch_size, or use another device."
+        parser.exit(1, f"pyro-vds: {_one_line(f'Expected the network to fit the memory. {remedy} {error}', error)}\n")
     except KeyboardInterrupt as error:
         parser.exit(130, f"pyro-vds: {_one_line('Interrupted.', error)}\n")
 
@@ -68,7 +73,9 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
     fit_parser.add_argument("--config", action="config", help="A YAML file with settings, such as a run's config.yaml.")
     fit_parser.add_class_arguments(Settings)
     fit_parser.add_argument(
-        "--out", type=Path | None, help="The run folder. Default: runs/DATA, or runs/DATA-2 and so on if that exists."
+        "--out",
+        type=Path | None,
+        help="The run folder. Default: runs/DATA; if that exists, runs/DATA-2 and so on unless --overwrite.",
     )
     fit_parser.add_argument("--overwrite", type=bool, default=False, help="Replace an existing run folder.")
     fit_parser.add_argument("--progress", type=bool, default=True, help="Show a progress bar.")
@@ -125,7 +132,8 @@ def _configs_first(words: list[str]) -> list[str]:
 
 def _fit(options: Namespace, parser: ArgumentParser) -> None:
     settings = Settings(**{field.name: options[field.name] for field in fields(Settings)}).resolved()
-    out = options.out or _free_folder(Path("runs") / settings.data)
+    usual = Path("runs") / settings.data
+    out = options.out or (usual if options.overwrite else _free_folder(usual))
     runs.check_free(out, overwrite=options.overwrite)
     data = settings.load_data()
     data_summary = runs.DataSummary.of(data)
@@ -266,7 +274,7 @@ def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
         runs.check_free(options.out, overwrite=options.overwrite)
     run = _load(options, parser)
     depth = _depth(options, run)
-    data = run.settings.load_data()
+    data = run.load_data()
     metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": {"full": run.parameters}}
     metrics["test"] = evaluate_run(run.model, run.guide, data.test, depth=depth, target_std=data.target_std)
     if depth is not None:
@@ -305,7 +313,7 @@ def _prune(options: Namespace, parser: ArgumentParser) -> None:
 
 def _plot(options: Namespace, parser: ArgumentParser) -> None:
     run = _load(options, parser)
-    _draw(run.folder, run.model, run.guide, run.history, run.settings.load_data(), run.depth)
+    _draw(run.folder, run.model, run.guide, run.history, run.load_data(), run.depth)
     _say(f"figures: {run.folder / runs.FIGURES}")
 
 

@@ -71,8 +71,11 @@ class EnumELBO(nn.Module):
         """
         if not self._checked:
             self.check(x, y)
-        if len(x) != len(y):
-            raise ValueError(f"Expected as many targets as inputs, got {len(x)} inputs and {len(y)} targets.")
+        rows = 1 if self.model.replicates is None else 2
+        if x.shape[:rows] != y.shape[:rows]:
+            raise ValueError(
+                f"Expected as many targets as inputs, got inputs {tuple(x.shape)} and targets {tuple(y.shape)}."
+            )
         loss = self._loss.differentiable_loss if self.model.replicates is None else self._loss.losses
         # Shapes and values were checked before training: per step the checks only cost time.
         with pyro.validation_enabled(False):

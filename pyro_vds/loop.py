@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import pyro
 import torch
 from torch import Tensor
 from torch.optim import SGD
@@ -130,6 +131,7 @@ class TrainingLoop:
             self.best.remember()
             record.metrics.update(self._validate(*self.validation))
             value = record.metrics["log_prob"]
+            self._check_finite("log predictive density of the validation data", value, self.steps + len(results) - 1)
         self.steps += len(results)
         self.best.consider(epoch, value.reshape(-1), self.active)
         return record
@@ -165,26 +167,26 @@ class TrainingLoop:
         shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
         losses, kls = (torch.stack([getattr(r, name) for r in results]).double().cpu() for name in ("loss", "kl"))
         elbo = -(shares @ losses)
-        broken = ~elbo.isfinite().reshape(-1)
-        if bool((broken & self.active).any()):
-            self._stop_non_finite(losses.reshape(len(losses), -1), broken)
+        first = (losses.reshape(len(losses), -1).isfinite().all(1)).cumprod(0).sum()
+        self._check_finite("ELBO", elbo, self.steps + int(first))
         probs = {axis: log_prob.exp() for axis, log_prob in results[-1].log_probs.items()}
         return _Epoch(elbo, shares @ kls, probs, {})
 
-    def _stop_non_finite(self, losses: Tensor, broken: Tensor) -> None:
+    def _check_finite(self, what: str, values: Tensor, step: int) -> None:
         """End what has become NaN or infinite; replicates that are still finite go on."""
-        which = broken & self.active
+        values = values.reshape(-1)
+        which = ~values.isfinite() & self.active
+        if not bool(which.any()):
+            return
         self._stop(which, "non_finite")
         replicate = int(which.nonzero()[0])
-        first = int((~losses[:, replicate].isfinite()).nonzero()[0])
         name = f" in replicate {replicate}" if self.point_dim else ""
         message = (
-            f"Expected a finite ELBO, got {-float(losses[first, replicate])} at step {self.steps + first} (epoch "
-            f"{len(self.epochs)}){name}. The model holds the best state so far (epoch "
-            f"{int(self.best.epochs[replicate])}; -1 is the initial state). Try a smaller lr or max_depth, or look for "
-            "extreme input values."
+            f"Expected a finite {what}, got {float(values[replicate])} at step {step} (epoch {len(self.epochs)})"
+            f"{name}. The model holds the best state so far (epoch {int(self.best.epochs[replicate])}; -1 is the "
+            "initial state). Try a smaller lr or max_depth, or look for extreme input values."
         )
-        if not self.active.any():
+        if all(how == "non_finite" for how in self.stopped):
             raise NonFiniteLossError(message, self.history())
         logger.warning(message)
 
@@ -192,10 +194,11 @@ class TrainingLoop:
         """Return the mean log predictive density, and for classes the error, in one pass."""
         log_weights = mixture_log_weights(self.model, self.guide)
         likelihood = self.model.likelihood
-        total = torch.zeros(log_weights.shape[1:], device=x.device)
+        total = log_weights.new_zeros(log_weights.shape[1:], device=x.device)
         wrong = torch.zeros_like(total)
         size = x.shape[self.point_dim]
-        with eval_mode(self.objective), torch.inference_mode():
+        # NaN is no error of an argument here: the run ends with what it has.
+        with eval_mode(self.objective), torch.inference_mode(), pyro.validation_enabled(False):
             for inputs, targets in zip(*(t.split(BATCH_SIZE, self.point_dim) for t in (x, y)), strict=True):
                 outputs = self.model.outputs(inputs)
                 total += (likelihood(outputs).log_prob(targets) + log_weights[..., None]).logsumexp(0).sum(-1)

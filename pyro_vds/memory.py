@@ -26,7 +26,7 @@ class MemoryEstimate:
     """Bytes that a training step needs on the device.
 
     Attributes:
-        state: Weights, their gradients, momentum and the copy of the best state.
+        state: Weights, their gradients, momentum and two copies for the best state.
         activations: Tensors kept for the backward pass of one batch.
         readouts: The part of ``activations`` that reading out every depth adds to a plain network.
         data: The data set, where it is to lie on the device.
@@ -77,14 +77,15 @@ def estimate_memory(
         The estimate, in bytes.
     """
     here = model.device_tensor().device
-    device = here if device is None else torch.device(device)
+    device = here if device is None else torch.empty(0, device=device).device  # "cuda" is "cuda:0"
     batch = min(batch_size, data[0].shape[0 if model.replicates is None else 1])
     activations = _activation_bytes(model, data, batch)
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
     state = sum(p.numel() * p.element_size() for p in model.parameters())
-    moved = sum(t.numel() * t.element_size() for t in (*data, *(validation or ())) if t.device != device)
-    return MemoryEstimate(4 * state, activations, readouts, moved, _available(device))
+    # Of data that replicates share, only one copy moves.
+    moved = sum(t.untyped_storage().nbytes() for t in (*data, *(validation or ())) if t.device != device)
+    return MemoryEstimate(5 * state, activations, readouts, moved, _available(device))
 
 
 def check_memory(
@@ -160,7 +161,8 @@ def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
 
 def _available(device: torch.device) -> float:
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     return min(psutil.virtual_memory().available, _container_available())
 
 

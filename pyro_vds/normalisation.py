@@ -42,8 +42,9 @@ class Standardise(nn.Module):
             )
         if not bool(mean.isfinite().all() & std.isfinite().all() & (std > 0).all()):
             raise ValueError(f"Expected finite means and positive stds, got {mean.tolist()} and {std.tolist()}.")
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
+        dtype = torch.get_default_dtype()
+        self.register_buffer("mean", mean.to(dtype, copy=True))
+        self.register_buffer("std", std.to(dtype, copy=True))
 
     def forward(self, x: Shaped[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
         """Return the standardised inputs, in the type of ``mean``."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyro_vds.splits import DataSet, split_and_normalise, split_off
 from pyro_vds.typing import Data
@@ -48,7 +49,7 @@ def npz(
     else:
         order = torch.randperm(len(train[0]), generator=generator)
         train, test = split_off(train[0][order], train[1][order], test_fraction, "test_fraction")
-    classes = None if train[1].is_floating_point() else int(torch.cat([train[1], test[1]]).max()) + 1
+    classes = None if train[1].is_floating_point() else _count_classes(torch.cat([train[1], test[1]]), path)
     return split_and_normalise(
         train,
         test,
@@ -71,6 +72,17 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         ) from error
 
 
+def _count_classes(labels: Tensor, path: Path) -> int:
+    """Return the number of classes; raise ``ValueError`` unless each of them occurs."""
+    found = labels.unique()
+    if int(found[0]) != 0 or int(found[-1]) != len(found) - 1:
+        raise ValueError(
+            f"Expected labels in 0..{len(found) - 1}, as {len(found)} different integers y occur in {path}; got "
+            f"{int(found[0])}..{int(found[-1])}. Number them from 0, or give y as floats for a regression."
+        )
+    return len(found)
+
+
 def _check_alike(train: Data, test: Data, path: Path) -> None:
     """Raise ``ValueError`` unless the points of a test part look like those of the training part."""
     expected, got = (f"{list(x.shape[1:])} and {list(y.shape[1:])} {y.dtype}" for x, y in (train, test))
@@ -89,12 +101,13 @@ def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> Data:
             f"Expected numbers as x, and integer classes or floating-point targets as y in {path}, got x of type "
             f"{x.dtype} and y of type {y.dtype}."
         )
-    inputs = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    # Double precision until they are standardised: large numbers may differ in their last digits only.
+    inputs = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64))
     bad = int((~inputs.flatten(1).isfinite()).any(1).sum())
     if bad:
         raise ValueError(
             f"Expected finite inputs in {path}, got NaN or infinity in {bad} of {len(x)} points. Remove or impute them."
         )
     integer = np.issubdtype(y.dtype, np.integer)
-    targets = torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64 if integer else np.float32))
+    targets = torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64 if integer else np.float64))
     return (inputs[:, None] if x.ndim == 3 else inputs), targets

@@ -170,10 +170,12 @@ def mixture_log_weights(
         ValueError: If ``depth`` is out of range, or the model has no depth axis to prune.
     """
     log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(model.device_tensor().device)
+    if not model.axes and depth is None:
+        return shared(model, log_q)[None]
     batch = log_q.ndim - len(model.axes)
     log_q = log_q.movedim(tuple(range(batch)), tuple(range(-batch, 0)))
     log_q = log_q if depth is None else fold_above(log_q, model.axes, depth)
-    return log_q.flatten(0, len(model.axes) - 1) if model.axes else log_q[None]
+    return log_q.flatten(0, len(model.axes) - 1)
 
 
 def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int) -> Float[Tensor, "..."]:
@@ -203,6 +205,8 @@ def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int)
 
 def shared(model: VDSModel, tensor: Tensor) -> Tensor:
     """Return a tensor as every replicate gets it, ``(replicate, ...)``; without replicates as it is."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"Expected a torch tensor, got {type(tensor).__name__}. Use torch.as_tensor.")
     return tensor if model.replicates is None else tensor.expand(model.replicates, *tensor.shape)
 
 

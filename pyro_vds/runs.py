@@ -58,6 +58,10 @@ class DataSummary:
     target_mean: tuple[float, ...] | None
     target_std: tuple[float, ...] | None
 
+    def moments(self) -> list[tuple[float, ...]]:
+        """Return the means and standard deviations."""
+        return [self.mean, self.std, self.target_mean or (), self.target_std or ()]
+
     @classmethod
     def of(cls, data: DataSet) -> "DataSummary":
         """Summarise a data set."""
@@ -246,6 +250,27 @@ class Run:
     history: History
     parameters: int
     depth: int | None
+
+    def load_data(self) -> DataSet:
+        """Return the run's data set.
+
+        Raises:
+            ValueError: If the data are not those of the run any more.
+        """
+        data = self.settings.load_data()
+        found = DataSummary.of(data)
+        alike = all(
+            torch.allclose(torch.tensor(now), torch.tensor(then), rtol=1e-4)
+            for now, then in zip(found.moments(), self.data.moments(), strict=True)
+            if len(now) == len(then)
+        )
+        names = ("input_shape", "outputs", "classes", "num_data")
+        if not alike or any(getattr(found, name) != getattr(self.data, name) for name in names):
+            raise ValueError(
+                f"Expected the data that the run in {self.folder} was trained on, got others: {found} instead of "
+                f"{self.data}. Restore them, or train again."
+            )
+        return data
 
 
 def load_run(folder: Path, settings: Settings) -> Run:

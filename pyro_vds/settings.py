@@ -1,6 +1,5 @@
 """The settings of a run of the command line: one flat object that a YAML file or options fill in."""
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from pyro_vds.priors import Geometric, Prior
 from pyro_vds.pruning import Rule
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.splits import DataSet
+from pyro_vds.validation import check_optimiser, check_positive
 
 DataName = Literal["spirals", "digits", "mnist", "fashion_mnist", "svhn", "npz"]
 
@@ -97,7 +97,7 @@ class Settings:
         device: Where to train: auto, cpu, cuda, ...
 
     Raises:
-        ValueError: If weight_decay is negative or not finite, or milestones do not increase from 1.
+        ValueError: If a number is out of range, or milestones do not increase from 1.
     """
 
     data: DataName = "spirals"
@@ -135,8 +135,11 @@ class Settings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"Expected a finite weight_decay of at least 0, got {self.weight_decay}.")
+        names = ("max_epochs", "batch_size", "patience", "lr", "gamma")
+        check_positive(**{n: getattr(self, n) for n in names if getattr(self, n) is not None})
+        check_optimiser(self.momentum, self.weight_decay)
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"Expected a seed in 0..2**63 - 1, got {self.seed}.")
         milestones = list(self.milestones or ())
         if any(type(m) is not int or m < 1 for m in milestones) or any(a >= b for a, b in pairwise(milestones)):
             raise ValueError(f"Expected milestones as increasing numbers of epochs, 1 or more each, got {milestones}.")

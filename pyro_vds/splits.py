@@ -49,6 +49,8 @@ def split_and_normalise(
 ) -> DataSet:
     """Split a validation part off at random, and normalise by the rest of the training part.
 
+    Normalised numbers have torch's default type; double precision before keeps small differences of large ones.
+
     Inputs of type uint8 stay as they are, to lie on a device in a quarter of the memory.
 
     Each channel or feature, and each column of regression targets, gets mean 0 and standard deviation 1; a
@@ -74,8 +76,9 @@ def split_and_normalise(
     units = _moments(y, [0]) if classes is None else None
 
     def normalised(x: Tensor, y: Tensor) -> Data:
-        x = x if x.dtype == torch.uint8 else (x - mean) / std
-        return x, y if units is None else (y - units[0]) / units[1]
+        dtype = torch.get_default_dtype()
+        x = x if x.dtype == torch.uint8 else ((x - mean) / std).to(dtype)
+        return x, y if units is None else ((y - units[0]) / units[1]).to(dtype)
 
     return DataSet(
         train=normalised(x, y),
@@ -118,6 +121,11 @@ def _draw_parts(
         raise ValueError(f"Expected 0 <= validation_fraction < 1, got {validation_fraction}.")
     total = size if train_size is None else train_size
     held_out = round(validation_fraction * total)
+    if validation_fraction > 0 and held_out == 0:
+        raise ValueError(
+            f"Expected at least one point to validate on, got validation_fraction={validation_fraction} of {total} "
+            "training points. Give a larger one, or 0 for early stopping by the train ELBO."
+        )
     if not 0 < total <= size or total - held_out < 2:
         raise ValueError(
             f"Expected at least 2 of the {size} training points to train on, got train_size={train_size} and "

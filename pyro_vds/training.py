@@ -1,29 +1,38 @@
 """Training: gradient steps on weights and guide together, on the same exact objective."""
 
-import math
+import copy
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader
 
-from pyro_vds.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, as_pair
+from pyro_vds.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, as_pair, batch_lengths
 from pyro_vds.elbo import enum_elbo, guide_or_empty
 from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
 from pyro_vds.loop import TrainingLoop
 from pyro_vds.memory import check_memory
-from pyro_vds.model import VDSModel, train_mode
+from pyro_vds.model import VDSModel, refuse_replicates, train_mode
 from pyro_vds.precision import Precision, computing_in
 from pyro_vds.predictive import shared
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.steps import Objective
 from pyro_vds.typing import Data
-from pyro_vds.validation import check_data, check_inputs, check_pair, check_single_point, probe_outputs
+from pyro_vds.validation import (
+    check_data,
+    check_inputs,
+    check_optimiser,
+    check_pair,
+    check_positive,
+    check_single_point,
+    probe_outputs,
+)
 
 
 def fit(
@@ -50,8 +59,9 @@ def fit(
     """Learn the weights and the guide by gradient steps on the exact ELBO (paper, eq. 2).
 
     The optimiser is SGD on ``loss / num_data``. The best state is restored at the end: by the train ELBO,
-    or by the mean log predictive density of the validation data where they are given. Ctrl-C ends training
-    early in the same way. The defaults are the paper's for small data.
+    or by the mean log predictive density of the validation data where they are given. A train ELBO is that of
+    the weights before the step, so a single step on the full batch restores the initial state. Ctrl-C ends
+    training early in the same way. The defaults are the paper's for small data.
 
     Args:
         model: The model, moved to ``device``. Afterwards it is in the mode (train or eval) that it was in.
@@ -90,15 +100,18 @@ def fit(
         MemoryError: If training cannot fit the device.
         NonFiniteLossError: If the loss becomes NaN or infinite.
     """
-    _check_settings(max_epochs=max_epochs, batch_size=batch_size, patience=patience, lr=lr, gamma=gamma)
-    _check_optimiser(momentum, weight_decay, milestones)
+    check_positive(max_epochs=max_epochs, batch_size=batch_size, patience=patience, lr=lr, gamma=gamma)
+    check_optimiser(momentum, weight_decay)
+    if any(milestone < 1 for milestone in milestones):
+        raise ValueError(f"Expected milestones of at least 1 epoch, got {list(milestones)}.")
     guide = guide_or_empty(model, guide)
     target = model.device_tensor().device if device is None else torch.device(device)
     elbo = enum_elbo(model, guide).to(target)
     if channels_last:
         _use_channels_last(model)
-    held_out = None if validation is None else _on_device(model, validation, "validation data", target)
-    batches = _prepare(model, data, batch_size, target, seed)
+    held_out = None if validation is None else _checked(model, validation, "validation data")
+    batches = _prepare(model, data, batch_size, target, seed, held_out)
+    held_out = None if held_out is None else _moved(held_out, target)
     groups = [
         {"params": list(model.parameters()), "weight_decay": weight_decay},
         {"params": list(guide.parameters())},
@@ -132,12 +145,26 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
-        ValueError: If the data do not fit the model.
+        ValueError: If the data do not fit the model, or it has replicates.
     """
+    refuse_replicates(model)
     device = model.device_tensor().device
-    batches = _batches(model, data, batch_size, device, seed)
-    with train_mode(model), isolated_rng(device, seed):
-        update_bn(cast(Iterable, batches), model.backbone)
+    if isinstance(data, DataLoader):
+        batches = _loader_batches(model, data, device)
+    else:
+        pair = _moved(_checked(model, data, "training data"), device)
+        batches = IndexBatches(pair, batch_size, torch.Generator().manual_seed(seed))
+    norms = [m for m in model.backbone.modules() if isinstance(m, _BatchNorm)]
+    momenta, before = [norm.momentum for norm in norms], copy.deepcopy(model.backbone.state_dict())
+    try:
+        with train_mode(model), isolated_rng(device, seed):
+            update_bn(cast(Iterable, batches), model.backbone)
+    except BaseException:
+        # update_bn leaves statistics of zero and no momentum behind.
+        model.backbone.load_state_dict(before)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        raise
 
 
 def _use_channels_last(model: VDSModel) -> None:
@@ -148,64 +175,77 @@ def _use_channels_last(model: VDSModel) -> None:
 
 
 def _prepare(
-    model: VDSModel, data: Data | DataLoader | Sequence[Data], batch_size: int, device: torch.device, seed: int
+    model: VDSModel,
+    data: Data | DataLoader | Sequence[Data],
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+    validation: Data | None,
 ) -> Batches:
-    """Check the data and what training takes once, and put the data where training needs them."""
-    batches = _batches(model, data, batch_size, device, seed)
-    if isinstance(batches, LoaderBatches):
-        x, y = _first_batch(batches.loader)
-        batch_size = smallest = len(x)
-        size = _dataset_size(batches.loader)
+    """Check the data and what training takes, before anything moves, and put the data where training needs them."""
+    if isinstance(data, DataLoader):
+        loader = _loader_batches(model, data, device)
+        pair, batch_size = loader.first, len(loader.first[0])
+        size, smallest = _dataset_size(data), _smallest_batch(data, batch_size)
     else:
-        x, y = batches.x, batches.y
-        size, smallest = sum(batches.lengths), min(batches.lengths)
+        loader, pair = None, _checked(model, data, "training data")
+        size = pair[0].shape[0 if model.replicates is None else 1]
+        smallest = min(batch_lengths(size, batch_size))
     if size is not None and size != model.num_data:
         raise ValueError(
             f"Expected {model.num_data} training points, the model's num_data, got {size}. Build the model with "
             f"num_data={size}: the likelihood is scaled to it."
         )
     if smallest == 1:
-        check_single_point(model, x)
-    check_memory(model, (x, y), batch_size=batch_size, device=device)
-    return batches
-
-
-def _batches(
-    model: VDSModel, data: Data | DataLoader | Sequence[Data], batch_size: int, device: torch.device, seed: int
-) -> Batches:
-    """Return checked batches on the device."""
-    if isinstance(data, DataLoader):
-        if model.replicates is not None:
-            raise TypeError("Expected tensors to train replicates on, each in its own order; got a DataLoader.")
-        x, _ = _first_batch(data)
-        check_inputs(x)
-        return LoaderBatches(data, device, partial(check_pair, model, outputs=probe_outputs(model, x)))
-    pair = _on_device(model, data, "training data", device)
+        check_single_point(model, pair[0])
+    check_memory(model, pair, batch_size=batch_size, device=device, validation=validation)
+    if loader is not None:
+        return loader
     generators = [torch.Generator().manual_seed(seed + r) for r in range(model.replicates or 1)]
     if model.replicates is None:
-        return IndexBatches(pair, batch_size, generators[0])
-    return ReplicateBatches(pair, batch_size, generators)
+        return IndexBatches(_moved(pair, device), batch_size, generators[0])
+    return ReplicateBatches(_moved(pair, device), batch_size, generators)
 
 
-def _on_device(model: VDSModel, data: Data | Sequence[Data], name: str, device: torch.device) -> Data:
-    """Return checked data on the device, with replicates ``(replicate, N, ...)``."""
-    if model.replicates is not None and isinstance(data, list):
-        if len(data) != model.replicates or len({tuple(t.shape for t in pair) for pair in data}) != 1:
-            shapes = [tuple(tuple(t.shape) for t in pair) for pair in data]
-            raise ValueError(f"Expected {model.replicates} pairs of equal shapes as {name}, got {shapes}.")
-        x, y = (torch.stack([pair[i] for pair in data]).to(device) for i in (0, 1))
-    else:
-        x, y = (shared(model, t.to(device)) for t in as_pair(data, name))
-    check_data(model, x, y)
-    return x, y
-
-
-def _first_batch(loader: DataLoader) -> tuple[Tensor, Tensor]:
+def _loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
+    """Return the batches of a DataLoader, of which the first is drawn once to look at."""
+    if model.replicates is not None:
+        raise TypeError("Expected tensors to train replicates on, each in its own order; got a DataLoader.")
     with isolated_rng():
         first = next(iter(loader), None)
     if first is None:
         raise ValueError("Expected a DataLoader with at least one batch, got none.")
-    return as_pair(first, "the batches of a DataLoader")
+    first = as_pair(first, "the batches of a DataLoader")
+    check_inputs(first[0])
+    check = partial(check_pair, model, outputs=probe_outputs(model, first[0]))
+    return LoaderBatches(loader, device, check, first)
+
+
+def _checked(model: VDSModel, data: Data | Sequence[Data], name: str) -> Data:
+    """Return checked data, with replicates ``(replicate, N, ...)``."""
+    if model.replicates is not None and not isinstance(data[0], Tensor):
+        pairs = [as_pair(pair, name) for pair in data]
+        if len(pairs) != model.replicates or len({tuple(t.shape for t in pair) for pair in pairs}) != 1:
+            shapes = [tuple(tuple(t.shape) for t in pair) for pair in pairs]
+            raise ValueError(f"Expected {model.replicates} pairs of equal shapes as {name}, got {shapes}.")
+        x, y = (torch.stack([pair[i] for pair in pairs]) for i in (0, 1))
+    else:
+        x, y = (shared(model, t) for t in as_pair(data, name))
+    check_data(model, x, y)
+    return x, y
+
+
+def _moved(pair: Data, device: torch.device) -> Data:
+    """Return data on the device; what replicates share moves once and stays shared."""
+    x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
+    return x, y
+
+
+def _smallest_batch(loader: DataLoader, batch_size: int) -> int:
+    """Return the size of the smallest batch, as far as it can be known."""
+    size = _dataset_size(loader)
+    rest = 0 if size is None or loader.drop_last else size % batch_size
+    return rest or batch_size
 
 
 def _dataset_size(loader: DataLoader) -> int | None:
@@ -214,18 +254,3 @@ def _dataset_size(loader: DataLoader) -> int | None:
         return len(loader.dataset)  # pyright: ignore[reportArgumentType]
     except TypeError:
         return None
-
-
-def _check_settings(**settings: float) -> None:
-    for name, value in settings.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"Expected a positive, finite {name}, got {value}.")
-
-
-def _check_optimiser(momentum: float, weight_decay: float, milestones: Sequence[int]) -> None:
-    if not 0 <= momentum < 1:
-        raise ValueError(f"Expected 0 <= momentum < 1, got {momentum}.")
-    if not 0 <= weight_decay < math.inf:
-        raise ValueError(f"Expected a finite weight_decay of at least 0, got {weight_decay}.")
-    if any(milestone < 1 for milestone in milestones):
-        raise ValueError(f"Expected milestones of at least 1 epoch, got {list(milestones)}.")

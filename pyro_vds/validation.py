@@ -1,6 +1,7 @@
 """Checks of user data, made once where data enter the package."""
 
 import copy
+import math
 
 import torch
 from torch import Tensor
@@ -134,3 +135,18 @@ def check_single_point(model: VDSModel, x: Tensor) -> None:
             "Expected at least 2 points in each batch, because the network has batch norm; got a batch of 1. Use a "
             f"larger batch_size (and drop_last in a DataLoader). The backbone said: {error}"
         ) from error
+
+
+def check_positive(**settings: float) -> None:
+    """Raise ``ValueError`` unless each setting is positive and finite."""
+    for name, value in settings.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"Expected a positive, finite {name}, got {value}.")
+
+
+def check_optimiser(momentum: float, weight_decay: float) -> None:
+    """Raise ``ValueError`` unless the settings of the optimiser are in range."""
+    if not 0 <= momentum < 1:
+        raise ValueError(f"Expected 0 <= momentum < 1, got {momentum}.")
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"Expected a finite weight_decay of at least 0, got {weight_decay}.")

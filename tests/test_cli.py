@@ -295,9 +295,9 @@ def test_settings_out_of_range_leave_no_folder(capsys, tmp_path, words, expected
 
 
 def test_failure_in_training_leaves_no_run_folder(capsys, tmp_path):
-    code, message = fails(capsys, *BRIEF, "--lr", "-1", "--out", tmp_path / "run")
+    code, message = fails(capsys, *BRIEF, "--batch-size", "1", "--out", tmp_path / "run")
     assert code == 1
-    assert "Expected a positive, finite lr, got -1.0" in message
+    assert "Expected at least 2 points in each batch" in message
     (partial,) = tmp_path.iterdir()
     assert partial.name.startswith("run.partial-")
     assert f"What was written until then is in {partial}." in message
@@ -608,18 +608,53 @@ def test_regression_is_reported_in_the_units_of_the_data(tmp_path):
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
-        (np.where(np.arange(20) == 3, -1, 1), "Expected labels in 0..1"),
+        (np.where(np.arange(20) == 3, -1, 1), "Expected labels in 0..2, as 3 different integers"),
         (np.where(np.arange(20) == 3, np.nan, 1.0), "Expected finite targets, got NaN"),
     ],
 )
 def test_test_data_are_checked_before_training(capsys, tmp_path, targets, expected):
     x = np.random.default_rng(0).normal(size=(20, 3))
-    y = np.ones_like(targets)
+    y = np.ones_like(targets) * (np.arange(20) % 2)
     np.savez(tmp_path / "data.npz", x=x, y=y, x_test=x, y_test=targets)
     code, message = fails(capsys, "fit", "npz", "--data-path", tmp_path / "data.npz", "--out", tmp_path / "run")
     assert code == 1
     assert message.startswith(f"pyro-vds: {expected}")
     assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--lr", "-1"], "Expected a positive, finite lr, got -1.0"),
+        (["--seed", "99999999999999999999"], "Expected a seed in 0..2**63 - 1, got 99999999999999999999"),
+        (["--width", "3000000"], "Expected the network to fit the memory. Reduce the width"),
+    ],
+)
+def test_bad_settings_are_reported_before_anything_is_written(capsys, tmp_path, options, expected):
+    code, message = fails(capsys, *BRIEF, *options, "--out", tmp_path / "run")
+    assert code == 1
+    assert expected in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_data_than_those_of_the_run_are_refused(capsys, tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    y = np.arange(40) % 2
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    cli.main([*map(str, ["fit", "npz", "--data-path", tmp_path / "data.npz", "--max-epochs", 2, "--max-depth", 1]),
+          "--progress=false", "--out", str(tmp_path / "run")])  # fmt: skip
+    np.savez(tmp_path / "data.npz", x=100 * x, y=y)
+    for command in ("evaluate", "plot"):
+        code, message = fails(capsys, command, tmp_path / "run")
+        assert code == 1
+        assert "Expected the data that the run in" in message
+
+
+def test_overwrite_replaces_the_usual_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for options in ([], ["--overwrite"]):
+        cli.main([*map(str, BRIEF), *options])
+    assert [path.name for path in Path("runs").iterdir()] == ["spirals"]
 
 
 def test_npz_that_is_not_there_is_reported(capsys, tmp_path):

@@ -148,9 +148,8 @@ def test_a_constant_feature_becomes_zero():
     x = torch.stack([torch.full((30,), 0.1).float(), torch.randn(30, generator=seeded()).float()], 1)
     part = (x, torch.zeros(30))
     data = split_and_normalise(part, part, classes=None, generator=seeded())
-    torch.testing.assert_close(data.train[0][:, 0], torch.zeros(30).float(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(data.train[0][:, 0], torch.zeros(30), atol=1e-6, rtol=0)
     assert data.std[0] == 1
-    assert data.train[0].dtype == torch.float32
 
 
 def test_train_size_takes_so_many_points_before_the_split():
@@ -243,7 +242,7 @@ def test_npz_integer_targets_are_classes(tmp_path):
     assert data.validation is not None
     assert [len(x) for x, _ in (data.train, data.validation, data.test)] == [30, 10, 10]
     assert data.classes == 4
-    assert (data.train[0].dtype, data.train[1].dtype) == (torch.float32, torch.int64)
+    assert (data.train[0].dtype, data.train[1].dtype) == (torch.get_default_dtype(), torch.int64)
 
 
 def test_npz_floating_point_targets_are_for_regression(tmp_path):
@@ -251,7 +250,7 @@ def test_npz_floating_point_targets_are_for_regression(tmp_path):
     data = read_npz(write_npz(tmp_path, x=x, y=x.sum(1)), test_fraction=0.1)
     assert data.classes is None
     assert len(data.test[0]) == 5
-    assert data.test[1].dtype == torch.float32
+    assert data.test[1].dtype == torch.get_default_dtype()
     assert data.target_mean is not None
     y = data.test[1] * data.target_std + data.target_mean
     torch.testing.assert_close((data.test[0] * data.std + data.mean).sum(1), y)
@@ -266,13 +265,40 @@ def test_npz_keeps_the_test_part_of_the_file(tmp_path):
     x_test = np.linspace(0, 1, 21).reshape(7, 3)
     data = read_npz(write_npz(tmp_path, x_test=x_test, y_test=np.arange(7) % 4))
     assert len(data.train[0]) == 50
-    torch.testing.assert_close(data.test[0] * data.std + data.mean, torch.from_numpy(x_test).float())
+    torch.testing.assert_close(data.test[0] * data.std + data.mean, torch.from_numpy(x_test))
     assert data.test[1].tolist() == [0, 1, 2, 3, 0, 1, 2]
 
 
 def test_npz_counts_classes_over_both_parts(tmp_path):
-    data = read_npz(write_npz(tmp_path, x_test=np.zeros((2, 3)), y_test=np.array([0, 5])))
-    assert data.classes == 6
+    data = read_npz(write_npz(tmp_path, x_test=np.zeros((2, 3)), y_test=np.array([0, 4])))
+    assert data.classes == 5
+
+
+@pytest.mark.parametrize("years", [[2019, 2020], [0, 10**12], [1, 2]])
+def test_npz_labels_that_leave_numbers_out_are_refused(tmp_path, years):
+    message = rf"Expected labels in 0\.\.1, as 2 different .* got {years[0]}\.\.{years[1]}\. Number them from 0"
+    with pytest.raises(ValueError, match=message):
+        read_npz(write_npz(tmp_path, y=np.array(years)[np.arange(50) % 2]))
+
+
+def test_small_differences_of_large_numbers_survive(tmp_path):
+    """As float32, seconds since 1970 would have three different values here."""
+    torch.set_default_dtype(torch.float32)
+    noise = np.random.default_rng(0).normal(size=(50, 1))
+    data = read_npz(write_npz(tmp_path, x=1.7e9 + 50 * noise, y=1.7e9 + noise[:, 0]))
+    torch.set_default_dtype(torch.float64)
+    x, y = data.train
+    assert x.dtype == y.dtype == torch.float32
+    assert len(x.unique()) == len(y.unique()) == 40
+    assert abs(float(x.mean())) < 1e-5
+    torch.testing.assert_close(x[:, 0], y)
+
+
+def test_a_validation_share_of_no_point_is_refused():
+    with pytest.raises(
+        ValueError, match=r"Expected at least one point to validate on, got .*=0.1 of 4 training points"
+    ):
+        split(validation_fraction=0.1, train_size=4)
 
 
 def test_npz_missing_file_is_named(tmp_path):
@@ -369,8 +395,7 @@ def test_grey_images_are_read_from_unpacked_files(tmp_path, no_network, load, na
     assert data.classes == 10
     assert data.test[1].tolist() == list(range(8))
     pixels = np.frombuffer(files["t10k-images-idx3-ubyte"][16:], np.uint8).reshape(8, 1, 28, 28) / 255
-    expected = torch.from_numpy(pixels).float()
-    torch.testing.assert_close(data.test[0] * data.std + data.mean, expected)
+    torch.testing.assert_close(data.test[0].float() * data.std + data.mean, torch.from_numpy(pixels).float())
 
 
 @pytest.mark.usefixtures("as_a_user")
@@ -385,11 +410,10 @@ def test_pixels_stay_bytes_and_the_network_normalises_them(tmp_path, no_network)
         settings = Settings(pixels=pixels, **how).resolved()
         data = settings.load_data()
         model, guide = runs.build(settings, runs.DataSummary.of(data))
-        model.float()
         runs.train(settings, model, guide, data, progress=False)
         found.append(vds.predict_proba(model, guide, data.test[0]))
-        assert data.train[0].dtype == getattr(torch, pixels)
-    torch.testing.assert_close(found[0].float(), found[1].float(), rtol=1e-3, atol=1e-4)
+        assert (data.train[0].dtype == torch.uint8) is (pixels == "uint8")
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="Expected pixels 'float32' or 'uint8', got 'int8'"):
         datasets.mnist(tmp_path, pixels="int8", generator=seeded())
     with pytest.raises(ValueError, match="Expected pixels float32 for digits"):

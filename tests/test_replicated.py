@@ -130,6 +130,24 @@ def test_a_replicate_that_becomes_nan_leaves_the_others_alone(caplog):
     assert all(torch.isfinite(t).all() for t in model.state_dict().values())
 
 
+def test_a_diverging_replicate_with_validation_leaves_the_others_alone():
+    pairs = [data(mlp, seed) for seed in (1, 2, 3)]
+    pairs[1] = (pairs[1][0] * 1e200, pairs[1][1])
+    model, guide, history = together(mlp, pairs, validation=pairs, max_epochs=10)
+    assert history.stopped == ("max_epochs", "non_finite", "max_epochs")
+    expected = alone(mlp, pairs[2], 7, validation=pairs[2], max_epochs=10)
+    assert_equal((*vds.replicates(model, guide)[2], history.replicate(2)), expected)
+
+
+def test_plain_networks_are_validated_too():
+    model, guide, history = together(plain, data(plain), validation=data(plain, 1), max_epochs=5)
+    for r, (one, _) in enumerate(vds.replicates(model, guide)):
+        _, _, expected = alone(plain, data(plain), 5 + r, validation=data(plain, 1), max_epochs=5)
+        torch.testing.assert_close(dict(history.replicate(r).validation), dict(expected.validation))
+        probs = vds.predict_proba(model, guide, data(plain)[0])[r]
+        torch.testing.assert_close(probs, vds.predict_proba(one, None, data(plain)[0]))
+
+
 def test_when_all_become_nan_the_error_is_raised():
     x, y = data(mlp)
     with pytest.raises(vds.NonFiniteLossError, match="in replicate 0"):
@@ -225,6 +243,15 @@ def test_bad_arguments_are_refused():
         vds.fit(model, guide, [(x, y)] * 2, **QUIET)
     with pytest.raises(ValueError, match="Expected 3 pairs of equal shapes as training data"):
         vds.fit(model, guide, [(x, y), (x, y), (x[:5], y[:5])], **QUIET)
+    vds.fit(model, guide, ((x, y),) * 3, max_epochs=1, **QUIET)
+    elbo = vds.enum_elbo(model, guide)
+    elbo(x.expand(3, -1, -1), y.expand(3, -1))
+    with pytest.raises(ValueError, match=r"got inputs \(3, 12, 2\) and targets \(3, 1\)"):
+        elbo(x.expand(3, -1, -1), y[:1].expand(3, -1))
+    with pytest.raises(ValueError, match="Expected the model of one replicate"):
+        vds.recalibrate_batch_norm(model, (x, y))
+    with pytest.raises(TypeError, match="Expected a torch tensor, got ndarray"):
+        vds.log_predictive(model, guide, x.numpy(), y.numpy())
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y))
     with pytest.raises(TypeError, match="got a DataLoader"):
         vds.fit(model, guide, loader, **QUIET)

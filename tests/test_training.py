@@ -1,5 +1,6 @@
 """Training: what it optimises, when it stops, what it leaves behind."""
 
+import copy
 import math
 
 import oracles
@@ -371,3 +372,50 @@ def test_guide_of_another_model_is_refused():
         fit(model, other, (x, y), **QUIET)
     with pytest.raises(ValueError, match=message):
         vds.predict_proba(model, other, x)
+
+
+@pytest.mark.parametrize("lr", [10.0, 1e200])
+def test_divergence_with_validation_data_ends_as_without(lr):
+    model, guide, x, y = oracles.problem(2)
+    with pytest.raises(vds.NonFiniteLossError, match="Expected a finite .* at step") as caught:
+        vds.fit(model, guide, (1e100 * x, y), validation=(1e100 * x, y), lr=lr, max_epochs=200, progress=False)
+    assert caught.value.history.stopped == "non_finite"
+    assert all(torch.isfinite(t).all() for t in model.state_dict().values())
+
+
+def test_recalibration_that_fails_leaves_the_model_as_it_was():
+    model, guide, x, y = oracles.problem(2)
+    vds.fit(model, guide, (x, y), max_epochs=2, progress=False)
+    before = copy.deepcopy(model.state_dict())
+    points = torch.utils.data.TensorDataset(x[:11], y[:11])
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        vds.recalibrate_batch_norm(model, torch.utils.data.DataLoader(points, batch_size=5))
+    torch.testing.assert_close(dict(model.state_dict()), dict(before))
+    assert model.backbone.blocks[0][2].momentum == 0.1
+
+
+def test_a_loader_with_a_last_batch_of_one_is_refused_at_once():
+    model, guide, x, y = oracles.problem(2, 11)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=5)
+    with pytest.raises(ValueError, match="Expected at least 2 points in each batch"):
+        vds.fit(model, guide, loader, progress=False)
+
+
+def test_a_loader_is_drawn_once_to_look_at():
+    model, guide, x, y = oracles.problem(2)
+    starts = []
+
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            starts.append(1)
+            return iter(zip(x, y, strict=True))
+
+    vds.fit(model, guide, torch.utils.data.DataLoader(Stream(), batch_size=6), max_epochs=3, progress=False)
+    assert len(starts) == 1 + 3
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_arrays_are_refused_with_the_way_to_tensors():
+    model, guide, x, y = oracles.problem(2)
+    with pytest.raises(TypeError, match="Expected training data as torch tensors, got ndarray. Convert with"):
+        vds.fit(model, guide, (x.numpy(), y.numpy()), progress=False)
