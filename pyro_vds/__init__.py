@@ -6,8 +6,9 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 
 from pyro_vds import calibration, datasets, likelihoods, plots, priors
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
+from pyro_vds.costs import choose, multiply_adds
 from pyro_vds.elbo import enum_elbo
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.memory import estimate_memory
@@ -19,9 +20,12 @@ from pyro_vds.pruning import choose_depth, prune
 from pyro_vds.replicated import Replicated
 from pyro_vds.training import fit, recalibrate_batch_norm
 from pyro_vds.unstack import replicates
+from pyro_vds.width import WithWidths
 
 __all__ = [
     "AutoCategorical",
+    "AutoConditionalCategorical",
+    "AutoJointCategorical",
     "History",
     "NonFiniteLossError",
     "PerDepth",
@@ -30,7 +34,9 @@ __all__ = [
     "ResidualMLP",
     "Standardise",
     "VDSModel",
+    "WithWidths",
     "calibration",
+    "choose",
     "choose_depth",
     "datasets",
     "enum_elbo",
@@ -39,6 +45,7 @@ __all__ = [
     "fit",
     "likelihoods",
     "log_predictive",
+    "multiply_adds",
     "plots",
     "predict_moments",
     "predict_proba",

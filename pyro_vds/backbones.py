@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyro_vds.nested import NestedLayer
 from pyro_vds.normalisation import HeadStatistics, ReadoutBatchNorm, keep_readout_statistics
 from pyro_vds.typing import Inputs
 
@@ -106,7 +107,7 @@ class PerDepth(nn.Module):
         finally:
             self.blocks = blocks
         for module in shorter.head.modules():
-            if isinstance(module, ReadoutBatchNorm):
+            if isinstance(module, ReadoutBatchNorm | NestedLayer):
                 module.keep_first(depth + 1)
         return shorter
 

@@ -14,7 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vds import runs
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.model import VDSModel
@@ -167,7 +167,7 @@ def _train_and_save(
     folder: Path,
     settings: Settings,
     model: VDSModel,
-    guide: AutoCategorical,
+    guide: Guide,
     data: DataSet,
     device: torch.device,
     *,
@@ -217,9 +217,7 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
-def _write_posterior(
-    folder: Path, model: VDSModel, guide: AutoCategorical, data: DataSet, exact: ExactPosterior | None
-) -> None:
+def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet, exact: ExactPosterior | None) -> None:
     if exact is None:
         return
     small = data.test[0].numel() < 1_000_000
@@ -230,9 +228,7 @@ def _write_posterior(
     save_datatree(tree, folder / runs.POSTERIOR)
 
 
-def _draw(
-    folder: Path, model: VDSModel, guide: AutoCategorical, history: History, data: DataSet, depth: int | None
-) -> None:
+def _draw(folder: Path, model: VDSModel, guide: Guide, history: History, data: DataSet, depth: int | None) -> None:
     tree = None
     if model.axes:
         with runs.reading(folder, runs.POSTERIOR):

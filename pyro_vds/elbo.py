@@ -10,7 +10,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from pyro_vds.expectation import DenseEnumELBO
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import AutoCategorical, Guide
 from pyro_vds.model import VDSModel
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Inputs
@@ -104,7 +104,7 @@ def enum_elbo(model: VDSModel, guide: PyroModule | None = None) -> EnumELBO:
     return EnumELBO(model, guide_or_empty(model, None) if guide is None else guide)
 
 
-def guide_or_empty(model: VDSModel, guide: AutoCategorical | None) -> AutoCategorical:
+def guide_or_empty(model: VDSModel, guide: Guide | None) -> Guide:
     """Return the guide, or the empty guide of a model without axes.
 
     Raises:
@@ -116,7 +116,7 @@ def guide_or_empty(model: VDSModel, guide: AutoCategorical | None) -> AutoCatego
             "pyro_vds.AutoCategorical(model)."
         )
 
-    def described(owner: VDSModel | AutoCategorical) -> str:
+    def described(owner: VDSModel | Guide) -> str:
         return f"axes {owner.axes} of sizes {owner.sizes} ({owner.replicates or 1} replicates)"
 
     if guide is not None and described(guide) != described(model):

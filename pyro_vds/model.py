@@ -55,6 +55,9 @@ class VDSModel(PyroModule):
     ) -> None:
         super().__init__()
         self.axes, self.sizes = _checked_axes(backbone)
+        self.coords: dict[str, tuple[int, ...]] = {
+            axis: tuple(range(size)) for axis, size in zip(self.axes, self.sizes, strict=True)
+        } | getattr(backbone, "coords", {})
         self.replicates: int | None = getattr(backbone, "replicates", None)
         _check_num_data(num_data)
         self._modules["backbone"] = backbone

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -73,6 +73,7 @@ class ReadoutBatchNorm(_BatchNorm):
         self.affine = norm.affine
         self.weight, self.bias = norm.weight, norm.bias
         self.readouts = readouts
+        self.widths = 1
         self.statistics: HeadStatistics = statistics
         self.num_batches_tracked = norm.num_batches_tracked
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
@@ -100,12 +101,36 @@ class ReadoutBatchNorm(_BatchNorm):
             self._track(mean, var)
         return output.reshape(input.shape)
 
-    def keep_first(self, readouts: int) -> None:
-        """Drop the running statistics of all but the first ``readouts`` depths, in place."""
-        self.readouts = readouts
-        if self.statistics == "per_depth" and self.running_mean is not None and self.running_var is not None:
-            self.running_mean = self.running_mean[:readouts].clone()
-            self.running_var = self.running_var[:readouts].clone()
+    def keep_first(self, depths: int) -> None:
+        """Drop the running statistics of all but the first depths, in place."""
+        rows = torch.arange(self.readouts).view(self.widths, -1)[:, :depths].flatten()
+        self.keep(rows, self.num_features)
+
+    def keep(self, rows: Int[Tensor, " kept"], channels: int) -> None:
+        """Drop all but some read-outs and the first channels, in place.
+
+        Args:
+            rows: The read-outs that stay.
+            channels: Number of channels that stay.
+        """
+        self.readouts, self.num_features = len(rows), channels
+        for name in ("weight", "bias"):
+            values = getattr(self, name)
+            if values is not None:
+                setattr(self, name, nn.Parameter(values.detach()[:channels].clone(), values.requires_grad))
+        for name in ("running_mean", "running_var"):
+            values = getattr(self, name)
+            if values is not None:
+                values = values[rows] if self.statistics == "per_depth" else values
+                setattr(self, name, values[..., :channels].clone())
+
+    def repeat_widths(self, widths: int) -> None:
+        """Keep statistics for each width and depth, in place; a point's depths then lie together in each width."""
+        self.widths, self.readouts = widths, widths * self.readouts
+        for name in ("running_mean", "running_var"):
+            values = getattr(self, name)
+            if values is not None:
+                setattr(self, name, values.repeat(widths, 1))
 
     def _repeat(self, values: Tensor | None) -> Tensor | None:
         """Return values for each (depth, channel) pair, flattened."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.batches import as_pair
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import Guide
 from pyro_vds.model import VDSModel, eval_mode, refuse_replicates
 from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
 from pyro_vds.randomness import isolated_rng
@@ -58,13 +58,13 @@ class ExactPosterior:
             for i, axis in enumerate(self.axes)
         }
 
-    def elbo(self, guide: AutoCategorical) -> float:
+    def elbo(self, guide: Guide) -> float:
         """Return the ELBO of a guide on the same data and weights, in eval mode, nats (paper, eq. 1)."""
         log_q = guide.joint_log_probs().detach().double().cpu()
         log_q = log_q - log_q.flatten().logsumexp(0)  # float32 logits do not sum to one to double precision
         return float((log_q.exp() * (self.log_prior + self.log_likelihood - log_q)).sum())
 
-    def gap(self, guide: AutoCategorical) -> float:
+    def gap(self, guide: Guide) -> float:
         """Return ``log evidence - ELBO = KL(q || exact posterior)``, nats: the tightness of the bound."""
         return self.log_evidence - self.elbo(guide)
 
@@ -101,7 +101,7 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
 
 def to_datatree(
     model: VDSModel,
-    guide: AutoCategorical,
+    guide: Guide,
     x: Inputs,
     y: Targets,
     *,
@@ -156,7 +156,7 @@ def to_datatree(
 
 def _one_chain(
     model: VDSModel,
-    guide: AutoCategorical,
+    guide: Guide,
     x: Tensor,
     y: Tensor,
     posterior: ExactPosterior | None,
@@ -218,9 +218,12 @@ def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
 
 
 def _by_axis(flat: Tensor, model: VDSModel) -> dict[str, np.ndarray]:
-    """Return the index along each axis of flat indices, with a leading chain."""
+    """Return what flat indices stand for along each axis, with a leading chain."""
     indices = torch.unravel_index(flat, model.sizes)
-    return {axis: index.numpy()[None] for axis, index in zip(model.axes, indices, strict=True)}
+    return {
+        axis: np.asarray(model.coords[axis])[index.numpy()][None]
+        for axis, index in zip(model.axes, indices, strict=True)
+    }
 
 
 def _replicate(model: VDSModel, x: Tensor, drawn: Tensor, generator: torch.Generator) -> np.ndarray:
@@ -241,7 +244,7 @@ def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: Ex
         "log_exact_posterior": (model.axes, posterior.log_joint_probs.numpy()),
         "log_likelihood": ((*model.axes, "obs_id"), over_points),
     }
-    coords = {axis: np.arange(size) for axis, size in zip(model.axes, model.sizes, strict=True)}
+    coords = {axis: np.asarray(model.coords[axis]) for axis in model.axes}
     coords["obs_id"] = np.arange(over_points.shape[-1])
     attrs = {"log_evidence": posterior.log_evidence, "units": "nats"}
     return xr.Dataset(variables, coords, attrs)

@@ -4,16 +4,16 @@ Probabilities are averaged, not logits: ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper
 """
 
 import math
-from collections.abc import Callable
-from numbers import Integral
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pyro_vds.batches import in_order
+from pyro_vds.choice import chosen_indices, fold, staying
 from pyro_vds.elbo import guide_or_empty
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import Guide
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.typing import Inputs, Targets
@@ -24,9 +24,10 @@ BATCH_SIZE = 1024
 
 def predict_proba(
     model: VDSModel,
-    guide: AutoCategorical | None,
+    guide: Guide | None,
     x: Inputs,
     depth: int | None = None,
+    width: int | None = None,
     *,
     ensemble: bool = False,
     batch_size: int = BATCH_SIZE,
@@ -38,6 +39,7 @@ def predict_proba(
         guide: Its guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``.
         depth: ``k`` gives the prediction pruned to depth ``k``: the mass ``q(d > k)`` moves to ``k``.
+        width: The prediction of this width alone, where the model has widths; it takes the mass of the others.
         ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
         batch_size: Points in one forward pass.
 
@@ -46,22 +48,23 @@ def predict_proba(
 
     Raises:
         TypeError: If the likelihood is not ``Classification``, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or ``depth`` is out of range.
+        ValueError: If the inputs are empty or not finite, or ``depth`` or ``width`` out of range.
     """
     if not isinstance(model.likelihood, Classification):
         raise TypeError(
             f"Expected a model with a Classification likelihood, got {type(model.likelihood).__name__}. Use "
             "predict_moments or log_predictive."
         )
-    probs = _predict(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
+    probs = _predict(model, guide, x, chosen_indices(model, depth, width), batch_size, model.likelihood.marginal).exp()
     return probs.mean(0) if ensemble and model.replicates is not None else probs
 
 
 def predict_moments(
     model: VDSModel,
-    guide: AutoCategorical | None,
+    guide: Guide | None,
     x: Inputs,
     depth: int | None = None,
+    width: int | None = None,
     *,
     ensemble: bool = False,
     batch_size: int = BATCH_SIZE,
@@ -75,12 +78,13 @@ def predict_moments(
         guide: Its guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``.
         depth: ``k`` gives the prediction pruned to depth ``k``.
+        width: The prediction of this width alone, where the model has widths.
         ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
         batch_size: Points in one forward pass.
 
     Raises:
         TypeError: If the likelihood is not ``Gaussian``, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or ``depth`` is out of range.
+        ValueError: If the inputs are empty or not finite, or ``depth`` or ``width`` out of range.
     """
     likelihood = model.likelihood
     if not isinstance(likelihood, Gaussian):
@@ -89,7 +93,12 @@ def predict_moments(
             "or log_predictive."
         )
     moments = _predict(
-        model, guide, x, depth, batch_size, lambda outputs, w: torch.stack(likelihood.marginal(outputs, w))
+        model,
+        guide,
+        x,
+        chosen_indices(model, depth, width),
+        batch_size,
+        lambda outputs, w: torch.stack(likelihood.marginal(outputs, w)),
     )
     mean, variance = moments[0], moments[1]
     if ensemble and model.replicates is not None:
@@ -99,10 +108,11 @@ def predict_moments(
 
 def log_predictive(
     model: VDSModel,
-    guide: AutoCategorical | None,
+    guide: Guide | None,
     x: Inputs,
     y: Targets,
     depth: int | None = None,
+    width: int | None = None,
     *,
     ensemble: bool = False,
     batch_size: int = BATCH_SIZE,
@@ -115,17 +125,19 @@ def log_predictive(
         x: Inputs ``(batch, ...)``.
         y: Targets, one for each input.
         depth: ``k`` gives the prediction pruned to depth ``k``.
+        width: The prediction of this width alone, where the model has widths.
         ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
         batch_size: Points in one forward pass.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
-        ValueError: If the data are empty, not finite, out of range or of different lengths, or ``depth`` is
-            out of range.
+        ValueError: If the data are empty, not finite, out of range or of different lengths, or ``depth`` or
+            ``width`` is out of range.
     """
-    log_weights = mixture_log_weights(model, guide, depth)
-    log_probs = log_prob_by_architecture(model, x, y, batch_size=batch_size)
-    log_probs = torch.logsumexp(log_probs[: len(log_weights)] + log_weights[..., None], dim=0)
+    choice = chosen_indices(model, depth, width)
+    log_weights = mixture_log_weights(model, guide, choice)
+    log_probs = log_prob_by_architecture(model, x, y, batch_size=batch_size)[staying(model, choice)]
+    log_probs = torch.logsumexp(log_probs + log_weights[..., None], dim=0)
     if ensemble and model.replicates is not None:
         return log_probs.logsumexp(0) - math.log(model.replicates)
     return log_probs
@@ -157,50 +169,24 @@ def log_prob_by_architecture(
 
 
 def mixture_log_weights(
-    model: VDSModel, guide: AutoCategorical | None, depth: int | None = None
+    model: VDSModel, guide: Guide | None, choice: Mapping[str, int] | None = None
 ) -> Float[Tensor, "architecture *replicate"]:
-    """Return the log mixture weights of the architectures, flattened; with ``depth`` those that stay.
+    """Return the log mixture weights of the architectures, flattened, or of those that stay.
 
     Args:
         model: The model.
         guide: Its guide; ``None`` for a model without axes.
-        depth: If given, the mass of larger depths moves to this one.
+        choice: The index along each axis that is cut, see :func:`pyro_vds.choice.fold`; all stay unless given.
 
     Raises:
-        ValueError: If ``depth`` is out of range, or the model has no depth axis to prune.
+        ValueError: If the guide does not fit the model.
     """
     log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(model.device_tensor().device)
-    if not model.axes and depth is None:
+    if not model.axes:
         return shared(model, log_q)[None]
     batch = log_q.ndim - len(model.axes)
     log_q = log_q.movedim(tuple(range(batch)), tuple(range(-batch, 0)))
-    log_q = log_q if depth is None else fold_above(log_q, model.axes, depth)
-    return log_q.flatten(0, len(model.axes) - 1)
-
-
-def fold_above(log_q: Float[Tensor, "*axes"], axes: tuple[str, ...], depth: int) -> Float[Tensor, "..."]:
-    """Move the mass of depths above ``depth`` to it, and drop them (paper, section 2).
-
-    Args:
-        log_q: Log probabilities over the product of the axes, ``(*sizes, *replicate)``, nats.
-        axes: Their names; ``"depth"`` comes first.
-        depth: The depth ``k`` that stays the largest.
-
-    Returns:
-        Log probabilities with ``k + 1`` depths.
-
-    Raises:
-        TypeError: If ``depth`` is not an integer.
-        ValueError: If ``depth`` is out of range, or there is no leading depth axis.
-    """
-    if axes[:1] != ("depth",):
-        raise ValueError(f"Expected a model whose first axis is 'depth' to prune, got axes {list(axes)}.")
-    if isinstance(depth, bool) or not isinstance(depth, Integral):
-        raise TypeError(f"Expected depth as an int, got {depth!r}.")
-    largest = log_q.shape[0] - 1
-    if not 0 <= depth <= largest:
-        raise ValueError(f"Expected a depth in 0..{largest}, got {depth}.")
-    return torch.cat([log_q[:depth], log_q[depth:].logsumexp(0, keepdim=True)])
+    return fold(log_q, model.axes, choice or {}).flatten(0, len(model.axes) - 1)
 
 
 def shared(model: VDSModel, tensor: Tensor) -> Tensor:
@@ -212,20 +198,20 @@ def shared(model: VDSModel, tensor: Tensor) -> Tensor:
 
 def _predict(
     model: VDSModel,
-    guide: AutoCategorical | None,
+    guide: Guide | None,
     x: Tensor,
-    depth: int | None,
+    choice: Mapping[str, int],
     batch_size: int,
     marginal: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
     """Return the mixture's prediction for all inputs, batch by batch."""
     check_inputs(x)
-    log_weights = mixture_log_weights(model, guide, depth)
+    log_weights, kept = mixture_log_weights(model, guide, choice), staying(model, choice)
     device = log_weights.device
     try:
         with eval_mode(model), torch.inference_mode():
             parts = [
-                marginal(model.outputs(shared(model, batch.to(device)))[: len(log_weights)], log_weights)
+                marginal(model.outputs(shared(model, batch.to(device)))[kept], log_weights)
                 for _, batch in in_order(x, batch_size)
             ]
     except RuntimeError:

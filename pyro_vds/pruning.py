@@ -10,11 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.backbones import PerDepth
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.choice import chosen_indices
+from pyro_vds.guides import Guide
 from pyro_vds.likelihoods import Likelihood
 from pyro_vds.model import VDSModel, refuse_replicates
 from pyro_vds.predictive import mixture_log_weights
 from pyro_vds.typing import Inputs
+from pyro_vds.width import WithWidths
 
 Rule = Literal["95", "argmax", "expected"]
 
@@ -56,20 +58,25 @@ def choose_depth(probs: Float[Tensor, " depth"] | np.ndarray | Sequence[float], 
 
 
 class PrunedNetwork(nn.Module):
-    """A network cut to a depth, with the shallower depths still in the mixture (paper, section 2).
+    """A network cut to a depth or a width, with the shallower depths still in the mixture (paper, section 2).
 
     A plain module without Pyro, made by :func:`prune`. For classification it maps inputs to the log class
     probabilities of the mixture ``(batch, classes)``, nats; for regression to its mean and variance.
 
     Args:
-        backbone: The network without the blocks above the depth.
-        log_weights: Log mixture weight of each depth that stays, nats.
+        backbone: The network without the blocks above the depth and the channels beyond the width.
+        log_weights: Log mixture weight of each architecture that stays, flattened, nats.
         likelihood: Mixes the outputs.
     """
 
     log_weights: Tensor
 
-    def __init__(self, backbone: PerDepth, log_weights: Float[Tensor, " depth"], likelihood: Likelihood) -> None:
+    def __init__(
+        self,
+        backbone: PerDepth | WithWidths,
+        log_weights: Float[Tensor, " architecture"],
+        likelihood: Likelihood,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.likelihood = likelihood
@@ -77,30 +84,42 @@ class PrunedNetwork(nn.Module):
 
     def forward(self, x: Inputs) -> Tensor | tuple[Tensor, Tensor]:
         """Return the prediction of the pruned mixture."""
-        return self.likelihood.marginal(self.backbone(x), self.log_weights)
+        outputs = self.backbone(x)
+        axes = len(self.backbone.axes)
+        return self.likelihood.marginal(outputs.flatten(0, axes - 1) if axes else outputs[None], self.log_weights)
 
 
-def prune(model: VDSModel, guide: AutoCategorical, depth: int) -> PrunedNetwork:
-    """Remove the blocks above a depth; the mass ``q(d > k)`` moves to ``k`` (paper, section 2).
+def prune(model: VDSModel, guide: Guide, depth: int | None = None, width: int | None = None) -> PrunedNetwork:
+    """Cut a network to a depth, and to a width where it has widths (paper, section 2).
+
+    Blocks above the depth go, and the mass ``q(d > k)`` moves to ``k``. Of the widths only the given one stays, with
+    its channels' weights, and takes the mass of the others: each width is a forward pass of its own.
 
     The result is an independent copy in eval mode that ``torch.export.export`` and
-    ``torch.onnx.export(dynamo=True)`` accept, with the numbers of ``predict_proba(..., depth=depth)``.
+    ``torch.onnx.export(dynamo=True)`` accept, with the numbers of ``predict_proba(..., depth=depth, width=width)``.
 
     Args:
-        model: A trained model whose backbone is a :class:`pyro_vds.PerDepth`.
+        model: A trained model whose backbone is a :class:`pyro_vds.PerDepth` or :class:`pyro_vds.WithWidths`.
         guide: Its guide.
-        depth: The largest depth ``k`` to keep, ``0..D``; :func:`choose_depth` finds one.
+        depth: The largest depth ``k`` to keep, ``0..D``; :func:`choose_depth` finds one. All unless given.
+        width: The width to keep; :func:`choose` finds it with the depth. All unless given.
 
     Raises:
-        TypeError: If the backbone is not a ``PerDepth``, so that its blocks are not known.
-        ValueError: If ``depth`` is out of range, or the model has no depth axis.
+        TypeError: If the backbone is neither, so that its blocks are not known.
+        ValueError: If nothing is to be cut, a value is out of range, or the model has no such axis.
     """
     refuse_replicates(model)
-    if not isinstance(model.backbone, PerDepth):
+    backbone = model.backbone
+    if not isinstance(backbone, PerDepth | WithWidths):
         raise TypeError(
-            f"Expected a PerDepth backbone, whose blocks can be removed, got {type(model.backbone).__name__}. "
-            f"predict_proba(..., depth={depth}) gives the pruned prediction of any backbone."
+            f"Expected a PerDepth or WithWidths backbone, whose blocks can be removed, got {type(backbone).__name__}. "
+            "predict_proba(..., depth=depth) gives the pruned prediction of any backbone."
         )
-    log_weights = mixture_log_weights(model, guide, depth)
-    pruned = PrunedNetwork(model.backbone.truncated(depth), log_weights, copy.deepcopy(model.likelihood))
-    return pruned.eval()
+    choice = chosen_indices(model, depth, width)
+    if not choice:
+        raise ValueError("Expected a depth or a width to cut the network to, got none.")
+    log_weights = mixture_log_weights(model, guide, choice)
+    if width is not None and isinstance(backbone, WithWidths):
+        backbone = backbone.sliced(width)
+    backbone = copy.deepcopy(backbone) if depth is None else backbone.truncated(depth)
+    return PrunedNetwork(backbone, log_weights, copy.deepcopy(model.likelihood)).eval()

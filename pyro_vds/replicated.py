@@ -35,6 +35,7 @@ class Replicated(nn.Module):
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"Expected at least one replicate, got n={n!r}.")
         self.axes, self.sizes = backbone.axes, backbone.sizes
+        self.coords: dict[str, tuple[int, ...]] = getattr(backbone, "coords", {})
         self.replicates = n
         self.stacked = copy.deepcopy(backbone)
         rows = [_state(_drawn_again(backbone, seed + r)) for r in range(n)]

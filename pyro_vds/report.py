@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_vds import calibration, plots
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification
 from pyro_vds.model import VDSModel
@@ -23,7 +23,7 @@ from pyro_vds.typing import Data
 
 
 def evaluate_run(
-    model: VDSModel, guide: AutoCategorical, test: Data, *, depth: int | None, target_std: Tensor | None = None
+    model: VDSModel, guide: Guide, test: Data, *, depth: int | None, target_std: Tensor | None = None
 ) -> dict[str, dict[str, float]]:
     """Measure the marginal prediction, and the one pruned to a depth, on test data.
 
@@ -45,7 +45,7 @@ def evaluate_run(
 
 def measure(
     model: VDSModel,
-    guide: AutoCategorical | None,
+    guide: Guide | None,
     test: Data,
     *,
     depth: int | None = None,
@@ -80,7 +80,7 @@ def measure(
     return measures
 
 
-def summarise_posterior(guide: AutoCategorical, exact: ExactPosterior, *, rule: Rule, total: int) -> dict[str, Any]:
+def summarise_posterior(guide: Guide, exact: ExactPosterior, *, rule: Rule, total: int) -> dict[str, Any]:
     """Return the posterior part of a run's metrics.
 
     Args:
@@ -105,7 +105,7 @@ def summarise_posterior(guide: AutoCategorical, exact: ExactPosterior, *, rule: 
 
 def collect_metrics(
     model: VDSModel,
-    guide: AutoCategorical,
+    guide: Guide,
     train: Data,
     test: Data,
     *,
@@ -173,7 +173,7 @@ def summary_text(metrics: dict[str, Any]) -> str:
 
 def draw_figures(
     model: VDSModel,
-    guide: AutoCategorical,
+    guide: Guide,
     history: History,
     test: Data,
     tree: xr.DataTree | None,
@@ -204,7 +204,7 @@ def draw_figures(
         _save(plots.plot_depth_functions(model, x[:400], y[:400])[0].get_figure(), folder / "functions.png")
 
 
-def _reliability_figure(model: VDSModel, guide: AutoCategorical, test: Data, depth: int | None) -> Figure:
+def _reliability_figure(model: VDSModel, guide: Guide, test: Data, depth: int | None) -> Figure:
     cases = {"marginal": None} if depth is None else {"all depths": None, f"pruned to {depth}": depth}
     figure, axes = plt.subplots(1, len(cases), figsize=(4 * len(cases), 4), layout="constrained", squeeze=False)
     for ax, (title, k) in zip(axes.flat, cases.items(), strict=True):

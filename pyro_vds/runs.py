@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import AutoCategorical, Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel
@@ -79,7 +79,7 @@ class DataSummary:
         )
 
 
-def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, AutoCategorical]:
+def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, Guide]:
     """Return the untrained model and guide of some settings and data."""
     likelihood = Classification() if data.classes else Gaussian(learn_scale=True)
     backbone = settings.build_backbone(data.input_shape, data.outputs)
@@ -93,7 +93,7 @@ def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, AutoCategori
 def train(
     settings: Settings,
     model: VDSModel,
-    guide: AutoCategorical,
+    guide: Guide,
     data: DataSet,
     *,
     device: torch.device | None = None,
@@ -220,7 +220,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def save_weights(folder: Path, model: VDSModel, guide: AutoCategorical) -> None:
+def save_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
     """Write the state of model and guide as safetensors."""
     state = {f"model.{k}": v for k, v in model.state_dict().items()}
     state |= {f"guide.{k}": v for k, v in guide.state_dict().items()}
@@ -246,7 +246,7 @@ class Run:
     settings: Settings
     data: DataSummary
     model: VDSModel
-    guide: AutoCategorical
+    guide: Guide
     history: History
     parameters: int
     depth: int | None

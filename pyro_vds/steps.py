@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import SGD
 
 from pyro_vds.elbo import EnumELBO
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import Guide
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Objective(nn.Module):
         self.elbo = elbo
 
     @property
-    def guide(self) -> AutoCategorical:
+    def guide(self) -> Guide:
         """The guide; a property, because functional_call needs each tensor to have one name only."""
-        return cast(AutoCategorical, self.elbo.guide)
+        return cast(Guide, self.elbo.guide)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the parameters, and the buffers that training may change: all but the priors."""

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, as_pair, batch_lengths
 from pyro_vds.elbo import enum_elbo, guide_or_empty
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.loop import TrainingLoop
 from pyro_vds.memory import check_memory
@@ -37,7 +37,7 @@ from pyro_vds.validation import (
 
 def fit(
     model: VDSModel,
-    guide: AutoCategorical | None,
+    guide: Guide | None,
     data: Data | DataLoader | Sequence[Data],
     max_epochs: int = 8000,
     batch_size: int = 512,

@@ -27,6 +27,9 @@ class Backbone(Protocol):
         axes: The name of each leading axis of the output; ``()`` for a deterministic network. The names
             become Pyro sample sites, keys of the guide and of ``priors``, and xarray dimensions.
         sizes: The number of entries of each axis, in the same order.
+
+    A backbone may also have ``coords``, a mapping from axes to what their entries stand for, such as widths; without
+    it they are numbered from 0.
     """
 
     axes: tuple[str, ...]

@@ -2,13 +2,13 @@
 
 import torch
 
-from pyro_vds.guides import AutoCategorical
+from pyro_vds.guides import Guide
 from pyro_vds.model import VDSModel
 from pyro_vds.replicated import Replicated
 
 
 @torch.no_grad()
-def replicates(model: VDSModel, guide: AutoCategorical) -> list[tuple[VDSModel, AutoCategorical]]:
+def replicates(model: VDSModel, guide: Guide) -> list[tuple[VDSModel, Guide]]:
     """Return the model and the guide of each replicate, as copies that stand alone.
 
     Everything that takes one model takes these: ``exact_posterior``, ``prune``, ``choose_depth``, ...
@@ -27,9 +27,7 @@ def replicates(model: VDSModel, guide: AutoCategorical) -> list[tuple[VDSModel, 
         likelihood = model.likelihood.single(row)
         one = VDSModel(model.backbone.copy(row), likelihood=likelihood, num_data=model.num_data)
         one.train(model.training)
-        its_guide = AutoCategorical(one)
         for axis in model.axes:
             one.prior_logits(axis).copy_(model.prior_logits(axis))
-            its_guide.logits[axis].copy_(guide.logits[axis][row])
-        pairs.append((one, its_guide))
+        pairs.append((one, guide.single(one, row)))
     return pairs

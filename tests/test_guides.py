@@ -3,6 +3,7 @@
 import oracles
 import pytest
 import torch
+from pyro.infer import TraceEnum_ELBO
 
 import pyro_vds as vds
 
@@ -70,3 +71,138 @@ def test_what_are_no_probabilities_is_refused(probs):
     with pytest.raises(ValueError, match="Expected probabilities of 'depth' that sum to one"):
         guide.set_probs({"depth": torch.tensor(probs)})
     assert torch.equal(guide.logits["depth"], before)
+
+
+GUIDES = [vds.AutoCategorical, vds.AutoConditionalCategorical, vds.AutoJointCategorical]
+DEPENDENT = GUIDES[1:]
+
+
+class Table(torch.nn.Module):
+    """A backbone of two axes whose outputs are a table of weights, the same for every input."""
+
+    axes, sizes = ("depth", "width"), (3, 4)
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = torch.nn.Parameter(table)
+
+    def forward(self, x):
+        return self.table[:, :, None].expand(-1, -1, len(x), -1) * x.abs().mean(-1, keepdim=True)
+
+
+def two_axes(kind, replicates=None):
+    torch.manual_seed(0)
+    backbone = Table(torch.randn(3, 4, 2))
+    if replicates:
+        backbone.reset_parameters = lambda: torch.nn.init.normal_(backbone.table)
+        backbone = vds.Replicated(backbone, replicates)
+    priors = {"depth": vds.priors.Geometric(0.6), "width": vds.priors.Poisson(2)}
+    model = vds.VDSModel(backbone, priors=priors, num_data=20)
+    guide = kind(model)
+    for logits in guide.logits.values():
+        torch.nn.init.normal_(logits)
+    return model, guide, torch.randn(8, 2), torch.arange(8) % 2
+
+
+def brute_force(model, guide, x, y):
+    log_probs = model.backbone(x).log_softmax(-1)[:, :, range(8), y]
+    total = torch.zeros(())
+    log_q, log_p = guide.joint_probs(), model.log_prior()
+    for i in range(3):
+        for j in range(4):
+            q = log_q[i, j]
+            total = total + q * (log_probs[i, j].sum() * 20 / 8 + log_p[i, j] - q.log())
+    return total
+
+
+@pytest.mark.parametrize("kind", GUIDES)
+def test_elbo_over_two_axes_is_the_sum_over_their_product(kind):
+    model, guide, x, y = two_axes(kind)
+    elbo = vds.enum_elbo(model, guide)
+    torch.testing.assert_close(-elbo(x, y), brute_force(model, guide, x, y))
+    theirs = TraceEnum_ELBO(max_plate_nesting=1).differentiable_loss(model, guide, x, y)
+    torch.testing.assert_close(elbo(x, y), theirs)
+    parameters = [*guide.parameters(), *model.parameters()]
+    found, expected = (torch.autograd.grad(loss, parameters) for loss in (elbo(x, y), theirs))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kind", GUIDES)
+def test_tables_of_probabilities_agree(kind):
+    model, guide, *_ = two_axes(kind)
+    joint = guide.joint_probs()
+    torch.testing.assert_close(joint.sum(), torch.ones(()))
+    torch.testing.assert_close(guide.probs(), {"depth": joint.sum(1), "width": joint.sum(0)})
+    expected = (joint * (joint.log() - model.log_prior())).sum()
+    torch.testing.assert_close(guide.kl(model).detach(), expected)
+    draws = torch.stack([torch.stack(list(guide().values())) for _ in range(4000)])
+    counts = torch.zeros(3, 4).index_put_(tuple(draws.T), torch.ones(4000), accumulate=True)
+    assert float((counts / 4000 - joint).abs().max()) < 0.03
+
+
+@pytest.mark.parametrize("kind", GUIDES)
+def test_two_axes_in_replicates_are_each_its_own(kind):
+    model, guide, x, y = two_axes(kind, replicates=3)
+    losses = vds.enum_elbo(model, guide).losses(x.expand(3, -1, -1), y.expand(3, -1))
+    for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
+        torch.testing.assert_close(losses[r], -brute_force(one, its_guide, x, y))
+        torch.testing.assert_close(guide.kl(model)[r], its_guide.kl(one))
+
+
+@pytest.mark.parametrize("kind", DEPENDENT)
+def test_at_the_exact_posterior_the_bound_is_tight(kind):
+    model, guide, x, y = two_axes(kind)
+    model.num_data = 8
+    exact = vds.exact_posterior(model, (x, y))
+    guide.set_joint_probs(exact.log_joint_probs.exp())
+    torch.testing.assert_close(guide.joint_probs(), exact.log_joint_probs.exp())
+    loss = vds.enum_elbo(model, guide)(x, y)
+    assert float(loss.detach()) == pytest.approx(-exact.log_evidence)
+    assert exact.gap(guide) == pytest.approx(0, abs=1e-10)
+    gradients = torch.autograd.grad(loss, list(guide.parameters()))
+    assert all(float(g.abs().max()) < 1e-9 for g in gradients)
+
+
+def test_where_depth_and_width_trade_off_the_joint_guide_is_tighter():
+    """Deep and narrow or shallow and wide: independent axes cannot say so, a table can."""
+    table = torch.full((3, 4, 2), -2.0)
+    for i, j in ((0, 3), (2, 0)):
+        table[i, j] = 2.0
+    table[..., 1] = 0
+    x, y = torch.ones(8, 2), torch.zeros(8, dtype=torch.long)
+    found = {}
+    for kind in GUIDES:
+        model = vds.VDSModel(Table(table.clone()), priors=vds.priors.Uniform(), num_data=8)
+        model.backbone.requires_grad_(False)
+        guide = kind(model)
+        torch.manual_seed(1)
+        for logits in guide.logits.values():
+            torch.nn.init.normal_(logits, std=0.1)
+        optimizer = torch.optim.Adam(guide.parameters(), lr=0.1)
+        elbo = vds.enum_elbo(model, guide)
+        for _ in range(1500):
+            optimizer.zero_grad()
+            elbo(x, y).backward()
+            optimizer.step()
+        found[kind] = vds.exact_posterior(model, (x, y)).gap(guide)
+    independent, conditional, joint = found.values()
+    assert independent > 0.5 > 1e-3 > max(conditional, joint)
+
+
+def test_one_axis_makes_all_guides_alike():
+    model, *_ = oracles.problem(3)
+    q = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    for kind in DEPENDENT:
+        guide = kind(model)
+        guide.set_joint_probs(q)
+        torch.testing.assert_close(guide.probs(), {"depth": q})
+        torch.testing.assert_close(guide.conditionals()[0].detach().exp(), q)
+
+
+@pytest.mark.parametrize("kind", DEPENDENT)
+def test_tables_that_do_not_fit_are_refused(kind):
+    _, guide, *_ = two_axes(kind)
+    with pytest.raises(ValueError, match=r"Expected probabilities of shape \(3, 4\)"):
+        guide.set_joint_probs(torch.ones(4, 3) / 12)
+    with pytest.raises(ValueError, match="Expected probabilities that sum to one"):
+        guide.set_joint_probs(torch.ones(3, 4))

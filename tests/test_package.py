@@ -12,11 +12,11 @@ PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
     ["typing", "randomness", "expectation"],
-    ["priors", "likelihoods", "normalisation", "batches", "calibration", "splits", "history"],
+    ["priors", "likelihoods", "nested", "normalisation", "batches", "calibration", "splits", "history"],
     ["backbones", "images", "npz", "replicated"],
-    ["datasets", "model"],
-    ["guides", "precision", "validation"],
-    ["elbo", "unstack"],
+    ["datasets", "model", "width"],
+    ["guides", "choice", "precision", "validation"],
+    ["costs", "elbo", "unstack"],
     ["memory", "predictive"],
     ["steps"],
     ["loop"],

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import pyro_vds as vds
+from pyro_vds.choice import fold
 from pyro_vds.posterior import ExactPosterior
-from pyro_vds.predictive import fold_above
 
 DEPTHS = [0, 1, 4]
 
@@ -79,7 +79,7 @@ def test_deterministic_network():
     x, y = torch.randn(5, 2), torch.randint(0, 3, (5,))
     torch.testing.assert_close(vds.predict_proba(model, None, x), net.eval()(x).softmax(-1).detach())
     assert vds.log_predictive(model, None, x, y).shape == (5,)
-    with pytest.raises(ValueError, match="first axis is 'depth' to prune, got axes"):
+    with pytest.raises(ValueError, match=r"Expected a model with an axis 'depth' to cut, got axes \[\]"):
         vds.predict_proba(model, None, x, depth=0)
 
 
@@ -105,7 +105,7 @@ def test_moments_of_a_classification_are_refused():
 
 def test_folding_keeps_the_mass():
     log_q = torch.randn(4, 2).flatten().log_softmax(0).reshape(4, 2)
-    folded = fold_above(log_q, ("depth", "width"), 1).exp()
+    folded = fold(log_q, ("depth", "width"), {"depth": 1}).exp()
     torch.testing.assert_close(folded[0], log_q[0].exp())
     torch.testing.assert_close(folded[1], log_q[1:].exp().sum(0))
 
