@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from numbers import Integral
+from typing import TypedDict
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,14 @@ from torch import Tensor
 from pyro_vds.model import VDSModel
 
 
-def chosen_indices(model: VDSModel, depth: int | None, width: int | None) -> dict[str, int]:
+class Cut(TypedDict, total=False):
+    """The architecture that a network is cut to, as keyword arguments of :func:`pyro_vds.prune`."""
+
+    depth: int
+    width: int
+
+
+def chosen_indices(model: VDSModel, depth: int | None = None, width: int | None = None) -> dict[str, int]:
     """Return the index along each axis that is cut.
 
     Args:

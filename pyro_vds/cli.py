@@ -14,13 +14,14 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vds import runs
+from pyro_vds.choice import Cut
 from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.model import VDSModel
 from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_datatree
-from pyro_vds.pruning import Rule, choose_depth, prune
-from pyro_vds.report import collect_metrics, draw_figures, evaluate_run, summary_text
+from pyro_vds.pruning import Rule, prune
+from pyro_vds.report import choose_cut, collect_metrics, draw_figures, evaluate_run, summary_text
 from pyro_vds.settings import DataName, Settings
 from pyro_vds.splits import DataSet
 from pyro_vds.validation import check_data
@@ -94,6 +95,7 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
         command.add_argument("--data_root", type=str | None, help="Where the data are, if not where they were.")
         if name != "plot":
             command.add_argument("--depth", type=int | None, help="The depth to prune to; the rule's unless given.")
+            command.add_argument("--width", type=int | None, help="With widths: the one to prune to.")
             command.add_argument("--rule", type=Rule | None, help="The rule that chooses it; the run's unless given.")
             command.add_argument("--out", type=Path | None, help="A file to write to.")
             command.add_argument("--overwrite", type=bool, default=False, help="Replace an existing file.")
@@ -157,8 +159,8 @@ def _fit(options: Namespace, parser: ArgumentParser) -> None:
         runs.write_json(folder / runs.METRICS, metrics)
         (folder / runs.SUMMARY).write_text(summary + "\n")
         _write_posterior(folder, model, guide, data, exact)
-        depth = metrics["posterior"]["chosen_depth"][settings.rule] if "posterior" in metrics else None
-        _draw(folder, model, guide, history, data, depth)
+        cut: Cut = metrics["posterior"]["chosen"] if "posterior" in metrics else {}
+        _draw(folder, model, guide, history, data, cut)
     _say(summary)
     _say(f"\ntrained in {seconds:.0f} s; figures and files: {out}")
 
@@ -204,8 +206,8 @@ def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
 def _write_config(path: Path, settings: Settings, parser: ArgumentParser) -> None:
     """Write settings in the words that ``--config`` reads."""
     words = {field.name: getattr(settings, field.name) for field in fields(Settings)}
-    prior = words["prior"]
-    words["prior"] = {"class_path": type(prior).__name__, "init_args": asdict(prior)}
+    for name in ("prior", "width_prior"):
+        words[name] = {"class_path": type(words[name]).__name__, "init_args": asdict(words[name])}
     plain = {k: _plain(v) for k, v in words.items() if v is not None}
     path.write_text(yaml.safe_dump(plain, sort_keys=False))
     parser.parse_path(str(path))
@@ -228,7 +230,7 @@ def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet,
     save_datatree(tree, folder / runs.POSTERIOR)
 
 
-def _draw(folder: Path, model: VDSModel, guide: Guide, history: History, data: DataSet, depth: int | None) -> None:
+def _draw(folder: Path, model: VDSModel, guide: Guide, history: History, data: DataSet, cut: Cut) -> None:
     tree = None
     if model.axes:
         with runs.reading(folder, runs.POSTERIOR):
@@ -237,7 +239,7 @@ def _draw(folder: Path, model: VDSModel, guide: Guide, history: History, data: D
                 found = tree["depth_posterior"][name].shape[: len(model.sizes)]
                 if found != model.sizes:
                     raise ValueError(f"{name} is of {list(found)} architectures, the network has {list(model.sizes)}")
-    draw_figures(model, guide, history, data.test, tree, folder / runs.FIGURES, depth=depth)
+    draw_figures(model, guide, history, data.test, tree, folder / runs.FIGURES, cut=cut)
 
 
 def _load(options: Namespace, parser: ArgumentParser) -> runs.Run:
@@ -252,32 +254,38 @@ def _load(options: Namespace, parser: ArgumentParser) -> runs.Run:
     return runs.load_run(options.run, settings)
 
 
-def _depth(options: Namespace, run: runs.Run) -> int | None:
-    """Return the depth that the options or the run's rule choose; ``None`` for a plain network."""
+def _cut(options: Namespace, run: runs.Run) -> Cut:
+    """Return the architecture that the options or the run's rule choose; empty for a plain network."""
+    given: Any = {axis: getattr(options, axis) for axis in ("depth", "width") if getattr(options, axis) is not None}
     if not run.model.axes:
-        if options.depth is not None or options.rule is not None:
+        if given or options.rule is not None:
             raise ValueError(
                 f"Expected a run with a depth posterior to choose from, but {run.folder} holds a plain network."
             )
-        return None
-    if options.depth is not None:
-        return options.depth
-    return choose_depth(run.guide.probs()["depth"], options.rule or run.settings.rule)
+        return {}
+    if options.rule is None:
+        return run.cut | given
+    like = run.model.device_tensor()
+    return choose_cut(run.model, run.guide, like.new_zeros(1, *run.data.input_shape), options.rule) | given
+
+
+def _named(cut: Cut) -> str:
+    return ", ".join(f"{axis} {entry}" for axis, entry in cut.items())
 
 
 def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
     if options.out is not None:
         runs.check_free(options.out, overwrite=options.overwrite)
     run = _load(options, parser)
-    depth = _depth(options, run)
     data = run.load_data()
+    cut = _cut(options, run)
     metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": {"full": run.parameters}}
-    metrics["test"] = evaluate_run(run.model, run.guide, data.test, depth=depth, target_std=data.target_std)
-    if depth is not None:
-        metrics["depth"] = depth
-        pruned = prune(run.model, run.guide, depth)
+    metrics["test"] = evaluate_run(run.model, run.guide, data.test, cut=cut, target_std=data.target_std)
+    if cut:
+        metrics |= cut
+        pruned = prune(run.model, run.guide, **cut)
         metrics["parameters"]["pruned"] = sum(p.numel() for p in pruned.parameters())
-        _say(f"pruned to depth {depth}")
+        _say(f"pruned to {_named(cut)}")
     _say(summary_text(metrics))
     if options.out is not None:
         runs.write_json(options.out, metrics)
@@ -285,12 +293,12 @@ def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
 
 def _prune(options: Namespace, parser: ArgumentParser) -> None:
     run = _load(options, parser)
-    depth = _depth(options, run)
-    if depth is None:
+    cut = _cut(options, run)
+    if not cut:
         raise ValueError(f"Expected a run with a depth posterior, but {run.folder} holds a plain network.")
     out = options.out or run.folder / "pruned.pt2"
     runs.check_free(out, overwrite=options.overwrite)
-    network = prune(run.model, run.guide, depth)
+    network = prune(run.model, run.guide, **cut)
     dtype = torch.uint8 if run.settings.pixels == "uint8" else torch.float32
     example = torch.zeros(2, *run.data.input_shape, dtype=dtype)
     dynamic = ({0: torch.export.Dim.AUTO},)
@@ -304,12 +312,12 @@ def _prune(options: Namespace, parser: ArgumentParser) -> None:
             )  # fmt: skip
         else:
             raise ValueError(f"Expected a file that ends in .pt2 or .onnx, got {out}.")
-    _say(f"depth {depth}, {sum(p.numel() for p in network.parameters()):,} parameters: {out}")
+    _say(f"{_named(cut)}, {sum(p.numel() for p in network.parameters()):,} parameters: {out}")
 
 
 def _plot(options: Namespace, parser: ArgumentParser) -> None:
     run = _load(options, parser)
-    _draw(run.folder, run.model, run.guide, run.history, run.load_data(), run.depth)
+    _draw(run.folder, run.model, run.guide, run.history, run.load_data(), run.cut)
     _say(f"figures: {run.folder / runs.FIGURES}")
 
 

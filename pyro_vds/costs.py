@@ -1,11 +1,14 @@
 """What architectures cost, and the cheapest of those that the posterior prefers."""
 
+from typing import cast
+
 import torch
 from jaxtyping import Int, Real
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pyro_vds.backbones import PerDepth
+from pyro_vds.choice import Cut
 from pyro_vds.guides import Guide
 from pyro_vds.model import VDSModel, eval_mode, refuse_replicates
 from pyro_vds.typing import Inputs
@@ -37,7 +40,7 @@ def multiply_adds(backbone: nn.Module, x: Inputs) -> Int[Tensor, "*axes"]:
     )
 
 
-def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: float = 0.95) -> dict[str, int]:
+def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: float = 0.95) -> Cut:
     """Choose the cheapest architecture whose posterior mass reaches a share of the mode's.
 
     With one axis and costs that grow along it, this is the paper's rule "95" (its section 2), as in
@@ -65,7 +68,7 @@ def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: f
     q = guide.joint_probs().double().cpu()
     cheapest = costs.double().cpu().where(q >= share * q.max(), torch.inf).flatten().argmin()
     entries = zip(model.axes, torch.unravel_index(cheapest, model.sizes), strict=True)
-    return {axis: model.coords[axis][int(index)] for axis, index in entries}
+    return cast(Cut, {axis: model.coords[axis][int(index)] for axis, index in entries})
 
 
 def _by_depth(network: PerDepth, x: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_vds import calibration, plots
+from pyro_vds.choice import Cut
+from pyro_vds.costs import choose, multiply_adds
 from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification
@@ -23,15 +25,15 @@ from pyro_vds.typing import Data
 
 
 def evaluate_run(
-    model: VDSModel, guide: Guide, test: Data, *, depth: int | None, target_std: Tensor | None = None
+    model: VDSModel, guide: Guide, test: Data, *, cut: Cut, target_std: Tensor | None = None
 ) -> dict[str, dict[str, float]]:
-    """Measure the marginal prediction, and the one pruned to a depth, on test data.
+    """Measure the marginal prediction, and the one of the network cut to an architecture, on test data.
 
     Args:
         model: A trained model.
         guide: Its guide.
         test: Test inputs and targets.
-        depth: The depth to prune to; ``None`` for a model without a depth axis.
+        cut: The architecture to prune to, as :func:`choose_cut` returns it; empty for a plain network.
         target_std: What standardised regression targets were divided by.
 
     Returns:
@@ -39,8 +41,31 @@ def evaluate_run(
         ``ece`` and ``brier``, for regression ``rmse``; the density and the error are those of the targets
         before they were divided by ``target_std``.
     """
-    cases = {"full": None} if depth is None else {"full": None, "pruned": depth}
-    return {name: measure(model, guide, test, depth=k, target_std=target_std) for name, k in cases.items()}
+    cases: dict[str, Cut] = {"full": {}, "pruned": cut} if cut else {"full": {}}
+    return {name: measure(model, guide, test, cut=c, target_std=target_std) for name, c in cases.items()}
+
+
+def choose_cut(model: VDSModel, guide: Guide, x: Tensor, rule: Rule) -> Cut:
+    """Choose the architecture to prune to from the posterior.
+
+    Args:
+        model: A trained model.
+        guide: Its guide.
+        x: At least one input, to count what architectures cost.
+        rule: As in :func:`pyro_vds.choose_depth`. With widths, ``"95"`` is the cheapest architecture that reaches
+            95 % of the mode's mass, and ``"argmax"`` the mode.
+
+    Returns:
+        The entry of each axis; empty for a plain network.
+
+    Raises:
+        ValueError: If the rule is ``"expected"`` and there are widths.
+    """
+    if len(model.axes) < 2:
+        return Cut(depth=choose_depth(guide.probs()["depth"], rule)) if model.axes else {}
+    if rule == "expected":
+        raise ValueError("Expected the rule '95' or 'argmax' for a network with widths, got 'expected'.")
+    return choose(model, guide, multiply_adds(model.backbone, x), share=0.95 if rule == "95" else 1.0)
 
 
 def measure(
@@ -48,7 +73,7 @@ def measure(
     guide: Guide | None,
     test: Data,
     *,
-    depth: int | None = None,
+    cut: Cut | None = None,
     target_std: Tensor | None = None,
 ) -> dict[str, float]:
     """Measure one prediction on test data.
@@ -57,42 +82,46 @@ def measure(
         model: A trained model.
         guide: Its guide; ``None`` for a model without axes.
         test: Test inputs and targets.
-        depth: ``k`` measures the prediction pruned to depth ``k``.
+        cut: The architecture to prune to; the full network unless given.
         target_std: What standardised regression targets were divided by.
 
     Returns:
         The measures that :func:`evaluate_run` lists.
     """
     x, y = test
-    log_density = float(log_predictive(model, guide, x, y, depth).double().mean())
+    cut = cut or {}
+    log_density = float(log_predictive(model, guide, x, y, **cut).double().mean())
     measures = {"log_likelihood": log_density - _log_units(target_std)}
     if isinstance(model.likelihood, Classification):
-        probs, labels = predict_proba(model, guide, x, depth).cpu().numpy(), y.cpu().numpy()
+        probs, labels = predict_proba(model, guide, x, **cut).cpu().numpy(), y.cpu().numpy()
         measures |= {
             "error": 1 - calibration.accuracy(probs, labels),
             "ece": calibration.ece(probs, labels),
             "brier": calibration.brier(probs, labels),
         }
     else:
-        mean = predict_moments(model, guide, x, depth)[0].cpu().reshape(y.shape)
+        mean = predict_moments(model, guide, x, **cut)[0].cpu().reshape(y.shape)
         errors = (mean - y.cpu()) * (1 if target_std is None else target_std.cpu())
         measures["rmse"] = float(errors.square().mean().sqrt())
     return measures
 
 
-def summarise_posterior(guide: Guide, exact: ExactPosterior, *, rule: Rule, total: int) -> dict[str, Any]:
+def summarise_posterior(guide: Guide, exact: ExactPosterior, *, cut: Cut, rule: Rule, total: int) -> dict[str, Any]:
     """Return the posterior part of a run's metrics.
 
     Args:
         guide: A trained guide with a depth axis.
         exact: The exact posterior given the training data.
-        rule: The rule that chooses the depth.
+        cut: The chosen architecture.
+        rule: The rule that chose it.
         total: Number of training points, for the mean log-likelihood of each depth.
     """
     q = guide.probs()["depth"].cpu()
     rules: tuple[Rule, ...] = ("95", "argmax", "expected")
+    joint = {"q_joint": guide.joint_probs().tolist()} if len(guide.axes) > 1 else {}
     return {
         "rule": rule,
+        "chosen": dict(cut),
         "chosen_depth": {name: choose_depth(q, name) for name in rules},
         "elbo": exact.elbo(guide),
         "log_evidence": exact.log_evidence,
@@ -100,7 +129,7 @@ def summarise_posterior(guide: Guide, exact: ExactPosterior, *, rule: Rule, tota
         "q": q.tolist(),
         "exact_posterior": exact.probs["depth"].tolist(),
         "train_log_likelihood_by_depth": (exact.log_likelihood / total).tolist(),
-    }
+    } | joint
 
 
 def collect_metrics(
@@ -132,15 +161,18 @@ def collect_metrics(
         "test_size": len(test[0]),
         "parameters": parameters,
     }
-    exact = depth = None
-    if model.axes:
+    exact, cut = None, choose_cut(model, guide, train[0], rule)
+    if cut:
         exact = exact_posterior(model, train)
         shift = len(train[0]) * _log_units(target_std)
         in_units = replace(exact, log_likelihood=exact.log_likelihood - shift)
-        metrics["posterior"] = summarise_posterior(guide, in_units, rule=rule, total=len(train[0]))
-        depth = metrics["posterior"]["chosen_depth"][rule]
-        parameters["pruned"] = _count(prune(model, guide, depth))
-    metrics["test"] = evaluate_run(model, guide, test, depth=depth, target_std=target_std)
+        metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
+        pruned = prune(model, guide, **cut)
+        parameters["pruned"] = _count(pruned)
+        if "width" in cut:
+            costs = multiply_adds(model.backbone, train[0])
+            metrics["posterior"] |= {"widths": model.coords["width"], "multiply_adds": costs.tolist()}
+    metrics["test"] = evaluate_run(model, guide, test, cut=cut, target_std=target_std)
     return metrics, exact
 
 
@@ -149,15 +181,12 @@ def summary_text(metrics: dict[str, Any]) -> str:
     lines = []
     if "posterior" in metrics:
         posterior = metrics["posterior"]
-        chosen = posterior["chosen_depth"]
-        others = ", ".join(f"{rule} {depth}" for rule, depth in chosen.items() if rule != posterior["rule"])
         lines += [
-            f"chosen depth: {chosen[posterior['rule']]} of 0..{len(posterior['q']) - 1} "
-            f"(rule {posterior['rule']}; {others})",
+            _chosen_line(posterior),
             f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
             f"gap {posterior['evidence_gap']:.2f}",
             "",
-            *_posterior_table(posterior),
+            *(_joint_table(posterior) if "q_joint" in posterior else _posterior_table(posterior)),
             "",
         ]
     lines.append(f"test ({metrics['test_size']} points)")
@@ -179,7 +208,7 @@ def draw_figures(
     tree: xr.DataTree | None,
     folder: Path,
     *,
-    depth: int | None,
+    cut: Cut,
 ) -> None:
     """Write the figures of a run as PNG files.
 
@@ -190,27 +219,53 @@ def draw_figures(
         test: Test data, for reliability diagrams and decision functions.
         tree: Its DataTree, for the depth posterior; ``None`` for a model without axes.
         folder: Where the files go.
-        depth: The chosen depth.
+        cut: The chosen architecture.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _save(plots.plot_history(history)[0].get_figure(), folder / "history.png")
     if tree is not None:
-        _save(plots.plot_depth_posterior(tree, chosen=depth).get_figure(), folder / "posterior.png")
+        _save(plots.plot_depth_posterior(tree, chosen=cut.get("depth")).get_figure(), folder / "posterior.png")
     if not isinstance(model.likelihood, Classification):
         return
-    _save(_reliability_figure(model, guide, test, depth), folder / "reliability.png")
+    _save(_reliability_figure(model, guide, test, cut), folder / "reliability.png")
     x, y = test
-    if tree is not None and x.ndim == 2 and x.shape[1] == 2 and int(y.max()) == 1:
+    if model.axes == ("depth",) and x.ndim == 2 and x.shape[1] == 2 and int(y.max()) == 1:
         _save(plots.plot_depth_functions(model, x[:400], y[:400])[0].get_figure(), folder / "functions.png")
 
 
-def _reliability_figure(model: VDSModel, guide: Guide, test: Data, depth: int | None) -> Figure:
-    cases = {"marginal": None} if depth is None else {"all depths": None, f"pruned to {depth}": depth}
+def _reliability_figure(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> Figure:
+    name = ", ".join(f"{axis} {entry}" for axis, entry in cut.items())
+    cases: dict[str, Cut] = {"all depths": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
     figure, axes = plt.subplots(1, len(cases), figsize=(4 * len(cases), 4), layout="constrained", squeeze=False)
-    for ax, (title, k) in zip(axes.flat, cases.items(), strict=True):
-        probs = predict_proba(model, guide, test[0], k).cpu()
+    for ax, (title, choice) in zip(axes.flat, cases.items(), strict=True):
+        probs = predict_proba(model, guide, test[0], **choice).cpu()
         plots.plot_reliability(probs, test[1].cpu(), ax, title=title)
     return figure
+
+
+def _chosen_line(posterior: dict[str, Any]) -> str:
+    largest, rule, chosen = len(posterior["q"]) - 1, posterior["rule"], posterior["chosen"]
+    if "width" in chosen:
+        costs = np.asarray(posterior["multiply_adds"])
+        width = posterior["widths"].index(chosen["width"])
+        share = costs[chosen["depth"], width] / costs[-1, -1]
+        widths = ", ".join(map(str, posterior["widths"]))
+        return (
+            f"chosen depth: {chosen['depth']} of 0..{largest}, width: {chosen['width']} of {widths} "
+            f"(rule {rule}; {100 * share:.1f} % of the multiply-adds)"
+        )
+    others = ", ".join(f"{name} {depth}" for name, depth in posterior["chosen_depth"].items() if name != rule)
+    return f"chosen depth: {chosen['depth']} of 0..{largest} (rule {rule}; {others})"
+
+
+def _joint_table(posterior: dict[str, Any]) -> list[str]:
+    """Return q(depth, width), of the depths that matter."""
+    q = np.asarray(posterior["q_joint"])
+    shown = np.flatnonzero(q.sum(1) >= 0.005)
+    head = "depth " + "".join(f"{f'width {w}':>12}" for w in posterior["widths"]) + "    q(depth)"
+    rows = [f"{d:5} " + "".join(f"{p:12.3f}" for p in q[d]) + f"{q[d].sum():12.3f}" for d in shown]
+    foot = "q(width)" + "".join(f"{p:12.3f}" for p in q.sum(0))[2:]
+    return [head, *rows, foot]
 
 
 def _posterior_table(posterior: dict[str, Any]) -> list[str]:

@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pyro_vds.guides import AutoCategorical, Guide
+from pyro_vds.choice import Cut, chosen_indices
+from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel
@@ -26,7 +27,13 @@ from pyro_vds.normalisation import Standardise
 from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet
 from pyro_vds.training import fit, recalibrate_batch_norm
+from pyro_vds.width import WithWidths
 
+GUIDES = {
+    "independent": AutoCategorical,
+    "conditional": AutoConditionalCategorical,
+    "joint": AutoJointCategorical,
+}
 PACKAGES = ("pyro-vds", "torch", "torchvision", "pyro-ppl", "arviz", "numpy")
 CONFIG, DATA, METRICS, ENVIRONMENT = "config.yaml", "data.json", "metrics.json", "environment.json"
 WEIGHTS, HISTORY, POSTERIOR, FIGURES = "weights.safetensors", "history.safetensors", "posterior.nc", "figures"
@@ -85,9 +92,12 @@ def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, Guide]:
     backbone = settings.build_backbone(data.input_shape, data.outputs)
     if settings.pixels == "uint8":
         backbone.stem = nn.Sequential(Standardise(torch.tensor(data.mean), torch.tensor(data.std)), backbone.stem)
-    priors = settings.prior if backbone.axes else None
-    model = VDSModel(backbone, priors=priors, likelihood=likelihood, num_data=data.num_data)
-    return model, AutoCategorical(model)
+    network = WithWidths(backbone, settings.widths) if settings.widths else backbone
+    priors = {"depth": settings.prior, "width": settings.width_prior}
+    model = VDSModel(
+        network, priors={axis: priors[axis] for axis in network.axes}, likelihood=likelihood, num_data=data.num_data
+    )
+    return model, GUIDES[settings.guide](model)
 
 
 def train(
@@ -239,7 +249,7 @@ class Run:
         guide: The trained guide.
         history: The record of training.
         parameters: Number of parameters of the network.
-        depth: The depth that the run chose; ``None`` for a plain network.
+        cut: The architecture that the run chose; empty for a plain network.
     """
 
     folder: Path
@@ -249,7 +259,7 @@ class Run:
     guide: Guide
     history: History
     parameters: int
-    depth: int | None
+    cut: Cut
 
     def load_data(self) -> DataSet:
         """Return the run's data set.
@@ -301,9 +311,9 @@ def load_run(folder: Path, settings: Settings) -> Run:
     with reading(folder, METRICS):
         metrics = _read_json(folder / METRICS)
         parameters = int(metrics["parameters"]["full"])
-        posterior = metrics["posterior"] if model.axes else None
-        depth = None if posterior is None else int(posterior["chosen_depth"][posterior["rule"]])
-    return Run(folder, settings, summary, model.eval(), guide, history, parameters, depth)
+        cut = cast(Cut, {axis: int(metrics["posterior"]["chosen"][axis]) for axis in model.axes})
+        chosen_indices(model, **cut)
+    return Run(folder, settings, summary, model.eval(), guide, history, parameters, cut)
 
 
 @contextmanager

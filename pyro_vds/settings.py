@@ -11,12 +11,13 @@ from pyro_vds.backbones import PerDepth, Readout, ResidualConvNet, ResidualMLP
 from pyro_vds.datasets import Noise, Pixels
 from pyro_vds.normalisation import HeadStatistics
 from pyro_vds.precision import Precision
-from pyro_vds.priors import Geometric, Prior
+from pyro_vds.priors import Geometric, Prior, Uniform
 from pyro_vds.pruning import Rule
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.splits import DataSet
 from pyro_vds.validation import check_optimiser, check_positive
 
+GuideName = Literal["independent", "conditional", "joint"]
 DataName = Literal["spirals", "digits", "mnist", "fashion_mnist", "svhn", "npz"]
 
 _IMAGES: dict[str, Any] = {
@@ -74,9 +75,13 @@ class Settings:
         width: Units of each layer of the fully connected network (spirals, npz tables).
         channels: Channels of the convolutional network (images).
         bottleneck: Channels inside its blocks.
+        widths: Learn the width too: increasing numbers of units or channels; the last one replaces width or
+            channels.
         readout: all depths, or the last one only (a plain network, the paper's DDN).
         head_statistics: Running batch-norm statistics of the head for each depth, or one shared set.
         prior: Prior over depth: Geometric, Uniform, Poisson, NegativeBinomial, Weights or Cost.
+        width_prior: Prior over widths.
+        guide: With widths: independent axes, conditional q(width | depth), or one joint table.
         max_epochs: Passes over the data at most. Default: 8000 for spirals, 500 for images, 60 for digits,
             1000 for npz.
         batch_size: Points in a batch. Default: 512, 128 for digits.
@@ -115,9 +120,12 @@ class Settings:
     width: int = 20
     channels: int = 64
     bottleneck: int = 32
+    widths: tuple[int, ...] | None = None
     readout: Readout = "all"
     head_statistics: HeadStatistics = "per_depth"
     prior: Prior = Geometric(0.85)  # noqa: RUF009 (immutable)
+    width_prior: Prior = Uniform()  # noqa: RUF009 (immutable)
+    guide: GuideName = "independent"
     max_epochs: int | None = None
     batch_size: int | None = None
     lr: float = 0.1
@@ -138,6 +146,10 @@ class Settings:
         names = ("max_epochs", "batch_size", "patience", "lr", "gamma")
         check_positive(**{n: getattr(self, n) for n in names if getattr(self, n) is not None})
         check_optimiser(self.momentum, self.weight_decay)
+        if self.widths and self.readout == "last":
+            raise ValueError("Expected readout 'all' to learn the width with the depth, got 'last'.")
+        if self.widths and self.rule == "expected":
+            raise ValueError("Expected the rule '95' or 'argmax' with widths, got 'expected'.")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"Expected a seed in 0..2**63 - 1, got {self.seed}.")
         milestones = list(self.milestones or ())
@@ -197,7 +209,8 @@ class Settings:
         max_depth = self.resolved().max_depth
         assert max_depth is not None
         how: dict[str, Any] = {"readout": self.readout, "head_statistics": self.head_statistics}
+        widest = max(self.widths) if self.widths else None
         with isolated_rng(seed=self.seed):
             if len(input_shape) == 1:
-                return ResidualMLP(input_shape[0], outputs, self.width, max_depth, **how)
-            return ResidualConvNet(input_shape[0], outputs, max_depth, self.channels, self.bottleneck, **how)
+                return ResidualMLP(input_shape[0], outputs, widest or self.width, max_depth, **how)
+            return ResidualConvNet(input_shape[0], outputs, max_depth, widest or self.channels, self.bottleneck, **how)

@@ -78,7 +78,7 @@ def read_config(folder: Path) -> dict:
 def load(folder: Path) -> Run:
     """Read a run of spirals with the settings of the shared run."""
     config = read_config(folder)
-    del config["prior"]
+    del config["prior"], config["width_prior"]
     return load_run(folder, Settings(**config | {"milestones": tuple(config["milestones"])}))
 
 
@@ -671,3 +671,31 @@ def test_data_that_moved_are_found_by_data_root(capsys, run, tmp_path):
     code, message = fails(capsys, "evaluate", run, "--data-root", tmp_path / "new")
     assert code == 1
     assert f"Expected the files {tmp_path / 'new'}/MNIST/raw" in message
+
+
+def test_width_is_learnt_with_the_depth(capsys, tmp_path):
+    """One run with every step after it, on two axes."""
+    run = tmp_path / "run"
+    cli.main([*BRIEF, "--widths", "[2, 4]", "--guide", "joint", "--width-prior", "Geometric", "--out", str(run)])
+    text = capsys.readouterr().out
+    posterior = read_json(run / "metrics.json")["posterior"]
+    assert set(posterior["chosen"]) == {"depth", "width"}
+    assert f"width: {posterior['chosen']['width']} of 2, 4 (rule 95; " in text
+    assert "q(width)" in text
+    assert np.sum(posterior["q_joint"]) == pytest.approx(1)
+    assert read_config(run)["widths"] == [2, 4]
+    assert load_datatree(run / "posterior.nc")["depth_posterior"]["width"].values.tolist() == [2, 4]
+    cli.main(["evaluate", str(run), "--depth", "1", "--width", "2"])
+    assert "pruned to depth 1, width 2" in capsys.readouterr().out
+    cli.main(["prune", str(run), "--rule", "argmax"])
+    assert (run / "pruned.pt2").exists()
+    cli.main(["plot", str(run)])
+    code, message = fails(capsys, "evaluate", run, "--width", "3")
+    assert (code, "Expected a width in [2, 4], got 3" in message) == (1, True)
+    for options, expected in (
+        (["--rule", "expected"], "Expected the rule '95' or 'argmax' with widths"),
+        (["--readout", "last"], "Expected readout 'all' to learn the width"),
+        (["--widths", "[4, 2]"], "Expected increasing widths"),
+    ):
+        code, message = fails(capsys, *BRIEF, "--widths", "[2, 4]", *options, "--out", tmp_path / "other")
+        assert (code, expected in message) == (1, True)

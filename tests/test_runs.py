@@ -21,7 +21,7 @@ from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet, split_and_normalise
 
 SETTINGS = Settings(num_points=100, max_depth=2, width=4, max_epochs=3).resolved()
-METRICS = {"parameters": {"full": 99}, "posterior": {"rule": "95", "chosen_depth": {"95": 1, "argmax": 2}}}
+METRICS = {"parameters": {"full": 99}, "posterior": {"rule": "95", "chosen": {"depth": 1}}}
 
 
 def write_run(folder: Path, settings: Settings = SETTINGS) -> runs.Run:
@@ -36,7 +36,7 @@ def write_run(folder: Path, settings: Settings = SETTINGS) -> runs.Run:
     runs.write_json(folder / runs.METRICS, METRICS)
     runs.save_weights(folder, model, guide)
     history.save(folder / runs.HISTORY)
-    return runs.Run(folder, settings, summary, model, guide, history, 99, 1 if model.axes else None)
+    return runs.Run(folder, settings, summary, model, guide, history, 99, {"depth": 1} if model.axes else {})
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def test_loaded_run_predicts_the_same(run):
     assert not loaded.model.training
     assert torch.equal(predict_proba(loaded.model, loaded.guide, x), predict_proba(run.model, run.guide, x))
     assert torch.equal(loaded.history.elbo, run.history.elbo)
-    assert (loaded.data, loaded.parameters, loaded.depth) == (run.data, 99, 1)
+    assert (loaded.data, loaded.parameters, loaded.cut) == (run.data, 99, {"depth": 1})
 
 
 @pytest.fixture
@@ -356,9 +356,10 @@ def test_damaged_file_is_reported_with_a_remedy(run, name, content):
     [
         ({"parameters": {}}, "no entry 'full'"),
         ({"parameters": 3}, "not subscriptable"),
-        ({"posterior": {"rule": "95"}}, "no entry 'chosen_depth'"),
-        ({"posterior": {"rule": "best", "chosen_depth": {"95": 1}}}, "no entry 'best'"),
-        ({"posterior": {"rule": "95", "chosen_depth": {"95": "one"}}}, "invalid literal"),
+        ({"posterior": {"rule": "95"}}, "no entry 'chosen'"),
+        ({"posterior": {"chosen": {"width": 1}}}, "no entry 'depth'"),
+        ({"posterior": {"chosen": {"depth": 3}}}, r"Expected a depth in 0\.\.2, got 3"),
+        ({"posterior": {"chosen": {"depth": "one"}}}, "invalid literal"),
     ],
 )
 def test_metrics_without_what_is_read_of_them_are_reported(run, change, cause):
