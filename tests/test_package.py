@@ -11,12 +11,12 @@ import pyro_vds as vds
 PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
-    ["typing", "randomness", "expectation"],
+    ["typing", "randomness", "expectation", "freezing"],
     ["priors", "likelihoods", "normalisation", "batches", "calibration", "splits", "history"],
     ["backbones", "images", "npz", "replicated"],
     ["datasets", "model"],
-    ["guides", "precision", "validation"],
-    ["elbo", "unstack"],
+    ["guides", "precision", "validation", "adapted"],
+    ["elbo", "unstack", "vision"],
     ["memory", "predictive"],
     ["steps"],
     ["loop"],
