@@ -5,9 +5,11 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 """
 
 from pyro_vds import calibration, datasets, likelihoods, plots, priors
+from pyro_vds.adapted import FromModules, from_sequential
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.costs import choose, multiply_adds
 from pyro_vds.elbo import enum_elbo
+from pyro_vds.freezing import freeze
 from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
@@ -20,12 +22,14 @@ from pyro_vds.pruning import choose_depth, prune
 from pyro_vds.replicated import Replicated
 from pyro_vds.training import fit, recalibrate_batch_norm
 from pyro_vds.unstack import replicates
+from pyro_vds.vision import from_resnet, from_vit
 from pyro_vds.width import WithWidths
 
 __all__ = [
     "AutoCategorical",
     "AutoConditionalCategorical",
     "AutoJointCategorical",
+    "FromModules",
     "History",
     "NonFiniteLossError",
     "PerDepth",
@@ -43,6 +47,10 @@ __all__ = [
     "estimate_memory",
     "exact_posterior",
     "fit",
+    "freeze",
+    "from_resnet",
+    "from_sequential",
+    "from_vit",
     "likelihoods",
     "log_predictive",
     "multiply_adds",

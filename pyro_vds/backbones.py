@@ -78,17 +78,13 @@ class PerDepth(nn.Module):
     def forward(self, x: Inputs) -> Float[Tensor, "*depth batch event"]:
         """Return the outputs of every depth, ``(depth, batch, event)``, or of the last, ``(batch, event)``."""
         activations = self.stem(x)
-        if self.readout == "last":
-            for block in self.blocks:
-                activations = activations + block(activations)
-            return self.head(self.pool(activations))
-        pooled = [self.pool(activations)]
-        for block in self.blocks:
-            activations = activations + block(activations)
-            pooled.append(self.pool(activations))
-        # The depths of a point lie together: ReadoutBatchNorm then sees them as channels, without a copy.
-        outputs = self.head(torch.stack(pooled, dim=1).flatten(0, 1))
-        return outputs.unflatten(0, (-1, self.max_depth + 1)).movedim(1, 0)
+        features = []
+        for depth in range(self.max_depth + 1):
+            if depth > 0:
+                activations = self._next(self.blocks[depth - 1], activations)
+            if self.readout == "all" or depth == self.max_depth:
+                features.append(self._features(activations, depth))
+        return self._read_out(features)
 
     def truncated(self, depth: int) -> "PerDepth":
         """Return a copy without the blocks above ``depth``; the outputs of depths ``0..depth`` stay the same.
@@ -106,10 +102,42 @@ class PerDepth(nn.Module):
             shorter = copy.deepcopy(self)
         finally:
             self.blocks = blocks
-        for module in shorter.head.modules():
-            if isinstance(module, ReadoutBatchNorm | NestedLayer):
-                module.keep_first(depth + 1)
+        for head, readouts in shorter._heads():
+            for module in head.modules():
+                if isinstance(module, ReadoutBatchNorm | NestedLayer):
+                    module.keep_first(readouts)
         return shorter
+
+    def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
+        """Return ``a_i`` from ``a_{i-1}``."""
+        return activations + block(activations)
+
+    def _features(self, activations: Tensor, depth: int) -> Tensor:
+        """Return what the head sees of the activations at a depth."""
+        return self.pool(activations)
+
+    def _read_out(self, features: list[Tensor]) -> Tensor:
+        """Return the outputs for the features of every depth, or of the last."""
+        return self.head(features[0]) if self.readout == "last" else read_out_together(self.head, features)
+
+    def _heads(self) -> list[tuple[nn.Module, int]]:
+        """Return each head with the number of depths that it reads out."""
+        return [(self.head, self.max_depth + 1)]
+
+
+def read_out_together(head: nn.Module, features: list[Float[Tensor, "batch ..."]]) -> Float[Tensor, "depth batch ..."]:
+    """Read out several depths by one call of their head.
+
+    Args:
+        head: Maps features ``(batch, ...)`` to outputs ``(batch, *event)``.
+        features: The features of each depth, all of one shape.
+
+    Returns:
+        The outputs, ``(depth, batch, *event)``.
+    """
+    # The depths of a point lie together: ReadoutBatchNorm then sees them as channels, without a copy.
+    outputs = head(torch.stack(features, dim=1).flatten(0, 1))
+    return outputs.unflatten(0, (-1, len(features))).movedim(1, 0)
 
 
 class _Residual(nn.Module):

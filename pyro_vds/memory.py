@@ -26,7 +26,7 @@ class MemoryEstimate:
     """Bytes that a training step needs on the device.
 
     Attributes:
-        state: Weights, their gradients, momentum and two copies for the best state.
+        state: Weights, two copies for the best state, and gradients and momentum of those that learn.
         activations: Tensors kept for the backward pass of one batch.
         readouts: The part of ``activations`` that reading out every depth adds to a plain network.
         data: The data set, where it is to lie on the device.
@@ -82,10 +82,10 @@ def estimate_memory(
     activations = _activation_bytes(model, data, batch)
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
-    state = sum(p.numel() * p.element_size() for p in model.parameters())
+    state = sum(p.numel() * p.element_size() * (5 if p.requires_grad else 3) for p in model.parameters())
     # Of data that replicates share, only one copy moves.
     moved = sum(t.untyped_storage().nbytes() for t in (*data, *(validation or ())) if t.device != device)
-    return MemoryEstimate(5 * state, activations, readouts, moved, _available(device))
+    return MemoryEstimate(state, activations, readouts, moved, _available(device))
 
 
 def check_memory(

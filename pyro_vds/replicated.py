@@ -1,10 +1,13 @@
 """Independent copies of a backbone that train side by side in one run."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Backbone
@@ -16,7 +19,7 @@ class Replicated(nn.Module):
     A model over it has a Pyro plate ``"replicate"``: each copy has its own weights, its own row of the guide and
     its own order of batches, and learns what it would learn alone. Copy ``r`` has the weights that the backbone's
     constructor draws after ``torch.manual_seed(seed + r)``, if it draws them in the order in which it registers its
-    modules, as those of this package do.
+    modules, as those of this package do. Frozen parameters (``requires_grad=False``) are the same in each copy.
 
     Args:
         backbone: The network to copy; itself it stays as it is.
@@ -53,7 +56,8 @@ class Replicated(nn.Module):
             return torch.func.functional_call(self.stacked, tensors, (x,))
 
         run = torch.func.vmap(call, out_dims=len(self.axes), randomness="different")
-        return run(_state(self.stacked), x)
+        with _attention_that_vmap_knows():
+            return run(_state(self.stacked), x)
 
     def copy(self, replicate: int) -> nn.Module:
         """Return one copy as a backbone of its own.
@@ -70,6 +74,18 @@ class Replicated(nn.Module):
         return single
 
 
+@contextmanager
+def _attention_that_vmap_knows() -> Iterator[None]:
+    """Keep attention off its fused kernels, which ``vmap`` runs copy by copy with a warning."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
 def _state(module: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers of a module."""
     return dict(module.named_parameters()) | dict(module.named_buffers())
@@ -80,8 +96,12 @@ def _drawn_again(backbone: nn.Module, seed: int) -> nn.Module:
     module = copy.deepcopy(backbone)
     with isolated_rng(seed=seed):
         for child in module.modules():
-            own = [name for name, _ in child.named_parameters(recurse=False)]
-            reset = getattr(child, "reset_parameters", None)
+            parameters = dict(child.named_parameters(recurse=False))
+            own = [name for name, parameter in parameters.items() if parameter.requires_grad]
+            if parameters and not own:
+                continue  # frozen
+            # nn.MultiheadAttention has it under a private name.
+            reset = getattr(child, "reset_parameters", None) or getattr(child, "_reset_parameters", None)
             if own and not callable(reset):
                 raise TypeError(
                     f"Expected modules with a method reset_parameters() to draw their weights again, but "

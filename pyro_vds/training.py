@@ -64,7 +64,8 @@ def fit(
     training early in the same way. The defaults are the paper's for small data.
 
     Args:
-        model: The model, moved to ``device``. Afterwards it is in the mode (train or eval) that it was in.
+        model: The model, moved to ``device``. Afterwards it is in the mode (train or eval) that it was in. Parts
+            that :func:`pyro_vds.freeze` has frozen stay as they are.
         guide: Its guide; ``None`` for a model without axes (a DDN).
         data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once and
             batches drawn from them by index. For a replicated backbone also a list with the data of each

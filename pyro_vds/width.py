@@ -159,6 +159,12 @@ def _layers(network: PerDepth) -> Iterator[tuple[str, nn.Module]]:
 
 def _full_width(network: PerDepth) -> int:
     """Return the channels between blocks; raise unless all layers can be nested."""
+    known = {layer for _, layer in _layers(network)}
+    others = [n for n, m in network.named_modules() if m not in known and not list(m.children()) and m.state_dict()]
+    if others or isinstance(network.head, nn.ModuleList):
+        raise TypeError(
+            f"Expected a network of a stem, blocks, a pool and one head, got {others or 'several heads'} too."
+        )
     channels: int | None = None
     between = None
     for name, layer in _layers(network):

@@ -11,12 +11,12 @@ import pyro_vds as vds
 PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
-    ["typing", "randomness", "expectation"],
+    ["typing", "randomness", "expectation", "freezing"],
     ["priors", "likelihoods", "nested", "normalisation", "batches", "calibration", "splits", "history"],
     ["backbones", "images", "npz", "replicated"],
     ["datasets", "model", "width"],
-    ["guides", "choice", "precision", "validation"],
-    ["costs", "elbo", "unstack"],
+    ["guides", "choice", "precision", "validation", "adapted"],
+    ["costs", "elbo", "unstack", "vision"],
     ["memory", "predictive"],
     ["steps"],
     ["loop"],

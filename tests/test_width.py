@@ -32,7 +32,22 @@ def custom(readout="all"):
     return net, torch.randn(10, 3, 6, 6)
 
 
-NETS = [mlp, conv, custom]
+def whole_maps(readout="all"):
+    """Blocks with skip connections of their own, as torchvision's have."""
+
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.branch = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 8))
+
+        def forward(self, x):
+            return x + self.branch(x)
+
+    x = torch.randn(10, 2)
+    return vds.FromModules(nn.Linear(2, 8), [Skip(), Skip()], nn.Linear(8, 3), example=x, readout=readout), x
+
+
+NETS = [mlp, conv, custom, whole_maps]
 
 
 def wide(build, readout="all"):
@@ -203,6 +218,13 @@ def test_networks_that_cannot_be_nested_are_refused():
         vds.WithWidths(net(nn.Conv2d(8, 8, 1), head=nn.Linear(32, 2), pool=nn.Flatten()), [8])
     with pytest.raises(ValueError, match="Expected a stem with a Linear or Conv2d layer"):
         vds.WithWidths(net(nn.Linear(8, 8), stem=nn.Identity()), [8])
+    stages = [nn.Linear(8, 8), nn.Linear(8, 6)]
+    with pytest.raises(TypeError, match=r"Expected a network of a stem, .* got \['adapters.0'\] too"):
+        vds.WithWidths(vds.FromModules(nn.Linear(2, 8), stages, nn.Linear(6, 2), example=torch.zeros(1, 2)), [8])
+    with pytest.raises(TypeError, match="got several heads too"):
+        vds.WithWidths(
+            vds.FromModules(nn.Linear(2, 8), stages, lambda w: nn.Linear(w, 2), example=torch.zeros(1, 2)), [8]
+        )
     shared = vds.ResidualConvNet(1, 3, 1, channels=8, bottleneck=4, head_statistics="shared")
     with pytest.raises(ValueError, match='Expected head_statistics="per_depth" with widths, got "shared"'):
         vds.WithWidths(shared, [8])

@@ -1,0 +1,33 @@
+"""Pretrained parts of a network that training leaves as they are."""
+
+from torch import nn
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Keep the weights and the batch statistics of a module as they are, whatever trains around it.
+
+    No parameter asks for a gradient any more. Each submodule runs in eval mode, also after a ``.train()`` of the
+    network around it, as :func:`pyro_vds.fit` calls: batch norm normalises by its running statistics and leaves
+    them alone, and dropout is off. ``parameter.requires_grad_()`` lets single parameters learn again.
+
+    Example::
+
+        net = vds.from_resnet(resnet, out_features=10)
+        vds.freeze(net.stem)
+        vds.freeze(net.blocks)  # adapters, head and the guide learn
+
+    Args:
+        module: The part to freeze, changed in place.
+
+    Returns:
+        The same module.
+    """
+    module.requires_grad_(False).eval()
+    for child in module.modules():
+        # A hook, not a subclass: it keeps the type, the names of the weights, copies and pickles as they are.
+        child.register_forward_pre_hook(_stay_in_eval_mode)
+    return module
+
+
+def _stay_in_eval_mode(module: nn.Module, inputs: object) -> None:
+    module.training = False
