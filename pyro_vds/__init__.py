@@ -4,7 +4,7 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import calibration, datasets, likelihoods, plots, priors
+from pyro_vds import calibration, datasets, diagnostics, likelihoods, plots, priors
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.elbo import enum_elbo
 from pyro_vds.guides import AutoCategorical
@@ -31,6 +31,7 @@ __all__ = [
     "calibration",
     "choose_depth",
     "datasets",
+    "diagnostics",
     "enum_elbo",
     "estimate_memory",
     "exact_posterior",

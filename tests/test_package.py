@@ -12,7 +12,7 @@ PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
     ["typing", "randomness", "expectation"],
-    ["priors", "likelihoods", "normalisation", "batches", "calibration", "splits", "history"],
+    ["priors", "likelihoods", "normalisation", "batches", "calibration", "splits", "history", "diagnostics"],
     ["backbones", "datasets", "replicated"],
     ["model"],
     ["guides", "validation"],
