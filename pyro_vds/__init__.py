@@ -4,7 +4,7 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import calibration, datasets, diagnostics, likelihoods, plots, priors
+from pyro_vds import calibration, comparison, datasets, diagnostics, likelihoods, plots, priors
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.elbo import enum_elbo
 from pyro_vds.guides import AutoCategorical
@@ -30,6 +30,7 @@ __all__ = [
     "VDSModel",
     "calibration",
     "choose_depth",
+    "comparison",
     "datasets",
     "diagnostics",
     "enum_elbo",
