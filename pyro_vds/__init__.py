@@ -4,7 +4,19 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import calibration, comparison, datasets, diagnostics, likelihoods, plots, priors
+from pyro_vds import (
+    calibration,
+    comparison,
+    corruptions,
+    datasets,
+    diagnostics,
+    likelihoods,
+    plots,
+    priors,
+    resampling,
+    temperature,
+    uncertainty,
+)
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.elbo import enum_elbo
 from pyro_vds.guides import AutoCategorical
@@ -31,6 +43,7 @@ __all__ = [
     "calibration",
     "choose_depth",
     "comparison",
+    "corruptions",
     "datasets",
     "diagnostics",
     "enum_elbo",
@@ -46,5 +59,8 @@ __all__ = [
     "prune",
     "recalibrate_batch_norm",
     "replicates",
+    "resampling",
+    "temperature",
     "to_datatree",
+    "uncertainty",
 ]

@@ -53,7 +53,7 @@ def predict_proba(
             f"Expected a model with a Classification likelihood, got {type(model.likelihood).__name__}. Use "
             "predict_moments or log_predictive."
         )
-    probs = _predict(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
+    probs = predict_mixture(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
     return probs.mean(0) if ensemble and model.replicates is not None else probs
 
 
@@ -88,7 +88,7 @@ def predict_moments(
             f"Expected a model with a Gaussian likelihood, got {type(likelihood).__name__}. Use predict_proba "
             "or log_predictive."
         )
-    moments = _predict(
+    moments = predict_mixture(
         model, guide, x, depth, batch_size, lambda outputs, w: torch.stack(likelihood.marginal(outputs, w))
     )
     mean, variance = moments[0], moments[1]
@@ -206,7 +206,7 @@ def shared(model: VDSModel, tensor: Tensor) -> Tensor:
     return tensor if model.replicates is None else tensor.expand(model.replicates, *tensor.shape)
 
 
-def _predict(
+def predict_mixture(
     model: VDSModel,
     guide: AutoCategorical | None,
     x: Tensor,
@@ -214,7 +214,21 @@ def _predict(
     batch_size: int,
     marginal: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Return the mixture's prediction for all inputs, batch by batch."""
+    """Return a function of the mixture for all inputs, batch by batch, in eval mode.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``.
+        depth: ``k`` gives the mixture pruned to depth ``k``.
+        batch_size: Points in one forward pass.
+        marginal: Takes outputs ``(architecture, *replicate, batch, event)`` and log weights
+            ``(architecture, *replicate)``, and returns ``(..., batch, event)``.
+
+    Raises:
+        TypeError: If the inputs are not floating point.
+        ValueError: If the inputs are empty or not finite, or ``depth`` is out of range.
+    """
     check_inputs(x)
     log_weights = mixture_log_weights(model, guide, depth)
     device = log_weights.device
