@@ -22,7 +22,7 @@ LAYERS = [
     ["loop"],
     ["training", "pruning", "posterior", "comparison"],
     ["plots", "settings"],
-    ["runs", "report"],
+    ["runs", "report", "diagnostic_plots"],
     ["cli"],
 ]
 
@@ -53,7 +53,7 @@ def test_imports_go_one_way():
 
 def test_few_modules_import_arviz():
     users = {p.stem for p in PACKAGE.glob("*.py") if "import arviz" in p.read_text()}
-    assert users == {"posterior", "comparison"}
+    assert users == {"posterior", "comparison", "diagnostic_plots"}
 
 
 def test_modules_stay_small():
