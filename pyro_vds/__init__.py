@@ -4,7 +4,20 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import calibration, datasets, likelihoods, plots, priors
+from pyro_vds import (
+    calibration,
+    comparison,
+    corruptions,
+    datasets,
+    diagnostic_plots,
+    diagnostics,
+    likelihoods,
+    plots,
+    priors,
+    resampling,
+    temperature,
+    uncertainty,
+)
 from pyro_vds.adapted import FromModules, from_sequential
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.costs import choose, multiply_adds
@@ -42,7 +55,11 @@ __all__ = [
     "calibration",
     "choose",
     "choose_depth",
+    "comparison",
+    "corruptions",
     "datasets",
+    "diagnostic_plots",
+    "diagnostics",
     "enum_elbo",
     "estimate_memory",
     "exact_posterior",
@@ -61,5 +78,8 @@ __all__ = [
     "prune",
     "recalibrate_batch_norm",
     "replicates",
+    "resampling",
+    "temperature",
     "to_datatree",
+    "uncertainty",
 ]

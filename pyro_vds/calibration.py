@@ -4,22 +4,25 @@
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
+from sklearn.metrics import accuracy_score
+
+Binning = Literal["width", "mass"]
 
 
 @dataclass(frozen=True)
 class ReliabilityTable:
-    """Confidence and accuracy of the predicted class in bins of equal width.
+    """Confidence and accuracy in bins of the confidence.
 
     Attributes:
         edges: Bounds of the bins, ``bins + 1`` values from 0 to 1.
         counts: Points in each bin.
-        confidence: Mean probability of the predicted class in each bin; NaN in an empty bin.
-        accuracy: Fraction of right predictions in each bin; NaN in an empty bin.
+        confidence: Mean probability in each bin, of the predicted class as a rule; NaN in an empty bin.
+        accuracy: Fraction of points in each bin whose class it was; NaN in an empty bin.
     """
 
     edges: Float[np.ndarray, " edges"]
@@ -34,46 +37,61 @@ class ReliabilityTable:
         return float((self.counts * gaps).sum() / self.counts.sum())
 
 
-def reliability_table(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> ReliabilityTable:
-    """Sort predictions into bins of equal width by the probability of the predicted class.
+def reliability_table(
+    probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning = "width"
+) -> ReliabilityTable:
+    """Sort predictions into bins by the probability of the predicted class.
 
     Args:
         probs: Class probabilities ``(N, classes)``.
         labels: True classes ``(N,)``.
         bins: Number of bins; the paper of Guo et al. has 15.
+        binning: ``"width"``: bins of equal width (Guo et al. 2017); ``"mass"``: of equally many points (Nguyen and
+            O'Connor 2015), as far as equal probabilities, which stay together, allow.
 
     Raises:
-        ValueError: If probabilities, labels or the number of bins are out of range or do not fit.
+        ValueError: If probabilities, labels, the number of bins or their kind are out of range or do not fit.
     """
-    probs, labels = _checked(probs, labels)
-    if bins < 1:
-        raise ValueError(f"Expected at least one bin, got bins={bins}.")
-    confidence, hits = probs.max(-1), probs.argmax(-1) == labels
-    edges = np.linspace(0, 1, bins + 1)
-    # Bins are (lower, upper], as in Guo et al.
-    index = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, bins - 1)
-    counts = np.bincount(index, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean_confidence = np.bincount(index, confidence, bins) / counts
-        accuracy_in_bin = np.bincount(index, hits, bins) / counts
-    return ReliabilityTable(edges, counts, mean_confidence, accuracy_in_bin)
+    probs, labels = checked_predictions(probs, labels)
+    return _table(probs.max(-1), probs.argmax(-1) == labels, bins, binning)
 
 
-def ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
-    """Return the expected calibration error of the predicted class, 0 to 1, with bins of equal width.
+def ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning = "width") -> float:
+    """Return the expected calibration error of the predicted class, 0 to 1.
 
     ``sum_b (n_b / N) |accuracy_b - confidence_b|`` (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks", eq. 3).
+    Networks", eq. 3). Sampling noise adds to it: a calibrated predictor is above 0, the more so the more bins.
 
     Args:
         probs: Class probabilities ``(N, classes)``.
         labels: True classes ``(N,)``.
         bins: Number of bins.
+        binning: ``"width"`` or ``"mass"``, as in :func:`reliability_table`.
 
     Raises:
-        ValueError: If probabilities, labels or the number of bins are out of range or do not fit.
+        ValueError: If probabilities, labels, the number of bins or their kind are out of range or do not fit.
     """
-    return reliability_table(probs, labels, bins).ece
+    return reliability_table(probs, labels, bins, binning=binning).ece
+
+
+def classwise_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning = "width") -> float:
+    """Return the calibration error of all class probabilities, not of the largest alone, 0 to 1.
+
+    ``(1 / C) sum_c sum_b (n_bc / N) |frequency_bc - mean probability_bc|`` with the points binned by ``p(c)`` for each
+    class (Kull et al. 2019, "Beyond Temperature Scaling", eq. 3). With many classes most probabilities are near 0, and
+    so is the measure.
+
+    Args:
+        probs: Class probabilities ``(N, classes)``.
+        labels: True classes ``(N,)``.
+        bins: Number of bins.
+        binning: ``"width"`` or ``"mass"``, as in :func:`reliability_table`.
+
+    Raises:
+        ValueError: If probabilities, labels, the number of bins or their kind are out of range or do not fit.
+    """
+    probs, labels = checked_predictions(probs, labels)
+    return float(np.mean([_table(p, labels == c, bins, binning).ece for c, p in enumerate(probs.T)]))
 
 
 def nll(probs: ArrayLike, labels: ArrayLike) -> float:
@@ -86,8 +104,10 @@ def nll(probs: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: If probabilities or labels are out of range or do not fit.
     """
-    probs, labels = _checked(probs, labels)
-    return float(log_loss(labels, probs, labels=np.arange(probs.shape[-1])))
+    probs, labels = checked_predictions(probs, labels)
+    # Not scikit-learn's log_loss, which cuts probabilities off at 2e-16: an over-confident error may cost infinity.
+    with np.errstate(divide="ignore"):
+        return float(-np.log(probs[np.arange(len(labels)), labels]).mean())
 
 
 def brier(probs: ArrayLike, labels: ArrayLike) -> float:
@@ -100,9 +120,8 @@ def brier(probs: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: If probabilities or labels are out of range or do not fit.
     """
-    probs, labels = _checked(probs, labels)
-    classes = np.arange(probs.shape[-1])
-    return float(brier_score_loss(labels, probs, labels=classes, scale_by_half=False))  # pyright: ignore[reportArgumentType]
+    probs, labels = checked_predictions(probs, labels)
+    return float(((probs - np.eye(probs.shape[-1])[labels]) ** 2).sum(-1).mean())
 
 
 def accuracy(probs: ArrayLike, labels: ArrayLike) -> float:
@@ -115,12 +134,90 @@ def accuracy(probs: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ValueError: If probabilities or labels are out of range or do not fit.
     """
-    probs, labels = _checked(probs, labels)
+    probs, labels = checked_predictions(probs, labels)
     return float(accuracy_score(labels, probs.argmax(-1)))
 
 
-def _checked(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return float64 probabilities that sum to one exactly, and integer labels."""
+@dataclass(frozen=True)
+class BrierDecomposition:
+    """The parts of a Brier score, ``brier = reliability - resolution + uncertainty + within_bin``.
+
+    Attributes:
+        reliability: How far probabilities are from frequencies, 0 if calibrated; lower is better.
+        resolution: How far the frequencies of the bins are from the overall ones; higher is better.
+        uncertainty: The score of predicting the overall frequencies, a property of the data.
+        within_bin: What bins hide: spread within them, and how it goes with the outcomes. 0 if all predictions of a
+            bin are the same, and negative for calibrated predictions that differ.
+    """
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+    within_bin: float
+
+
+def brier_decomposition(
+    probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning = "width"
+) -> BrierDecomposition:
+    """Split the Brier score into reliability, resolution and uncertainty, summed over the classes.
+
+    For each class, with means ``p_b`` and frequencies ``o_b`` of its bins: ``sum_b (n_b / N) (p_b - o_b)**2``,
+    ``sum_b (n_b / N) (o_b - o)**2`` and ``o (1 - o)`` (Murphy 1973); the rest comes from the bins (Stephenson et al.
+    2008, "Two Extra Components in the Brier Score Decomposition").
+
+    Args:
+        probs: Class probabilities ``(N, classes)``.
+        labels: True classes ``(N,)``.
+        bins: Number of bins.
+        binning: ``"width"`` or ``"mass"``, as in :func:`reliability_table`.
+
+    Raises:
+        ValueError: If probabilities, labels, the number of bins or their kind are out of range or do not fit.
+    """
+    probs, labels = checked_predictions(probs, labels)
+    reliability = resolution = uncertainty = 0.0
+    for c, p in enumerate(probs.T):
+        table = _table(p, labels == c, bins, binning)
+        filled = table.counts > 0
+        share, forecast, observed = table.counts[filled] / len(p), table.confidence[filled], table.accuracy[filled]
+        overall = (labels == c).mean()
+        reliability += share @ (forecast - observed) ** 2
+        resolution += share @ (observed - overall) ** 2
+        uncertainty += overall * (1 - overall)
+    within_bin = brier(probs, labels) - reliability + resolution - uncertainty
+    return BrierDecomposition(float(reliability), float(resolution), float(uncertainty), float(within_bin))
+
+
+def _table(
+    confidence: Float[np.ndarray, " N"], hits: Bool[np.ndarray, " N"], bins: int, binning: Binning
+) -> ReliabilityTable:
+    if bins < 1:
+        raise ValueError(f"Expected at least one bin, got bins={bins}.")
+    if binning not in get_args(Binning):
+        raise ValueError(f"Expected binning of {', '.join(map(repr, get_args(Binning)))}, got {binning!r}.")
+    edges = np.linspace(0, 1, bins + 1)
+    if binning == "mass":
+        # Edges at predictions themselves, so that equal ones are never parted.
+        edges[1:-1] = np.quantile(confidence, edges[1:-1], method="inverted_cdf")
+    # Bins are (lower, upper], as in Guo et al.; the first has 0 too.
+    index = np.digitize(confidence, edges[1:-1], right=True)
+    counts = np.bincount(index, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean_confidence = np.bincount(index, confidence, bins) / counts
+        accuracy_in_bin = np.bincount(index, hits, bins) / counts
+    return ReliabilityTable(edges, counts, mean_confidence, accuracy_in_bin)
+
+
+def checked_predictions(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return float64 probabilities that sum to one exactly, and integer labels.
+
+    Args:
+        probs: Class probabilities ``(N, classes)``.
+        labels: True classes ``(N,)``.
+
+    Raises:
+        ValueError: If probabilities or labels are out of range or do not fit.
+    """
     p, y = np.asarray(probs, dtype=np.float64), np.asarray(labels)
     if p.ndim != 2 or p.shape[0] == 0 or y.shape != p.shape[:1]:
         raise ValueError(f"Expected probs (N, classes) and labels (N,), N > 0; got {p.shape} and {y.shape}.")

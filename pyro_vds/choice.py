@@ -37,14 +37,28 @@ def chosen_indices(model: VDSModel, depth: int | None = None, width: int | None 
             continue
         if axis not in model.axes:
             raise ValueError(f"Expected a model with an axis {axis!r} to cut, got axes {list(model.axes)}.")
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"Expected {axis} as an int, got {value!r}.")
-        entries = model.coords[axis]
-        if value not in entries:
-            there = f"0..{entries[-1]}" if axis == "depth" else str(list(entries))
-            raise ValueError(f"Expected a {axis} in {there}, got {value}.")
-        choice[axis] = entries.index(int(value))
+        choice[axis] = entry_index(axis, value, model.coords[axis])
     return choice
+
+
+def entry_index(axis: str, value: int, entries: tuple[int, ...]) -> int:
+    """Return where an entry stands on its axis.
+
+    Args:
+        axis: Name of the axis.
+        value: The entry: a depth, a width, ...
+        entries: All of them.
+
+    Raises:
+        TypeError: If the entry is not an integer.
+        ValueError: If there is none like it.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"Expected {axis} as an int, got {value!r}.")
+    if value not in entries:
+        there = f"0..{entries[-1]}" if axis == "depth" else str(list(entries))
+        raise ValueError(f"Expected a {axis} in {there}, got {value}.")
+    return entries.index(int(value))
 
 
 def fold(log_q: Float[Tensor, "..."], axes: tuple[str, ...], choice: Mapping[str, int]) -> Float[Tensor, "..."]:

@@ -94,16 +94,9 @@ def svhn(
 
     Raises:
         FileNotFoundError: If files are absent and cannot be downloaded.
-        ImportError: If scipy is missing.
         ValueError: If a number is out of range.
     """
     root = Path(root)
-    try:
-        import scipy.io  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "Expected scipy, which reads SVHN's files. Install it: pip install 'pyro-vds[svhn]'."
-        ) from error
     from torchvision.datasets import SVHN
 
     parts = []

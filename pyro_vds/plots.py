@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pyro_vds.calibration import reliability_table
+from pyro_vds.calibration import Binning, reliability_table
 from pyro_vds.history import History
 from pyro_vds.model import VDSModel, eval_mode
 
@@ -27,7 +27,7 @@ def plot_depth_posterior(tree: xr.DataTree, ax: Axes | None = None, *, chosen: i
     """Draw the guide's depth posterior, the exact one, the prior, and the log-likelihood of each depth.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`.
+        tree: A DataTree of :func:`pyro_vds.to_datatree`; of replicates the mean is drawn.
         ax: Where to draw; a new figure unless given.
         chosen: A depth to mark.
 
@@ -37,10 +37,11 @@ def plot_depth_posterior(tree: xr.DataTree, ax: Axes | None = None, *, chosen: i
     exact = tree["depth_posterior"].to_dataset()
     others = [dim for dim in exact["log_q"].dims if dim != "depth"]
     names = ["log_q", "log_prior", "log_exact_posterior"]
-    probs = exact[names].map(np.exp).sum(others)
+    probs = exact[names].map(np.exp).sum([dim for dim in others if dim != "chain"])
+    probs = probs.mean("chain") if "chain" in probs.dims else probs
     q, prior, posterior = (probs[name] for name in names)
     depth = exact["depth"].to_numpy()
-    ax = _axes(ax, (7, 3.6))
+    ax = open_axes(ax, (7, 3.6))
     ax.bar(depth, q, color=BLUE, width=0.75, label="posterior q(depth)")
     ax.plot(depth, prior, color=GREY, ls="--", lw=1.2, label="prior")
     top = 1.3 * float(max(q.max(), prior.max()))
@@ -62,7 +63,13 @@ def plot_depth_posterior(tree: xr.DataTree, ax: Axes | None = None, *, chosen: i
 
 
 def plot_reliability(
-    probs: ArrayLike, labels: ArrayLike, ax: Axes | None = None, *, bins: int = 15, title: str = ""
+    probs: ArrayLike,
+    labels: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    bins: int = 15,
+    binning: Binning = "width",
+    title: str = "",
 ) -> Axes:
     """Draw a reliability diagram: accuracy against confidence, with the share of points in each bin.
 
@@ -70,16 +77,24 @@ def plot_reliability(
         probs: Class probabilities ``(N, classes)``.
         labels: True classes ``(N,)``.
         ax: Where to draw; a new figure unless given.
-        bins: Number of bins of equal width.
+        bins: Number of bins.
+        binning: ``"width"`` or ``"mass"``, as in :func:`pyro_vds.calibration.reliability_table`.
         title: Shown above, before the expected calibration error.
 
     Returns:
         The axes.
     """
-    table = reliability_table(probs, labels, bins)
-    ax = _axes(ax, (4, 4))
-    centres, width = (table.edges[:-1] + table.edges[1:]) / 2, 1 / bins
-    ax.bar(centres, table.counts / table.counts.sum(), width, color=GREY, alpha=0.25, label="share of points")
+    table = reliability_table(probs, labels, bins, binning=binning)
+    ax = open_axes(ax, (4, 4))
+    centres = (table.edges[:-1] + table.edges[1:]) / 2
+    ax.bar(
+        centres,
+        table.counts / table.counts.sum(),
+        np.diff(table.edges),
+        color=GREY,
+        alpha=0.25,
+        label="share of points",
+    )
     ax.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY, label="perfect calibration")
     ax.plot(table.confidence, table.accuracy, "o-", ms=4, color=BLUE, label="accuracy")
     head = f"{title}: " if title else ""
@@ -229,7 +244,13 @@ def _grid(count: int) -> list[Axes]:
     return list(grid.flat[:count])
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+def open_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return axes without a frame above and to the right.
+
+    Args:
+        ax: The axes; a new figure's unless given.
+        size: Width and height of a new figure, inches.
+    """
     ax = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
     return _open_frame(ax)
 

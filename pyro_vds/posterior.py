@@ -1,7 +1,4 @@
-"""The exact posterior over architectures, and everything as an ``xarray.DataTree`` for ArviZ.
-
-This is the one module that imports ArviZ.
-"""
+"""The exact posterior over architectures, and everything as an ``xarray.DataTree`` for ArviZ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,9 +116,9 @@ def to_datatree(
 
     ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
     ``az.psense`` raise: Pareto smoothing needs many distinct draws, and a depth has only ``D + 1`` values.
-    Both have closed forms in ``depth_posterior``: for instance ``elpd_loo,n = -log sum_d q(d) / p(y_n|d)``
-    (leave-one-out over the depth only: the weights saw the point). ``dt.to_netcdf(path)`` and
-    ``az.from_netcdf(path)`` save and load.
+    Both have closed forms: :func:`pyro_vds.comparison.loo_over_depth` and
+    :func:`pyro_vds.comparison.power_scaled_posterior`. ``dt.to_netcdf(path)`` and ``az.from_netcdf(path)`` save
+    and load.
 
     Args:
         model: A trained model with at least one axis.

@@ -55,7 +55,9 @@ def predict_proba(
             f"Expected a model with a Classification likelihood, got {type(model.likelihood).__name__}. Use "
             "predict_moments or log_predictive."
         )
-    probs = _predict(model, guide, x, chosen_indices(model, depth, width), batch_size, model.likelihood.marginal).exp()
+    probs = predict_mixture(
+        model, guide, x, chosen_indices(model, depth, width), batch_size, model.likelihood.marginal
+    ).exp()
     return probs.mean(0) if ensemble and model.replicates is not None else probs
 
 
@@ -92,7 +94,7 @@ def predict_moments(
             f"Expected a model with a Gaussian likelihood, got {type(likelihood).__name__}. Use predict_proba "
             "or log_predictive."
         )
-    moments = _predict(
+    moments = predict_mixture(
         model,
         guide,
         x,
@@ -196,7 +198,7 @@ def shared(model: VDSModel, tensor: Tensor) -> Tensor:
     return tensor if model.replicates is None else tensor.expand(model.replicates, *tensor.shape)
 
 
-def _predict(
+def predict_mixture(
     model: VDSModel,
     guide: Guide | None,
     x: Tensor,
@@ -204,7 +206,21 @@ def _predict(
     batch_size: int,
     marginal: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Return the mixture's prediction for all inputs, batch by batch."""
+    """Return a function of the mixture for all inputs, batch by batch, in eval mode.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``.
+        choice: The index along each axis that is cut, see :func:`pyro_vds.choice.fold`.
+        batch_size: Points in one forward pass.
+        marginal: Takes outputs ``(architecture, *replicate, batch, event)`` and log weights
+            ``(architecture, *replicate)``, and returns ``(..., batch, event)``.
+
+    Raises:
+        TypeError: If the inputs are neither floating point nor bytes.
+        ValueError: If the inputs are empty or not finite.
+    """
     check_inputs(x)
     log_weights, kept = mixture_log_weights(model, guide, choice), staying(model, choice)
     device = log_weights.device

@@ -28,6 +28,15 @@ def test_depth_posterior_has_a_bar_for_each_depth(trained):
     assert {"prior", "exact posterior", "chosen depth 2", "posterior q(depth)"} <= set(labels)
 
 
+def test_depth_posterior_of_replicates_is_their_mean():
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 2, 4, 2), 3), num_data=6)
+    guide = vds.AutoCategorical(model)
+    torch.nn.init.normal_(guide.logits["depth"])
+    tree = vds.to_datatree(model, guide, torch.randn(6, 2), torch.randint(0, 2, (6,)), draws=5)
+    heights = [bar.get_height() for bar in vds.plots.plot_depth_posterior(tree).patches]
+    np.testing.assert_allclose(heights, guide.probs()["depth"].mean(0))
+
+
 def test_a_sharp_exact_posterior_is_written_at_the_top(trained):
     model, guide, x, y, _ = trained
     exact = vds.exact_posterior(model, (x.repeat(500, 1), y.repeat(500)))
@@ -43,6 +52,15 @@ def test_reliability_diagram_draws_the_table(trained):
     assert ax.get_title() == f"marginal: ECE {100 * table.ece:.1f} %"
     drawn = next(line for line in ax.lines if line.get_label() == "accuracy")
     np.testing.assert_allclose(drawn.get_ydata(), table.accuracy)
+
+
+def test_reliability_diagram_of_bins_of_equal_mass(trained):
+    model, guide, x, y, _ = trained
+    probs = vds.predict_proba(model, guide, x).numpy()
+    ax = vds.plots.plot_reliability(probs, y.numpy(), bins=3, binning="mass")
+    table = vds.calibration.reliability_table(probs, y.numpy(), 3, binning="mass")
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], table.counts / 12)
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], np.diff(table.edges))
 
 
 def test_history_draws_the_objective_and_each_axis(trained):
