@@ -15,8 +15,10 @@ from pyro.ops.indexing import Vindex
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
+from pyro_vds.learnt_priors import LearntPriors
 from pyro_vds.likelihoods import Classification, Likelihood
-from pyro_vds.priors import Geometric, PriorLike, as_categorical
+from pyro_vds.prior import PriorLike, as_categorical
+from pyro_vds.priors import Geometric
 from pyro_vds.typing import Backbone, Inputs, Outputs
 
 
@@ -39,10 +41,12 @@ class VDSModel(PyroModule):
             the paper's ``Geometric(0.85)``.
         likelihood: ``Classification()`` unless given.
         num_data: Number of training points ``N``; a batch is rescaled to it.
+        learn_prior: Whether the parameters of the priors (``decay``, ``rate``, ...) are learnt with the weights, from
+            where the priors have them (empirical Bayes); :meth:`fitted_prior` returns what came out.
 
     Raises:
         TypeError: If the backbone lacks a member, or a prior is not one.
-        ValueError: If ``num_data`` is not positive, or the priors do not fit the axes.
+        ValueError: If ``num_data`` is not positive, the priors do not fit the axes, or have nothing to learn.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class VDSModel(PyroModule):
         priors: PriorLike | Mapping[str, PriorLike] | None = None,
         likelihood: Likelihood | None = None,
         num_data: int,
+        learn_prior: bool = False,
     ) -> None:
         super().__init__()
         self.axes, self.sizes = _checked_axes(backbone)
@@ -65,8 +70,14 @@ class VDSModel(PyroModule):
         self._modules["likelihood"] = likelihood if self.replicates is None else likelihood.replicated(self.replicates)
         self.num_data = int(num_data)
         self.autocast: torch.dtype | None = None
-        for axis, prior in _priors_by_axis(priors, self.axes, self.sizes).items():
-            self.register_buffer(f"prior_logits_{axis}", prior.logits.to(self.device_tensor()))
+        self.priors = _priors_by_axis(priors, self.axes)
+        for (axis, prior), size in zip(self.priors.items(), self.sizes, strict=True):
+            logits = as_categorical(prior, size, axis).logits
+            self.register_buffer(f"prior_logits_{axis}", logits.to(self.device_tensor()))
+        if learn_prior and self.replicates is not None:
+            raise ValueError("Expected learn_prior=False for replicates, which share one prior.")
+        self._modules["learnt_priors"] = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
+        self._modules["learnt_priors"].to(self.device_tensor())
 
     # Properties, because looking a child up through PyroModule registers its parameters in the global store.
     @property
@@ -89,7 +100,19 @@ class VDSModel(PyroModule):
 
     def prior_logits(self, axis: str) -> Float[Tensor, " size"]:
         """Return the log prior of each entry of an axis, in nats."""
+        learnt = self._modules["learnt_priors"]
+        if isinstance(learnt, LearntPriors):
+            return learnt.log_probs(axis).to(self.get_buffer(f"prior_logits_{axis}").dtype)
         return self.get_buffer(f"prior_logits_{axis}")
+
+    def fitted_prior(self, axis: str) -> PriorLike:
+        """Return the prior over an axis, with the parameters that were learnt, if any were.
+
+        Args:
+            axis: One of ``axes``.
+        """
+        learnt = self._modules["learnt_priors"]
+        return learnt.fitted(axis) if isinstance(learnt, LearntPriors) else self.priors[axis]
 
     def log_prior(self) -> Float[Tensor, "*axes"]:
         """Return the log prior over the product of all axes, shape ``sizes``, in nats."""
@@ -242,9 +265,7 @@ def _checked_likelihood(likelihood: Likelihood | None) -> Likelihood:
     return likelihood
 
 
-def _priors_by_axis(
-    priors: PriorLike | Mapping[str, PriorLike] | None, axes: tuple[str, ...], sizes: tuple[int, ...]
-) -> dict[str, dist.Categorical]:
+def _priors_by_axis(priors: PriorLike | Mapping[str, PriorLike] | None, axes: tuple[str, ...]) -> dict[str, PriorLike]:
     """Return the prior of each axis, in the order of the axes."""
     if priors is None:
         priors = Geometric()
@@ -255,4 +276,4 @@ def _priors_by_axis(
             f"Expected priors for the axes {list(axes)}, got {list(priors)}. Give one prior for each axis, or a "
             "single prior for all."
         )
-    return {axis: as_categorical(priors[axis], size, axis) for axis, size in zip(axes, sizes, strict=True)}
+    return {axis: priors[axis] for axis in axes}

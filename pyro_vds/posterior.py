@@ -17,6 +17,7 @@ from pyro_vds.batches import as_pair
 from pyro_vds.guides import Guide
 from pyro_vds.model import VDSModel, eval_mode, refuse_replicates
 from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
+from pyro_vds.prior import Prior
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Data, Inputs, Targets
 from pyro_vds.unstack import replicates
@@ -92,7 +93,7 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
         total = part if total is None else total + part
     if total is None:
         raise ValueError("Expected a DataLoader with at least one batch, got none.")
-    log_prior = model.log_prior().double().cpu()
+    log_prior = model.log_prior().detach().double().cpu()
     return ExactPosterior(model.axes, log_prior, total.cpu().reshape(model.sizes))
 
 
@@ -109,7 +110,8 @@ def to_datatree(
 ) -> xr.DataTree:
     """Return the posterior and its predictions in ArviZ's form.
 
-    A chain is a replicate; a single model has one. Groups: ``posterior`` and ``prior`` (draws of each axis),
+    A chain is a replicate; a single model has one. Groups: ``posterior`` and ``prior`` (draws of each axis, and of the
+    uncertain parameters of hierarchical priors, such as ``depth_decay``),
     ``log_likelihood`` and ``posterior_predictive`` (of each draw at each point), ``observed_data``,
     ``constant_data``, and ``depth_posterior`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
     ``log_exact_posterior`` over the axes, ``log_likelihood`` over the axes and ``obs_id``.
@@ -166,15 +168,15 @@ def _one_chain(
     log_prob = log_prob_by_architecture(model, x, y).cpu()
     if posterior is None:
         total = log_prob.double().sum(-1).reshape(model.sizes)
-        posterior = ExactPosterior(model.axes, model.log_prior().double().cpu(), total)
+        posterior = ExactPosterior(model.axes, model.log_prior().detach().double().cpu(), total)
     generator = torch.Generator().manual_seed(seed)
     log_q = guide.joint_log_probs().detach().cpu()
     from_q, from_prior = (_draw(log_p, draws, generator) for log_p in (log_q, posterior.log_prior))
     groups = {
-        "posterior": _by_axis(from_q, model),
+        "posterior": _by_axis(from_q, model) | _prior_parameters(from_q, model, generator),
         "log_likelihood": {"obs": log_prob[from_q].numpy()[None]},
         "posterior_predictive": {"obs": _replicate(model, x, from_q, generator)[None]},
-        "prior": _by_axis(from_prior, model),
+        "prior": _by_axis(from_prior, model) | _prior_parameters(from_prior, model, generator),
         "observed_data": {"obs": y.cpu().numpy()},
     }
     if constant_data:
@@ -220,6 +222,17 @@ def _by_axis(flat: Tensor, model: VDSModel) -> dict[str, np.ndarray]:
     return {
         axis: np.asarray(model.coords[axis])[index.numpy()][None]
         for axis, index in zip(model.axes, indices, strict=True)
+    }
+
+
+def _prior_parameters(flat: Tensor, model: VDSModel, generator: torch.Generator) -> dict[str, np.ndarray]:
+    """Return draws of the uncertain parameters of hierarchical priors, given the drawn entries."""
+    indices = torch.unravel_index(flat, model.sizes)
+    return {
+        f"{axis}_{name}": values.numpy()[None]
+        for (axis, prior), size, index in zip(model.priors.items(), model.sizes, indices, strict=True)
+        if isinstance(prior, Prior)
+        for name, values in prior.draw_parameters(index, size, generator).items()
     }
 
 

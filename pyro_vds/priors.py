@@ -8,50 +8,22 @@ Equation numbers refer to Antorán, Allingham and Hernández-Lobato, "Variationa
 """
 
 import ast
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
-import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import constraints
 
-SUM_TOLERANCE = 1e-6
+from pyro_vds.hierarchical import Beta, Dirichlet, Gamma, Hierarchical
+from pyro_vds.prior import Prior, check_length, check_positive, check_probs, store_numbers, store_sequence
 
-
-class Prior(ABC):
-    """A categorical prior ``p(i) = Categorical(beta)`` over the entries ``i`` of an axis.
-
-    Subclasses are frozen dataclasses that give the unnormalised log weights; ``repr`` shows the call that
-    makes an equal prior, and :func:`parse` reads it back.
-    """
-
-    @abstractmethod
-    def log_weights(self, size: int) -> Float[Tensor, " size"]:
-        """Return the unnormalised log prior of each entry, in nats and float64.
-
-        Args:
-            size: Number of entries of the axis (``max_depth + 1`` for depth).
-
-        Raises:
-            ValueError: If the prior does not fit an axis of this size.
-        """
-
-    def __call__(self, size: int) -> dist.Categorical:
-        """Return the normalised prior over an axis of ``size`` entries, in float64.
-
-        Args:
-            size: Number of entries of the axis (``max_depth + 1`` for depth), at least 1.
-
-        Raises:
-            ValueError: If ``size`` is not positive or the prior does not fit it.
-        """
-        if size < 1:
-            raise ValueError(f"Expected an axis with at least one entry, got size={size}.")
-        return dist.Categorical(logits=self.log_weights(size))
+__all__ = [
+    "PRIORS", "Beta", "Cost", "Dirichlet", "Gamma", "Geometric", "Hierarchical", "NegativeBinomial", "Poisson", "Prior",
+    "Uniform", "Weights", "parse",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,17 +38,18 @@ class Geometric(Prior):
         ValueError: If ``decay`` is out of range.
     """
 
+    learnable: ClassVar = {"decay": constraints.unit_interval}
     decay: float = 0.85
 
     def __post_init__(self) -> None:
-        _store_numbers(self, "decay")
+        store_numbers(self, "decay")
         if not 0 < self.decay <= 1:
             raise ValueError(f"Expected 0 < decay <= 1, got decay={self.decay}. Use 0.85 for the paper's.")
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
         """Return ``(1 + i) log decay`` for each entry, in nats."""
-        decay = torch.tensor(self.decay, dtype=torch.float64)
-        return (1 + torch.arange(size, dtype=torch.float64)) * decay.log()
+        decay = torch.as_tensor(self.decay, dtype=torch.float64)
+        return (1 + torch.arange(size, dtype=torch.float64, device=decay.device)) * decay.log()
 
 
 @dataclass(frozen=True)
@@ -100,16 +73,18 @@ class Poisson(Prior):
         ValueError: If ``rate`` is not positive and finite.
     """
 
+    learnable: ClassVar = {"rate": constraints.positive}
     rate: float
 
     def __post_init__(self) -> None:
-        _store_numbers(self, "rate")
-        _check_positive("rate", self.rate)
+        store_numbers(self, "rate")
+        check_positive("rate", self.rate)
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
-        """Return the Poisson log density of each entry, in nats."""
-        entries = torch.arange(size, dtype=torch.float64)
-        return dist.Poisson(torch.tensor(self.rate, dtype=torch.float64)).log_prob(entries)
+        """Return ``i log rate - log i!`` of each entry, in nats."""
+        rate = torch.as_tensor(self.rate, dtype=torch.float64)
+        entries = torch.arange(size, dtype=torch.float64, device=rate.device)
+        return entries * rate.log() - torch.lgamma(entries + 1)
 
 
 @dataclass(frozen=True)
@@ -128,19 +103,22 @@ class NegativeBinomial(Prior):
         ValueError: If an argument is out of range.
     """
 
+    learnable: ClassVar = {"total_count": constraints.positive, "probs": constraints.unit_interval}
     total_count: float
     probs: float
 
     def __post_init__(self) -> None:
-        _store_numbers(self, "total_count", "probs")
-        _check_positive("total_count", self.total_count)
+        store_numbers(self, "total_count", "probs")
+        check_positive("total_count", self.total_count)
         if not 0 < self.probs < 1:
             raise ValueError(f"Expected 0 < probs < 1, got probs={self.probs}.")
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
-        """Return the negative binomial log density of each entry, in nats."""
-        count, probs = torch.tensor([self.total_count, self.probs], dtype=torch.float64)
-        return dist.NegativeBinomial(count, probs).log_prob(torch.arange(size, dtype=torch.float64))
+        """Return ``log C(i + r - 1, i) + i log probs`` of each entry, in nats."""
+        count, probs = (torch.as_tensor(value, dtype=torch.float64) for value in (self.total_count, self.probs))
+        entries = torch.arange(size, dtype=torch.float64, device=probs.device)
+        binomial = torch.lgamma(entries + count) - torch.lgamma(entries + 1) - torch.lgamma(count)
+        return binomial + entries * probs.log()
 
 
 @dataclass(frozen=True)
@@ -155,16 +133,17 @@ class Weights(Prior):
         ValueError: If a probability is not positive or they do not sum to one.
     """
 
+    learnable: ClassVar = {"probs": constraints.simplex}
     probs: Sequence[float]
 
     def __post_init__(self) -> None:
-        _store_sequence(self, "probs")
+        store_sequence(self, "probs")
         check_probs(torch.tensor(self.probs, dtype=torch.float64))
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
         """Return the log of the given probabilities, in nats."""
-        _check_length("probs", self.probs, size)
-        return torch.tensor(self.probs, dtype=torch.float64).log()
+        check_length("probs", self.probs, size)
+        return torch.as_tensor(self.probs, dtype=torch.float64).log()
 
 
 @dataclass(frozen=True)
@@ -180,12 +159,13 @@ class Cost(Prior):
         ValueError: If a cost or the strength is negative or not finite.
     """
 
+    learnable: ClassVar = {"strength": constraints.positive}
     costs: Sequence[float]
     strength: float
 
     def __post_init__(self) -> None:
-        _store_sequence(self, "costs")
-        _store_numbers(self, "strength")
+        store_sequence(self, "costs")
+        store_numbers(self, "strength")
         values = torch.tensor([*self.costs, self.strength], dtype=torch.float64)
         if not len(self.costs) or not bool((torch.isfinite(values) & (values >= 0)).all()):
             raise ValueError(
@@ -195,12 +175,15 @@ class Cost(Prior):
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
         """Return ``-strength * costs``, in nats."""
-        _check_length("costs", self.costs, size)
-        return -self.strength * torch.tensor(self.costs, dtype=torch.float64)
+        check_length("costs", self.costs, size)
+        strength = torch.as_tensor(self.strength, dtype=torch.float64)
+        return -strength * torch.tensor(self.costs, dtype=torch.float64, device=strength.device)
 
 
-PriorLike = Prior | torch.distributions.Categorical
-PRIORS = {cls.__name__: cls for cls in (Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost)}
+PRIORS = {
+    cls.__name__: cls for cls in (Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost, Dirichlet, Hierarchical)
+}
+_CALLS = PRIORS | {"Beta": Beta, "Gamma": Gamma}
 
 
 def parse(text: str) -> Prior:
@@ -219,13 +202,26 @@ def parse(text: str) -> Prior:
     """
     expected = f"Expected a prior such as 'Geometric(decay=0.85)', one of {', '.join(PRIORS)}; got {text!r}."
     try:
-        call = ast.parse(text, mode="eval").body
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args):
-            raise ValueError(expected)
-        cls = PRIORS[call.func.id]
-        arguments = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, KeyError, TypeError, ValueError) as error:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
         raise ValueError(expected) from error
+    found = _built(node, expected)
+    if not isinstance(found, Prior):
+        raise ValueError(expected)
+    return found
+
+
+def _built(node: ast.expr, expected: str) -> Any:
+    """Return the value of a literal, or of a call of a known class."""
+    if not isinstance(node, ast.Call):
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError) as error:
+            raise ValueError(expected) from error
+    if not isinstance(node.func, ast.Name) or node.func.id not in _CALLS or node.args:
+        raise ValueError(expected)
+    cls: Any = _CALLS[node.func.id]
+    arguments = {str(k.arg): _built(k.value, expected) for k in node.keywords}
     unknown = arguments.keys() - {field.name for field in fields(cls)}
     if unknown:
         raise ValueError(f"{expected} {cls.__name__} has no argument {', '.join(sorted(unknown))}.")
@@ -233,81 +229,3 @@ def parse(text: str) -> Prior:
     if missing:
         raise ValueError(f"{expected} {cls.__name__} needs {', '.join(sorted(missing))}.")
     return cls(**arguments)
-
-
-def as_categorical(prior: PriorLike, size: int, axis: str) -> dist.Categorical:
-    """Return the distribution of a prior over an axis, checked against the size of the axis.
-
-    Args:
-        prior: A :class:`Prior`, or any ``Categorical`` of ``size`` entries.
-        size: Number of entries of the axis.
-        axis: Name of the axis, for messages.
-
-    Raises:
-        TypeError: If ``prior`` is neither.
-        ValueError: If it does not fit the axis or has entries without mass.
-    """
-    if not isinstance(prior, torch.distributions.Categorical):
-        if isinstance(prior, Prior):
-            return prior(size)
-        raise TypeError(
-            f"Expected a prior for axis {axis!r} from pyro_vds.priors, or a pyro.distributions.Categorical; "
-            f"got {type(prior).__name__}."
-        )
-    if prior.probs.shape != (size,):
-        raise ValueError(
-            f"Expected a prior of {size} probabilities for axis {axis!r} (a depth axis has max_depth + 1 "
-            f"entries), got shape {tuple(prior.probs.shape)}."
-        )
-    check_probs(prior.probs)
-    return dist.Categorical(logits=prior.logits.double())
-
-
-def check_probs(probs: Float[Tensor, " size"]) -> None:
-    """Raise ``ValueError`` unless the probabilities are positive and sum to one."""
-    if not bool((probs > 0).all()):
-        raise ValueError(
-            f"Expected positive prior probabilities, got {probs.tolist()}. An entry without prior mass makes "
-            "the ELBO minus infinity: to rule a depth out, build the network without it."
-        )
-    total = float(probs.double().sum())
-    if not abs(total - 1) <= SUM_TOLERANCE:
-        raise ValueError(
-            f"Expected prior probabilities that sum to one, got a sum of {total:.8g}. Divide them by their sum."
-        )
-
-
-def _store_numbers(prior: Prior, *names: str) -> None:
-    """Replace arguments of a prior by floats, so that equal priors have equal representations."""
-    for name in names:
-        object.__setattr__(prior, name, _number(name, getattr(prior, name)))
-
-
-def _store_sequence(prior: Prior, name: str) -> None:
-    """Replace an argument of a prior by a tuple of floats."""
-    given = getattr(prior, name)
-    try:
-        values = tuple(given)
-    except TypeError as error:
-        raise TypeError(f"Expected a sequence of numbers as {name}, got {given!r}.") from error
-    object.__setattr__(prior, name, tuple(_number(name, value) for value in values))
-
-
-def _number(name: str, value: Any) -> float:
-    with suppress(TypeError, ValueError, RuntimeError):
-        if not isinstance(value, str):  # which float() would read
-            return float(value)
-    raise TypeError(f"Expected a number as {name}, got {value!r}.")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not 0 < value < float("inf"):
-        raise ValueError(f"Expected a positive, finite {name}, got {name}={value}.")
-
-
-def _check_length(name: str, values: Sequence[float], size: int) -> None:
-    if len(values) != size:
-        raise ValueError(
-            f"Expected {size} {name}, one for each entry of the axis (a depth axis has max_depth + 1 entries), "
-            f"got {len(values)}."
-        )

@@ -47,7 +47,7 @@ class Objective(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """Return the parameters, and the buffers that training may change: all but the priors."""
         model = self.elbo.model
-        fixed = {model.prior_logits(axis) for axis in model.axes}
+        fixed = {model.get_buffer(f"prior_logits_{axis}") for axis in model.axes}
         buffers = {name: b for name, b in self.named_buffers() if b not in fixed}
         return dict(self.named_parameters()) | buffers
 

@@ -81,7 +81,7 @@ def fit(
         seed: Seeds the order of batches (of replicate ``r`` as ``seed + r`` does alone) and any randomness of
             the network's own; the global generator is left as it was.
         progress: Whether to show a progress bar with the ELBO and the most probable architecture.
-        weight_decay: L2 penalty on the weights; the guide has none.
+        weight_decay: L2 penalty on the weights of the network; guide, noise scale and priors have none.
         milestones: Epochs at which the learning rate is multiplied by ``gamma``.
         gamma: Factor of the learning rate at each milestone.
         compile: Whether to compile the training step into one graph. The first time takes up to a minute; the
@@ -114,8 +114,8 @@ def fit(
     batches = _prepare(model, data, batch_size, target, seed, held_out)
     held_out = None if held_out is None else _moved(held_out, target)
     groups = [
-        {"params": list(model.parameters()), "weight_decay": weight_decay},
-        {"params": list(guide.parameters())},
+        {"params": list(model.backbone.parameters()), "weight_decay": weight_decay},
+        {"params": [p for name, p in elbo.named_parameters() if not name.startswith("model.backbone.")]},
     ]
     optimizer = SGD([g for g in groups if g["params"]], lr=lr, momentum=momentum)
     with isolated_rng(target, seed), computing_in(model, precision, target):

@@ -25,9 +25,8 @@ def replicates(model: VDSModel, guide: Guide) -> list[tuple[VDSModel, Guide]]:
     pairs = []
     for row in range(model.backbone.replicates):
         likelihood = model.likelihood.single(row)
-        one = VDSModel(model.backbone.copy(row), likelihood=likelihood, num_data=model.num_data)
+        backbone = model.backbone.copy(row)
+        one = VDSModel(backbone, priors=model.priors, likelihood=likelihood, num_data=model.num_data)
         one.train(model.training)
-        for axis in model.axes:
-            one.prior_logits(axis).copy_(model.prior_logits(axis))
         pairs.append((one, guide.single(one, row)))
     return pairs

@@ -12,9 +12,20 @@ PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
     ["typing", "randomness", "expectation", "freezing"],
-    ["priors", "likelihoods", "nested", "normalisation", "batches", "calibration", "splits", "history", "diagnostics"],
-    ["backbones", "images", "npz", "replicated", "resampling", "temperature", "corruptions"],
-    ["datasets", "model", "width"],
+    ["prior", "likelihoods", "nested", "normalisation", "batches", "calibration", "splits", "history", "diagnostics"],
+    [
+        "hierarchical",
+        "learnt_priors",
+        "backbones",
+        "images",
+        "npz",
+        "replicated",
+        "resampling",
+        "temperature",
+        "corruptions",
+    ],
+    ["priors", "datasets", "width"],
+    ["model"],
     ["guides", "choice", "precision", "validation", "adapted"],
     ["costs", "elbo", "unstack", "vision"],
     ["memory", "predictive"],

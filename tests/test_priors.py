@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pyro_vds import priors
+from pyro_vds.prior import as_categorical
 
 EXAMPLES = [
     priors.Geometric(decay=0.85),
@@ -16,7 +17,11 @@ EXAMPLES = [
     priors.NegativeBinomial(total_count=3.0, probs=0.4),
     priors.Weights(probs=(0.1, 0.2, 0.3, 0.4)),
     priors.Cost(costs=(0.0, 1.0, 2.0, 3.5), strength=0.5),
+    priors.Dirichlet(concentration=(0.5, 1.0, 1.5, 2.0)),
 ]
+HIERARCHICAL = priors.Hierarchical(
+    prior=priors.Geometric(decay=0.85), parameter="decay", hyperprior=priors.Beta(a=2.0, b=3.0)
+)
 FORMULAS = [
     lambda i: 0.85 ** (1 + i),
     lambda i: 1.0,
@@ -24,6 +29,7 @@ FORMULAS = [
     lambda i: math.comb(i + 2, i) * 0.4**i,
     lambda i: [0.1, 0.2, 0.3, 0.4][i],
     lambda i: math.exp(-0.5 * [0.0, 1.0, 2.0, 3.5][i]),
+    lambda i: 1 + i,
 ]
 
 
@@ -33,7 +39,7 @@ def test_probabilities_follow_the_formula(prior, formula):
     torch.testing.assert_close(prior(4).probs, weights / weights.sum())
 
 
-@pytest.mark.parametrize("prior", EXAMPLES, ids=repr)
+@pytest.mark.parametrize("prior", [*EXAMPLES, HIERARCHICAL], ids=repr)
 def test_repr_round_trips(prior):
     assert priors.parse(repr(prior)) == prior
     assert priors.parse(str(prior)) == prior
@@ -149,7 +155,7 @@ def test_parse_leaves_out_what_has_a_default():
 def test_any_categorical_of_the_right_size_is_accepted():
     probs = torch.tensor([0.2, 0.3, 0.5])
     for source in (dist.Categorical(probs=probs), torch.distributions.Categorical(probs=probs)):
-        torch.testing.assert_close(priors.as_categorical(source, 3, "depth").probs, probs)
+        torch.testing.assert_close(as_categorical(source, 3, "depth").probs, probs)
 
 
 @pytest.mark.parametrize(
@@ -164,4 +170,4 @@ def test_any_categorical_of_the_right_size_is_accepted():
 @pytest.mark.usefixtures("as_a_user")
 def test_other_distributions_are_refused(prior, kind, message):
     with pytest.raises(kind, match=message):
-        priors.as_categorical(prior, 4, "depth")
+        as_categorical(prior, 4, "depth")

@@ -1,0 +1,156 @@
+"""What a prior over an axis is, and the checks of its arguments."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sized
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.distributions.constraints import Constraint
+
+SUM_TOLERANCE = 1e-6
+
+
+class Prior(ABC):
+    """A categorical prior ``p(i) = Categorical(beta)`` over the entries ``i`` of an axis.
+
+    Subclasses are frozen dataclasses that give the unnormalised log weights; ``repr`` shows the call that
+    makes an equal prior, and :func:`pyro_vds.priors.parse` reads it back. ``learnable`` names the parameters that
+    empirical Bayes can fit, with their supports; ``log_weights`` is differentiable in them.
+    """
+
+    learnable: ClassVar[Mapping[str, Constraint]] = {}
+
+    @abstractmethod
+    def log_weights(self, size: int) -> Float[Tensor, " size"]:
+        """Return the unnormalised log prior of each entry, in nats and float64.
+
+        Args:
+            size: Number of entries of the axis (``max_depth + 1`` for depth).
+
+        Raises:
+            ValueError: If the prior does not fit an axis of this size.
+        """
+
+    def draw_parameters(
+        self, entries: Int[Tensor, " draws"], size: int, generator: torch.Generator
+    ) -> dict[str, Float[Tensor, "draws ..."]]:
+        """Draw the uncertain parameters of the prior given entries of the axis; none unless it is hierarchical.
+
+        Args:
+            entries: Drawn entries.
+            size: Number of entries of the axis.
+            generator: Draws.
+        """
+        return {}
+
+    def with_parameters(self, **values: Tensor) -> "Prior":
+        """Return a prior with tensors as parameters, unchecked, through which gradients flow.
+
+        Args:
+            values: Parameters by name.
+        """
+        other = copy.copy(self)
+        for name, value in values.items():
+            object.__setattr__(other, name, value)
+        return other
+
+    def __call__(self, size: int) -> dist.Categorical:
+        """Return the normalised prior over an axis of ``size`` entries, in float64.
+
+        Args:
+            size: Number of entries of the axis (``max_depth + 1`` for depth), at least 1.
+
+        Raises:
+            ValueError: If ``size`` is not positive or the prior does not fit it.
+        """
+        if size < 1:
+            raise ValueError(f"Expected an axis with at least one entry, got size={size}.")
+        return dist.Categorical(logits=self.log_weights(size))
+
+
+PriorLike = Prior | torch.distributions.Categorical
+
+
+def as_categorical(prior: PriorLike, size: int, axis: str) -> dist.Categorical:
+    """Return the distribution of a prior over an axis, checked against the size of the axis.
+
+    Args:
+        prior: A :class:`Prior`, or any ``Categorical`` of ``size`` entries.
+        size: Number of entries of the axis.
+        axis: Name of the axis, for messages.
+
+    Raises:
+        TypeError: If ``prior`` is neither.
+        ValueError: If it does not fit the axis or has entries without mass.
+    """
+    if not isinstance(prior, torch.distributions.Categorical):
+        if isinstance(prior, Prior):
+            return prior(size)
+        raise TypeError(
+            f"Expected a prior for axis {axis!r} from pyro_vds.priors, or a pyro.distributions.Categorical; "
+            f"got {type(prior).__name__}."
+        )
+    if prior.probs.shape != (size,):
+        raise ValueError(
+            f"Expected a prior of {size} probabilities for axis {axis!r} (a depth axis has max_depth + 1 "
+            f"entries), got shape {tuple(prior.probs.shape)}."
+        )
+    check_probs(prior.probs)
+    return dist.Categorical(logits=prior.logits.double())
+
+
+def check_probs(probs: Float[Tensor, " size"]) -> None:
+    """Raise ``ValueError`` unless the probabilities are positive and sum to one."""
+    if not bool((probs > 0).all()):
+        raise ValueError(
+            f"Expected positive prior probabilities, got {probs.tolist()}. An entry without prior mass makes "
+            "the ELBO minus infinity: to rule a depth out, build the network without it."
+        )
+    total = float(probs.double().sum())
+    if not abs(total - 1) <= SUM_TOLERANCE:
+        raise ValueError(
+            f"Expected prior probabilities that sum to one, got a sum of {total:.8g}. Divide them by their sum."
+        )
+
+
+def store_numbers(prior: object, *names: str) -> None:
+    """Replace arguments of a prior by floats, so that equal priors have equal representations."""
+    for name in names:
+        object.__setattr__(prior, name, _number(name, getattr(prior, name)))
+
+
+def store_sequence(prior: object, name: str) -> None:
+    """Replace an argument of a prior by a tuple of floats."""
+    given = getattr(prior, name)
+    try:
+        values = tuple(given)
+    except TypeError as error:
+        raise TypeError(f"Expected a sequence of numbers as {name}, got {given!r}.") from error
+    object.__setattr__(prior, name, tuple(_number(name, value) for value in values))
+
+
+def _number(name: str, value: Any) -> float:
+    with suppress(TypeError, ValueError, RuntimeError):
+        if not isinstance(value, str):  # which float() would read
+            return float(value)
+    raise TypeError(f"Expected a number as {name}, got {value!r}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise ``ValueError`` unless an argument of a prior is positive and finite."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"Expected a positive, finite {name}, got {name}={value}.")
+
+
+def check_length(name: str, values: Sized, size: int) -> None:
+    """Raise ``ValueError`` unless there is a value for each entry of an axis."""
+    if len(values) != size:
+        raise ValueError(
+            f"Expected {size} {name}, one for each entry of the axis (a depth axis has max_depth + 1 entries), "
+            f"got {len(values)}."
+        )
