@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,7 +28,7 @@ from pyro_vds.validation import check_data
 
 DRAWS = 200
 DRAWN = ("log_q", "log_prior", "log_exact_posterior", "log_likelihood")
-FLAGS = ("--overwrite", "--recalibrate", "--compile", "--channels-last")
+FLAGS = ("--overwrite", "--recalibrate", "--compile", "--channels-last", "--learn-prior")
 BOOLEANS = ("true", "false", "yes", "no")
 
 logger = logging.getLogger(__name__)
@@ -206,16 +206,16 @@ def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
 def _write_config(path: Path, settings: Settings, parser: ArgumentParser) -> None:
     """Write settings in the words that ``--config`` reads."""
     words = {field.name: getattr(settings, field.name) for field in fields(Settings)}
-    for name in ("prior", "width_prior"):
-        words[name] = {"class_path": type(words[name]).__name__, "init_args": asdict(words[name])}
     plain = {k: _plain(v) for k, v in words.items() if v is not None}
     path.write_text(yaml.safe_dump(plain, sort_keys=False))
     parser.parse_path(str(path))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+    """Return a value in the words of YAML; a prior as the class and its arguments."""
+    if is_dataclass(value):
+        arguments = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {"class_path": type(value).__name__, "init_args": arguments}
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 

@@ -95,7 +95,11 @@ def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, Guide]:
     network = WithWidths(backbone, settings.widths) if settings.widths else backbone
     priors = {"depth": settings.prior, "width": settings.width_prior}
     model = VDSModel(
-        network, priors={axis: priors[axis] for axis in network.axes}, likelihood=likelihood, num_data=data.num_data
+        network,
+        priors={axis: priors[axis] for axis in network.axes},
+        likelihood=likelihood,
+        num_data=data.num_data,
+        learn_prior=settings.learn_prior,
     )
     return model, GUIDES[settings.guide](model)
 

@@ -11,7 +11,8 @@ from pyro_vds.backbones import PerDepth, Readout, ResidualConvNet, ResidualMLP
 from pyro_vds.datasets import Noise, Pixels
 from pyro_vds.normalisation import HeadStatistics
 from pyro_vds.precision import Precision
-from pyro_vds.priors import Geometric, Prior, Uniform
+from pyro_vds.prior import Prior
+from pyro_vds.priors import Geometric, Uniform
 from pyro_vds.pruning import Rule
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.splits import DataSet
@@ -79,8 +80,10 @@ class Settings:
             channels.
         readout: all depths, or the last one only (a plain network, the paper's DDN).
         head_statistics: Running batch-norm statistics of the head for each depth, or one shared set.
-        prior: Prior over depth: Geometric, Uniform, Poisson, NegativeBinomial, Weights or Cost.
+        prior: Prior over depth: Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost, Dirichlet or
+            Hierarchical.
         width_prior: Prior over widths.
+        learn_prior: Learn the parameters of the priors with the weights (empirical Bayes).
         guide: With widths: independent axes, conditional q(width | depth), or one joint table.
         max_epochs: Passes over the data at most. Default: 8000 for spirals, 500 for images, 60 for digits,
             1000 for npz.
@@ -125,6 +128,7 @@ class Settings:
     head_statistics: HeadStatistics = "per_depth"
     prior: Prior = Geometric(0.85)  # noqa: RUF009 (immutable)
     width_prior: Prior = Uniform()  # noqa: RUF009 (immutable)
+    learn_prior: bool = False
     guide: GuideName = "independent"
     max_epochs: int | None = None
     batch_size: int | None = None

@@ -195,11 +195,23 @@ PRIOR_OPTIONS = {
     "NegativeBinomial": {"total_count": 3.0, "probs": 0.25},
     "Weights": {"probs": [0.5, 0.25, 0.25]},
     "Cost": {"costs": [1.0, 2.0, 3.0], "strength": 0.5},
+    "Dirichlet": {"concentration": [1.0, 2.0, 3.0]},
 }
 
 
 def test_every_prior_is_tried():
-    assert PRIOR_OPTIONS.keys() == PRIORS.keys()
+    assert PRIOR_OPTIONS.keys() | {"Hierarchical"} == PRIORS.keys()
+
+
+def test_hierarchical_and_learnt_priors_come_back(capsys, tmp_path):
+    words = ["Hierarchical", "--prior.prior", "Geometric", "--prior.parameter", "decay", "--prior.hyperprior", "Beta"]
+    cli.main([*BRIEF, "--prior", *words, "--prior.hyperprior.a", "2", "--prior.hyperprior.b", "3", "--out",
+              str(tmp_path / "run")])  # fmt: skip
+    cli.main(["evaluate", str(tmp_path / "run")])
+    assert "depth_decay" in load_datatree(tmp_path / "run" / "posterior.nc")["posterior"]
+    cli.main([*BRIEF, "--learn-prior", "--out", str(tmp_path / "learnt")])
+    cli.main(["evaluate", str(tmp_path / "learnt")])
+    assert read_config(tmp_path / "learnt")["learn_prior"] is True
 
 
 @pytest.mark.parametrize("name", PRIOR_OPTIONS)
