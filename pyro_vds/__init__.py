@@ -4,7 +4,7 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import calibration, datasets, likelihoods, plots, priors
+from pyro_vds import calibration, datasets, intervals, likelihoods, plots, priors
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.elbo import enum_elbo
 from pyro_vds.guides import AutoCategorical
@@ -12,9 +12,10 @@ from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.memory import estimate_memory
 from pyro_vds.model import VDSModel
+from pyro_vds.moments import predict_components, predict_moments, predict_variance_parts
 from pyro_vds.normalisation import Standardise
 from pyro_vds.posterior import exact_posterior, to_datatree
-from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
+from pyro_vds.predictive import log_predictive, predict_proba
 from pyro_vds.pruning import choose_depth, prune
 from pyro_vds.replicated import Replicated
 from pyro_vds.training import fit, recalibrate_batch_norm
@@ -37,11 +38,14 @@ __all__ = [
     "estimate_memory",
     "exact_posterior",
     "fit",
+    "intervals",
     "likelihoods",
     "log_predictive",
     "plots",
+    "predict_components",
     "predict_moments",
     "predict_proba",
+    "predict_variance_parts",
     "priors",
     "prune",
     "recalibrate_batch_norm",

@@ -14,7 +14,7 @@ from torch import Tensor
 from pyro_vds.batches import in_order
 from pyro_vds.elbo import guide_or_empty
 from pyro_vds.guides import AutoCategorical
-from pyro_vds.likelihoods import Classification, Gaussian
+from pyro_vds.likelihoods import Classification
 from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.typing import Inputs, Targets
 from pyro_vds.validation import check_data, check_inputs, probe_outputs
@@ -53,48 +53,8 @@ def predict_proba(
             f"Expected a model with a Classification likelihood, got {type(model.likelihood).__name__}. Use "
             "predict_moments or log_predictive."
         )
-    probs = _predict(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
+    probs = predict_in_batches(model, guide, x, depth, batch_size, model.likelihood.marginal).exp()
     return probs.mean(0) if ensemble and model.replicates is not None else probs
-
-
-def predict_moments(
-    model: VDSModel,
-    guide: AutoCategorical | None,
-    x: Inputs,
-    depth: int | None = None,
-    *,
-    ensemble: bool = False,
-    batch_size: int = BATCH_SIZE,
-) -> tuple[Float[Tensor, "*replicate batch targets"], Float[Tensor, "*replicate batch targets"]]:
-    """Return the mean and variance of the mixture, in the units of ``y`` and their square.
-
-    The variance is the noise plus the disagreement between architectures.
-
-    Args:
-        model: A model with a ``Gaussian`` likelihood.
-        guide: Its guide; ``None`` for a model without axes.
-        x: Inputs ``(batch, ...)``.
-        depth: ``k`` gives the prediction pruned to depth ``k``.
-        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
-        batch_size: Points in one forward pass.
-
-    Raises:
-        TypeError: If the likelihood is not ``Gaussian``, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or ``depth`` is out of range.
-    """
-    likelihood = model.likelihood
-    if not isinstance(likelihood, Gaussian):
-        raise TypeError(
-            f"Expected a model with a Gaussian likelihood, got {type(likelihood).__name__}. Use predict_proba "
-            "or log_predictive."
-        )
-    moments = _predict(
-        model, guide, x, depth, batch_size, lambda outputs, w: torch.stack(likelihood.marginal(outputs, w))
-    )
-    mean, variance = moments[0], moments[1]
-    if ensemble and model.replicates is not None:
-        return mean.mean(0), variance.mean(0) + mean.var(0, correction=0)
-    return mean, variance
 
 
 def log_predictive(
@@ -206,7 +166,7 @@ def shared(model: VDSModel, tensor: Tensor) -> Tensor:
     return tensor if model.replicates is None else tensor.expand(model.replicates, *tensor.shape)
 
 
-def _predict(
+def predict_in_batches(
     model: VDSModel,
     guide: AutoCategorical | None,
     x: Tensor,
@@ -214,7 +174,21 @@ def _predict(
     batch_size: int,
     marginal: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
-    """Return the mixture's prediction for all inputs, batch by batch."""
+    """Return the mixture's prediction for all inputs, batch by batch.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``.
+        depth: ``k`` gives the prediction pruned to depth ``k``.
+        batch_size: Points in one forward pass.
+        marginal: Maps outputs ``(architecture, *replicate, batch, event)`` and log weights to a prediction whose
+            dimension next to the last is the batch.
+
+    Raises:
+        TypeError: If the inputs are not floating point.
+        ValueError: If the inputs are empty, not finite or do not fit, or ``depth`` is out of range.
+    """
     check_inputs(x)
     log_weights = mixture_log_weights(model, guide, depth)
     device = log_weights.device

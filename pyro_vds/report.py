@@ -16,8 +16,9 @@ from pyro_vds.guides import AutoCategorical
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification
 from pyro_vds.model import VDSModel
+from pyro_vds.moments import predict_moments
 from pyro_vds.posterior import ExactPosterior, exact_posterior
-from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
+from pyro_vds.predictive import log_predictive, predict_proba
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.typing import Data
 

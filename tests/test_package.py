@@ -12,13 +12,13 @@ PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
     ["typing", "randomness", "expectation"],
-    ["priors", "likelihoods", "normalisation", "batches", "calibration", "splits", "history"],
-    ["backbones", "images", "npz", "replicated"],
+    ["priors", "likelihoods", "normalisation", "batches", "calibration", "intervals", "splits", "history"],
+    ["backbones", "images", "npz", "replicated", "tables"],
     ["datasets", "model"],
     ["guides", "precision", "validation"],
     ["elbo", "unstack"],
     ["memory", "predictive"],
-    ["steps"],
+    ["steps", "moments"],
     ["loop"],
     ["training", "pruning", "posterior"],
     ["plots", "settings"],
