@@ -12,7 +12,7 @@ from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.memory import estimate_memory
 from pyro_vds.model import VDSModel
-from pyro_vds.moments import predict_components, predict_moments, predict_variance_parts
+from pyro_vds.moments import predict_components, predict_moments, predict_pit, predict_variance_parts
 from pyro_vds.normalisation import Standardise
 from pyro_vds.posterior import exact_posterior, to_datatree
 from pyro_vds.predictive import log_predictive, predict_proba
@@ -44,6 +44,7 @@ __all__ = [
     "plots",
     "predict_components",
     "predict_moments",
+    "predict_pit",
     "predict_proba",
     "predict_variance_parts",
     "priors",

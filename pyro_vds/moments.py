@@ -1,12 +1,14 @@
 """Predictions of a regression: moments of the mixture over architectures, and its components."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pyro_vds.guides import AutoCategorical
+from pyro_vds.intervals import mixture_pit
 from pyro_vds.likelihoods import Gaussian
-from pyro_vds.model import VDSModel
+from pyro_vds.model import VDSModel, refuse_replicates
 from pyro_vds.predictive import BATCH_SIZE, mixture_log_weights, predict_in_batches
 from pyro_vds.typing import Inputs
 
@@ -113,6 +115,43 @@ def predict_components(
     scale = _gaussian(model).scale.detach()
     means = predict_in_batches(model, guide, x, depth, batch_size, lambda outputs, _: outputs)
     return means, mixture_log_weights(model, guide, depth).exp(), scale
+
+
+def predict_pit(
+    model: VDSModel,
+    guide: AutoCategorical | None,
+    x: Inputs,
+    y: Float[Tensor, " batch"],
+    depth: int | None = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> Float[np.ndarray, " batch"]:
+    """Return the probability integral transform of each target, ``sum_i q_i Phi((y_n - f_i(x_n)) / s)``.
+
+    It does not depend on the units of ``y``. :func:`pyro_vds.intervals.interval_table` and ``plots.plot_intervals``
+    take it.
+
+    Args:
+        model: A model with a ``Gaussian`` likelihood and one target.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``.
+        y: Targets, one for each input.
+        depth: ``k`` gives the prediction pruned to depth ``k``.
+        batch_size: Points in one forward pass.
+
+    Raises:
+        TypeError: If the likelihood is not ``Gaussian``, or the inputs are not floating point.
+        ValueError: If the model has replicates or several targets, the data are empty or not finite, or ``depth`` is
+            out of range.
+    """
+    refuse_replicates(model)
+    means, weights, scale = predict_components(model, guide, x, depth, batch_size=batch_size)
+    if means.shape[-1] != 1:
+        raise ValueError(
+            f"Expected a model of one target, got one of {means.shape[-1]}. Pass the columns of predict_components to "
+            "intervals.mixture_pit."
+        )
+    return mixture_pit(*(part.cpu().numpy() for part in (y, means.squeeze(-1), weights, scale)))
 
 
 def _gaussian(model: VDSModel) -> Gaussian:

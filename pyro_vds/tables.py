@@ -102,10 +102,10 @@ def uci(
 def _read_uci(path: Path) -> tuple[Tensor, Tensor, np.ndarray]:
     """Return inputs, targets and the test part of each split."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             x, y, mask = (file[name] for name in ("x", "y", "test_mask"))
             tables = [torch.from_numpy(table.astype(np.float32)) for table in (x, y)]
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"Expected the arrays x, y and test_mask in {path}, but cannot read them: {error}. Copy the file again."
         ) from error

@@ -11,7 +11,7 @@ import pyro_vds as vds
 PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
 LAYERS = [
-    ["typing", "randomness", "expectation"],
+    ["typing", "randomness", "expectation", "canvas"],
     ["priors", "likelihoods", "normalisation", "batches", "calibration", "intervals", "splits", "history"],
     ["backbones", "images", "npz", "replicated", "tables"],
     ["datasets", "model"],
@@ -19,7 +19,7 @@ LAYERS = [
     ["elbo", "unstack"],
     ["memory", "predictive"],
     ["steps", "moments"],
-    ["loop"],
+    ["loop", "bands"],
     ["training", "pruning", "posterior"],
     ["plots", "settings"],
     ["runs", "report"],
