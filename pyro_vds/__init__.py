@@ -11,6 +11,7 @@ from pyro_vds import (
     datasets,
     diagnostic_plots,
     diagnostics,
+    intervals,
     likelihoods,
     plots,
     priors,
@@ -28,9 +29,10 @@ from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.memory import estimate_memory
 from pyro_vds.model import VDSModel
+from pyro_vds.moments import predict_components, predict_moments, predict_pit, predict_variance_parts
 from pyro_vds.normalisation import Standardise
 from pyro_vds.posterior import exact_posterior, to_datatree
-from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
+from pyro_vds.predictive import log_predictive, predict_proba
 from pyro_vds.pruning import choose_depth, prune
 from pyro_vds.replicated import Replicated
 from pyro_vds.training import fit, recalibrate_batch_norm
@@ -68,12 +70,16 @@ __all__ = [
     "from_resnet",
     "from_sequential",
     "from_vit",
+    "intervals",
     "likelihoods",
     "log_predictive",
     "multiply_adds",
     "plots",
+    "predict_components",
     "predict_moments",
+    "predict_pit",
     "predict_proba",
+    "predict_variance_parts",
     "priors",
     "prune",
     "recalibrate_batch_norm",

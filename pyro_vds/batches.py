@@ -13,7 +13,7 @@ from pyro_vds.typing import Data
 class IndexBatches:
     """Shuffled batches of tensors that already lie on the device: no worker processes, no copies to it.
 
-    A last batch of a single point joins the one before it, since batch norm cannot train on one point.
+    A last batch of less than an eighth of the others joins the one before it, since few points make a noisy batch norm.
 
     Args:
         data: Inputs and targets on one device.
@@ -120,7 +120,8 @@ def batch_lengths(size: int, batch_size: int) -> list[int]:
         batch_size: Points in a batch.
     """
     ends = list(range(batch_size, size, batch_size))
-    if ends and size - ends[-1] == 1:
+    # At least of 2 points: batch norm cannot train on one.
+    if ends and size - ends[-1] < max(2, batch_size / 8):
         ends.pop()
     return [end - start for start, end in zip([0, *ends], [*ends, size], strict=True)]
 

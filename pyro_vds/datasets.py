@@ -15,8 +15,25 @@ from torch import Tensor
 from pyro_vds.images import Pixels, fashion_mnist, mnist, svhn
 from pyro_vds.npz import npz
 from pyro_vds.splits import DataSet, split_and_normalise, split_off
+from pyro_vds.tables import UCIName, diabetes, gap_1d, gap_1d_mean, uci
 
-__all__ = ["DataSet", "Noise", "Pixels", "digits", "fashion_mnist", "mnist", "npz", "spiral_points", "spirals", "svhn"]
+__all__ = [
+    "DataSet",
+    "Noise",
+    "Pixels",
+    "UCIName",
+    "diabetes",
+    "digits",
+    "fashion_mnist",
+    "gap_1d",
+    "gap_1d_mean",
+    "mnist",
+    "npz",
+    "spiral_points",
+    "spirals",
+    "svhn",
+    "uci",
+]
 
 Noise = Literal["gaussian", "uniform"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from pyro_vds.canvas import BLUE, GREEN, GREY, ORANGE, axes_or_new
 from pyro_vds.comparison import power_scaled_posterior, stacking_weights
 from pyro_vds.diagnostics import depth_log_likelihood, depth_probs, guide_gap
-from pyro_vds.plots import BLUE, GREEN, GREY, ORANGE, open_axes
 from pyro_vds.uncertainty import RiskCoverage
 
 
@@ -24,7 +24,7 @@ def plot_prior_to_posterior(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
         ValueError: If the tree is of replicates, or lacks a depth axis.
     """
     probs = _of_one_model(depth_probs(tree))
-    ax = open_axes(ax, (7, 3.6))
+    ax = axes_or_new(ax, (7, 3.6))
     styles = {"prior": (GREY, "prior"), "q": (BLUE, "posterior q(depth)"), "exact": (GREEN, "exact posterior")}
     for i, (name, (color, label)) in enumerate(styles.items()):
         ax.bar(probs["depth"] + 0.28 * (i - 1), probs.sel(distribution=name), 0.28, color=color, label=label)
@@ -47,7 +47,7 @@ def plot_depth_log_likelihood(tree: xr.DataTree, ax: Axes | None = None) -> Axes
     """
     values = depth_log_likelihood(tree)
     _of_one_model(values["mean"])
-    ax = open_axes(ax, (7, 3.6))
+    ax = axes_or_new(ax, (7, 3.6))
     depth, mean, se = (values[name].to_numpy() for name in ("depth", "mean", "se"))
     ax.errorbar(depth, mean, 2 * se, fmt="o-", ms=3.5, lw=1.2, capsize=2, color=ORANGE)
     ax.set(xlabel="depth (residual blocks)", ylabel="log-likelihood (nats per point)")
@@ -65,7 +65,7 @@ def plot_stacking(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
         ValueError: If the tree is of replicates, or lacks a depth axis.
     """
     weights, q = stacking_weights(tree), depth_probs(tree).sel(distribution="q")
-    ax = open_axes(ax, (7, 3.6))
+    ax = axes_or_new(ax, (7, 3.6))
     ax.bar(q["depth"] - 0.2, q, 0.4, color=BLUE, label="posterior q(depth)")
     ax.bar(weights["depth"] + 0.2, weights, 0.4, color=ORANGE, label="stacking weight")
     ax.set(xlabel="depth (residual blocks)", ylabel="weight")
@@ -85,7 +85,7 @@ def plot_power_scaling(tree: xr.DataTree, ax: Axes | None = None, *, powers: Seq
         ValueError: If a power is negative, or the tree has other dimensions.
     """
     scaled = power_scaled_posterior(tree, powers)
-    ax = open_axes(ax, (7, 3.6))
+    ax = axes_or_new(ax, (7, 3.6))
     for power in powers:
         ax.plot(
             scaled["depth"], _of_one_model(scaled.sel(power=power)), "o-", ms=3, label=f"prior to the power {power:g}"
@@ -102,7 +102,7 @@ def plot_risk_coverage(curves: Mapping[str, RiskCoverage], ax: Axes | None = Non
         curves: Curves of :func:`pyro_vds.uncertainty.risk_coverage` by name.
         ax: Where to draw; a new figure unless given.
     """
-    ax = open_axes(ax, (4.5, 3.6))
+    ax = axes_or_new(ax, (4.5, 3.6))
     for name, curve in curves.items():
         ax.plot(curve.coverage, curve.risk, lw=1.2, label=f"{name}: area {curve.area:.4f}")
     ax.set(xlabel="coverage (share predicted)", ylabel="risk (mean error)", xlim=(0, 1))
@@ -124,7 +124,7 @@ def plot_pava(tree: xr.DataTree, label: int, ax: Axes | None = None, *, prob: fl
         ax: Where to draw; a new figure unless given.
         prob: Mass of the band; ArviZ's default.
     """
-    ax = open_axes(ax, (4, 4))
+    ax = axes_or_new(ax, (4, 4))
     groups = ("posterior_predictive", "observed_data")
     binary = xr.DataTree.from_dict({name: (tree[name].to_dataset()[["obs"]] == label).astype(int) for name in groups})
     # ArviZ draws into the axes that its collection names.

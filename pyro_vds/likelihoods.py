@@ -170,11 +170,29 @@ class Gaussian(Likelihood):
         outputs: Float[Tensor, "architecture *replicate batch event"],
         log_weights: Float[Tensor, "architecture *replicate"],
     ) -> tuple[Float[Tensor, "*replicate batch event"], Float[Tensor, "*replicate batch event"]]:
-        """Return the mean and variance of the mixture.
+        """Return the mean and variance of the mixture, the variance being the sum of both of :meth:`moments`."""
+        mean, noise, disagreement = self.moments(outputs, log_weights)
+        return mean, noise + disagreement
 
-        ``mean = sum_i q_i f_i`` and ``variance = scale**2 + sum_i q_i (f_i - mean)**2``: noise plus the
-        disagreement between architectures.
+    def moments(
+        self,
+        outputs: Float[Tensor, "architecture *replicate batch event"],
+        log_weights: Float[Tensor, "architecture *replicate"],
+    ) -> tuple[
+        Float[Tensor, "*replicate batch event"],
+        Float[Tensor, "*replicate batch event"],
+        Float[Tensor, "*replicate batch event"],
+    ]:
+        """Return mean, noise variance and disagreement variance of the mixture (law of total variance).
+
+        ``mean = sum_i q_i f_i``, ``noise = scale**2`` and ``disagreement = sum_i q_i (f_i - mean)**2``, the variance
+        between architectures.
+
+        Args:
+            outputs: Outputs of each architecture, in the units of ``y``.
+            log_weights: Log mixture weights ``log q_i``, nats.
         """
         weights = log_weights.exp()[..., None, None]
         mean = (weights * outputs).sum(0)
-        return mean, self.scale[..., None] ** 2 + (weights * (outputs - mean) ** 2).sum(0)
+        noise = (self.scale[..., None] ** 2).expand_as(mean)
+        return mean, noise, (weights * (outputs - mean) ** 2).sum(0)

@@ -12,14 +12,18 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from pyro_vds.bands import plot_band, plot_intervals
 from pyro_vds.calibration import Binning, reliability_table
+from pyro_vds.canvas import BLUE, GREEN, GREY, ORANGE, RED, axes_or_new, open_frame
 from pyro_vds.history import History
 from pyro_vds.model import VDSModel, eval_mode
 
+__all__ = [
+    "plot_band", "plot_depth_functions", "plot_depth_posterior", "plot_history", "plot_intervals", "plot_reliability"
+]  # fmt: skip
+
 ManyAxes = Sequence[Axes] | np.ndarray
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6E6E6E"
 _TWO_CLASSES = LinearSegmentedColormap.from_list("two_classes", ["#E69F00", "#FFFFFF", "#0072B2"])
 
 
@@ -41,7 +45,7 @@ def plot_depth_posterior(tree: xr.DataTree, ax: Axes | None = None, *, chosen: i
     probs = probs.mean("chain") if "chain" in probs.dims else probs
     q, prior, posterior = (probs[name] for name in names)
     depth = exact["depth"].to_numpy()
-    ax = open_axes(ax, (7, 3.6))
+    ax = axes_or_new(ax, (7, 3.6))
     ax.bar(depth, q, color=BLUE, width=0.75, label="posterior q(depth)")
     ax.plot(depth, prior, color=GREY, ls="--", lw=1.2, label="prior")
     top = 1.3 * float(max(q.max(), prior.max()))
@@ -85,7 +89,7 @@ def plot_reliability(
         The axes.
     """
     table = reliability_table(probs, labels, bins, binning=binning)
-    ax = open_axes(ax, (4, 4))
+    ax = axes_or_new(ax, (4, 4))
     centres = (table.edges[:-1] + table.edges[1:]) / 2
     ax.bar(
         centres,
@@ -130,7 +134,7 @@ def plot_history(history: History, axes: ManyAxes | None = None) -> ManyAxes:
         )  # fmt: skip
         ax.set(xlabel="epoch", ylabel=axis, title=f"q({axis})")
         ax.figure.colorbar(image, ax=ax)
-        _open_frame(ax)
+        open_frame(ax)
     for ax in panels if history.validation else ():
         _draw_validation(history, ax)
     return axes
@@ -151,7 +155,7 @@ def _draw_objective(history: History, ax: Axes) -> None:
     else:  # densities can be above 1, and a KL 0: linear within one nat of zero
         ax.set_yscale("symlog", linthresh=1)
     _legend_above(ax)
-    _open_frame(ax)
+    open_frame(ax)
 
 
 def _draw_validation(history: History, ax: Axes) -> None:
@@ -169,7 +173,7 @@ def _draw_validation(history: History, ax: Axes) -> None:
         twin.spines["top"].set_visible(False)
         drawn.append(twin)
     _legend_above(*drawn)
-    _open_frame(ax)
+    open_frame(ax)
 
 
 def _best_epoch(history: History) -> int:
@@ -242,19 +246,3 @@ def _grid(count: int) -> list[Axes]:
     for spare in grid.flat[count:]:
         figure.delaxes(spare)
     return list(grid.flat[:count])
-
-
-def open_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return axes without a frame above and to the right.
-
-    Args:
-        ax: The axes; a new figure's unless given.
-        size: Width and height of a new figure, inches.
-    """
-    ax = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
-    return _open_frame(ax)
-
-
-def _open_frame(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax

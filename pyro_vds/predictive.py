@@ -14,7 +14,7 @@ from pyro_vds.batches import in_order
 from pyro_vds.choice import chosen_indices, fold, staying
 from pyro_vds.elbo import guide_or_empty
 from pyro_vds.guides import Guide
-from pyro_vds.likelihoods import Classification, Gaussian
+from pyro_vds.likelihoods import Classification
 from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.typing import Inputs, Targets
 from pyro_vds.validation import check_data, check_inputs, probe_outputs
@@ -59,53 +59,6 @@ def predict_proba(
         model, guide, x, chosen_indices(model, depth, width), batch_size, model.likelihood.marginal
     ).exp()
     return probs.mean(0) if ensemble and model.replicates is not None else probs
-
-
-def predict_moments(
-    model: VDSModel,
-    guide: Guide | None,
-    x: Inputs,
-    depth: int | None = None,
-    width: int | None = None,
-    *,
-    ensemble: bool = False,
-    batch_size: int = BATCH_SIZE,
-) -> tuple[Float[Tensor, "*replicate batch targets"], Float[Tensor, "*replicate batch targets"]]:
-    """Return the mean and variance of the mixture, in the units of ``y`` and their square.
-
-    The variance is the noise plus the disagreement between architectures.
-
-    Args:
-        model: A model with a ``Gaussian`` likelihood.
-        guide: Its guide; ``None`` for a model without axes.
-        x: Inputs ``(batch, ...)``.
-        depth: ``k`` gives the prediction pruned to depth ``k``.
-        width: The prediction of this width alone, where the model has widths.
-        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
-        batch_size: Points in one forward pass.
-
-    Raises:
-        TypeError: If the likelihood is not ``Gaussian``, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or ``depth`` or ``width`` out of range.
-    """
-    likelihood = model.likelihood
-    if not isinstance(likelihood, Gaussian):
-        raise TypeError(
-            f"Expected a model with a Gaussian likelihood, got {type(likelihood).__name__}. Use predict_proba "
-            "or log_predictive."
-        )
-    moments = predict_mixture(
-        model,
-        guide,
-        x,
-        chosen_indices(model, depth, width),
-        batch_size,
-        lambda outputs, w: torch.stack(likelihood.marginal(outputs, w)),
-    )
-    mean, variance = moments[0], moments[1]
-    if ensemble and model.replicates is not None:
-        return mean.mean(0), variance.mean(0) + mean.var(0, correction=0)
-    return mean, variance
 
 
 def log_predictive(

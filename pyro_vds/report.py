@@ -11,15 +11,16 @@ import xarray as xr
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pyro_vds import calibration, plots
+from pyro_vds import calibration, intervals, plots
 from pyro_vds.choice import Cut
 from pyro_vds.costs import choose, multiply_adds
 from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification
 from pyro_vds.model import VDSModel
+from pyro_vds.moments import predict_moments, predict_pit
 from pyro_vds.posterior import ExactPosterior, exact_posterior
-from pyro_vds.predictive import log_predictive, predict_moments, predict_proba
+from pyro_vds.predictive import log_predictive, predict_proba
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.typing import Data
 
@@ -38,8 +39,9 @@ def evaluate_run(
 
     Returns:
         For ``"full"`` and ``"pruned"``: ``log_likelihood`` in nats per point and, for classes, ``error``,
-        ``ece`` and ``brier``, for regression ``rmse``; the density and the error are those of the targets
-        before they were divided by ``target_std``.
+        ``ece`` and ``brier``, for regression ``rmse`` and, of one target, ``interval_error`` (see
+        :func:`pyro_vds.intervals.interval_error`); the density and the error are those of the targets before
+        they were divided by ``target_std``.
     """
     cases: dict[str, Cut] = {"full": {}, "pruned": cut} if cut else {"full": {}}
     return {name: measure(model, guide, test, cut=c, target_std=target_std) for name, c in cases.items()}
@@ -103,6 +105,8 @@ def measure(
         mean = predict_moments(model, guide, x, **cut)[0].cpu().reshape(y.shape)
         errors = (mean - y.cpu()) * (1 if target_std is None else target_std.cpu())
         measures["rmse"] = float(errors.square().mean().sqrt())
+        if y.ndim == 1:
+            measures["interval_error"] = intervals.interval_error(predict_pit(model, guide, x, y, **cut))
     return measures
 
 
@@ -192,7 +196,7 @@ def summary_text(metrics: dict[str, Any]) -> str:
     lines.append(f"test ({metrics['test_size']} points)")
     names = list(metrics["test"]["full"])
     lines.append(f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names))
-    percent = ("error", "ece")
+    percent = ("error", "ece", "interval_error")
     for case, values in metrics["test"].items():
         cells = [f"{100 * values[n]:.2f} %" if n in percent else f"{values[n]:.4f}" for n in names]
         parameters = metrics["parameters"].get(case)
@@ -216,7 +220,7 @@ def draw_figures(
         model: A trained model.
         guide: Its guide.
         history: The record of training.
-        test: Test data, for reliability diagrams and decision functions.
+        test: Test data, for reliability diagrams, coverage of intervals, decision functions and bands.
         tree: Its DataTree, for the depth posterior; ``None`` for a model without axes.
         folder: Where the files go.
         cut: The chosen architecture.
@@ -226,11 +230,23 @@ def draw_figures(
     if tree is not None:
         _save(plots.plot_depth_posterior(tree, chosen=cut.get("depth")).get_figure(), folder / "posterior.png")
     if not isinstance(model.likelihood, Classification):
+        _draw_regression(model, guide, test, folder)
         return
     _save(_reliability_figure(model, guide, test, cut), folder / "reliability.png")
     x, y = test
     if model.axes == ("depth",) and x.ndim == 2 and x.shape[1] == 2 and int(y.max()) == 1:
         _save(plots.plot_depth_functions(model, x[:400], y[:400])[0].get_figure(), folder / "functions.png")
+
+
+def _draw_regression(model: VDSModel, guide: Guide, test: Data, folder: Path) -> None:
+    """Draw the coverage of intervals, and with one input the band; targets are standardised ones."""
+    x, y = test
+    if y.ndim != 1:
+        return
+    _save(plots.plot_intervals(predict_pit(model, guide, x, y)).get_figure(), folder / "intervals.png")
+    if x.ndim == 2 and x.shape[1] == 1:
+        grid = torch.linspace(float(x.min()) - 0.5, float(x.max()) + 0.5, 400)[:, None]
+        _save(plots.plot_band(model, guide, grid, test).get_figure(), folder / "band.png")
 
 
 def _reliability_figure(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> Figure:

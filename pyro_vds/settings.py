@@ -8,7 +8,7 @@ import torch
 
 from pyro_vds import datasets
 from pyro_vds.backbones import PerDepth, Readout, ResidualConvNet, ResidualMLP
-from pyro_vds.datasets import Noise, Pixels
+from pyro_vds.datasets import Noise, Pixels, UCIName
 from pyro_vds.normalisation import HeadStatistics
 from pyro_vds.precision import Precision
 from pyro_vds.prior import Prior
@@ -19,7 +19,7 @@ from pyro_vds.splits import DataSet
 from pyro_vds.validation import check_optimiser, check_positive
 
 GuideName = Literal["independent", "conditional", "joint"]
-DataName = Literal["spirals", "digits", "mnist", "fashion_mnist", "svhn", "npz"]
+DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "uci", "npz"]
 
 _IMAGES: dict[str, Any] = {
     "max_depth": 50,
@@ -28,6 +28,9 @@ _IMAGES: dict[str, Any] = {
     "milestones": (30,),
     "validation_fraction": 0.1,
 }
+# A regression learns its noise scale too, and the steps grow as that shrinks: smaller ones than for classes.
+_REGRESSION: dict[str, Any] = {"max_depth": 5, "max_epochs": 500, "patience": 60, "lr": 0.01}
+_TABLE: dict[str, Any] = _REGRESSION | {"validation_fraction": 0.1, "batch_size": 64}
 _PRESETS: dict[str, dict[str, Any]] = {
     "spirals": {},
     "digits": {
@@ -37,9 +40,12 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "validation_fraction": 0.1,
         "batch_size": 128,
     },
+    "diabetes": _TABLE,
+    "gap_1d": _REGRESSION | {"max_epochs": 3000, "patience": 300},
     "mnist": _IMAGES,
     "fashion_mnist": _IMAGES,
     "svhn": _IMAGES,
+    "uci": _TABLE,
     "npz": {"max_depth": 10, "max_epochs": 1000, "patience": 100},
 }
 _DEFAULTS: dict[str, Any] = {
@@ -49,6 +55,7 @@ _DEFAULTS: dict[str, Any] = {
     "milestones": (),
     "validation_fraction": 0.0,
     "batch_size": 512,
+    "lr": 0.1,
 }
 
 
@@ -57,10 +64,13 @@ class Settings:
     """What to learn from which data, and how. The defaults are the paper's.
 
     Args:
-        data: The data set. Spirals and digits come with the package; npz is your own, see data_path.
+        data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz is your own, see
+            data_path.
         data_root: Folder of MNIST, Fashion-MNIST or SVHN in torchvision's layout; what is absent is
-            downloaded to it.
+            downloaded to it. For uci the folder that holds uci/, which is not downloaded.
         data_path: The npz file with arrays x and y (and x_test, y_test) for the data set npz.
+        uci_name: UCI: which of the sets.
+        split: UCI: number of the standard split, 0 to 19 (protein 0 to 4).
         num_points: Spirals: points in all.
         train_fraction: Spirals: share of the points to train on.
         rotation: Spirals: how far an arm turns, degrees.
@@ -68,12 +78,12 @@ class Settings:
         noise_kind: Spirals: gaussian, or uniform as in the paper's code.
         train_size: Use so many training points only; all unless given. Not for spirals.
         validation_fraction: Share of the training points that decides early stopping; with 0 the train ELBO
-            does. Default: 0.1 for images, else 0.
+            does. Default: 0.1 for images, digits, diabetes and uci, else 0.
         pixels: How the images of MNIST, Fashion-MNIST or SVHN lie on the device: float32, or uint8 in a quarter of
             the memory, normalised in the network, which then takes pixels.
         max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
-            npz.
-        width: Units of each layer of the fully connected network (spirals, npz tables).
+            npz, 5 for diabetes, gap_1d and uci.
+        width: Units of each layer of the fully connected network (spirals, tables).
         channels: Channels of the convolutional network (images).
         bottleneck: Channels inside its blocks.
         widths: Learn the width too: increasing numbers of units or channels; the last one replaces width or
@@ -86,13 +96,13 @@ class Settings:
         learn_prior: Learn the parameters of the priors with the weights (empirical Bayes).
         guide: With widths: independent axes, conditional q(width | depth), or one joint table.
         max_epochs: Passes over the data at most. Default: 8000 for spirals, 500 for images, 60 for digits,
-            1000 for npz.
-        batch_size: Points in a batch. Default: 512, 128 for digits.
-        lr: Learning rate of SGD.
+            1000 for npz, 500 for diabetes and uci, 3000 for gap_1d.
+        batch_size: Points in a batch. Default: 512, 128 for digits, 64 for diabetes and uci.
+        lr: Learning rate of SGD. Default: 0.1, 0.01 for diabetes, gap_1d and uci.
         momentum: Momentum of SGD.
         weight_decay: L2 penalty on the weights, not negative.
         patience: Epochs without improvement before training stops. Default: 500 for spirals, 30 for images,
-            15 for digits, 100 for npz.
+            15 for digits, 100 for npz, 60 for diabetes and uci, 300 for gap_1d.
         milestones: Epochs, increasing, at which the learning rate is multiplied by gamma. Default: [30] for
             images.
         gamma: Factor of the learning rate at each milestone.
@@ -111,6 +121,8 @@ class Settings:
     data: DataName = "spirals"
     data_root: str = "data"
     data_path: str | None = None
+    uci_name: UCIName = "boston"
+    split: int = 0
     num_points: int = 2000
     train_fraction: float = 0.1
     rotation: float = 720.0
@@ -132,7 +144,7 @@ class Settings:
     guide: GuideName = "independent"
     max_epochs: int | None = None
     batch_size: int | None = None
-    lr: float = 0.1
+    lr: float | None = None
     momentum: float = 0.5
     weight_decay: float = 0.0
     patience: int | None = None
@@ -195,8 +207,10 @@ class Settings:
         split: dict[str, Any] = {
             "validation_fraction": fraction, "train_size": self.train_size, "generator": generator
         }  # fmt: skip
-        if self.data == "digits":
-            return datasets.digits(**split)
+        if self.data in ("digits", "diabetes", "gap_1d"):
+            return getattr(datasets, self.data)(**split)
+        if self.data == "uci":
+            return datasets.uci(self.data_root, self.uci_name, self.split, **split)
         if self.data == "npz":
             if self.data_path is None:
                 raise ValueError("Expected --data-path FILE.npz for the data set npz, got none.")

@@ -186,12 +186,13 @@ def _prepare(
     """Check the data and what training takes, before anything moves, and put the data where training needs them."""
     if isinstance(data, DataLoader):
         loader = _loader_batches(model, data, device)
-        pair, batch_size = loader.first, len(loader.first[0])
-        size, smallest = _dataset_size(data), _smallest_batch(data, batch_size)
+        pair, largest = loader.first, len(loader.first[0])
+        size, smallest = _dataset_size(data), _smallest_batch(data, largest)
     else:
         loader, pair = None, _checked(model, data, "training data")
         size = pair[0].shape[0 if model.replicates is None else 1]
-        smallest = min(batch_lengths(size, batch_size))
+        lengths = batch_lengths(size, batch_size)
+        smallest, largest = min(lengths), max(lengths)
     if size is not None and size != model.num_data:
         raise ValueError(
             f"Expected {model.num_data} training points, the model's num_data, got {size}. Build the model with "
@@ -199,7 +200,7 @@ def _prepare(
         )
     if smallest == 1:
         check_single_point(model, pair[0])
-    check_memory(model, pair, batch_size=batch_size, device=device, validation=validation)
+    check_memory(model, pair, batch_size=largest, device=device, validation=validation)
     if loader is not None:
         return loader
     generators = [torch.Generator().manual_seed(seed + r) for r in range(model.replicates or 1)]

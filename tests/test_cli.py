@@ -297,6 +297,7 @@ def test_words_that_are_no_setting_are_named(capsys, tmp_path, words, named):
         (["--weight-decay", "-1"], "Expected a finite weight_decay of at least 0, got -1.0"),
         (["--milestones", "[5, 3]"], "Expected milestones as increasing numbers of epochs, 1 or more each, got [5, 3]"),
         (["--data", "npz"], "Expected --data-path FILE.npz"),
+        (["--data", "uci", "--uci-name", "wine", "--data-root", "nowhere"], "Expected the UCI set wine at nowhere/uci"),
     ],
 )
 def test_settings_out_of_range_leave_no_folder(capsys, tmp_path, words, expected):
@@ -578,7 +579,7 @@ def test_npz_is_fitted_evaluated_pruned_and_plotted(capsys, tmp_path, classes):
     words = "--max-epochs 3 --max-depth 1 --width 4 --validation-fraction 0.2 --lr 0.01 --progress false --out"
     cli.main(["fit", "npz", "--data-path", str(data), *words.split(), str(out)])
     metrics = read_json(out / "metrics.json")
-    names = ["log_likelihood", "error", "ece", "brier"] if classes else ["log_likelihood", "rmse"]
+    names = ["log_likelihood", "error", "ece", "brier"] if classes else ["log_likelihood", "rmse", "interval_error"]
     assert list(metrics["test"]["full"]) == list(metrics["test"]["pruned"]) == names
     assert metrics["train_size"] == 38
     cli.main(["evaluate", str(out), "--out", str(tmp_path / "again.json")])
@@ -586,13 +587,31 @@ def test_npz_is_fitted_evaluated_pruned_and_plotted(capsys, tmp_path, classes):
     assert {case: pytest.approx(values) for case, values in found.items()} == metrics["test"]
     cli.main(["plot", str(out)])
     assert {p.name for p in (out / "figures").iterdir()} == {"history.png", "posterior.png"} | (
-        {"reliability.png"} if classes else set()
+        {"reliability.png"} if classes else {"intervals.png"}
     )
     cli.main(["prune", str(out)])
     network = torch.export.load(out / "pruned.pt2").module()
     found = network(torch.randn(4, 3))
     assert found.shape == (4, 2) if classes else [part.shape for part in found] == [(4, 1), (4, 1)]
     assert f"figures: {out / 'figures'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["diabetes", "gap_1d"])
+def test_embedded_regression_is_fitted_and_drawn(capsys, tmp_path, name):
+    words = "--max-epochs 3 --max-depth 1 --width 4 --progress false --out"
+    cli.main(["fit", name, *words.split(), str(tmp_path / "run")])
+    printed = capsys.readouterr().out
+    assert all(measure in printed for measure in ("log-likelihood", "rmse", "interval-error"))
+    figures = {p.name for p in (tmp_path / "run" / "figures").iterdir()}
+    assert figures == {"history.png", "posterior.png", "intervals.png"} | ({"band.png"} if name == "gap_1d" else set())
+
+
+def test_uci_is_fitted_in_a_standard_split(tmp_path, shared_data):
+    words = "--max-epochs 3 --max-depth 1 --width 4 --progress false --uci-name yacht --split 7 --data-root"
+    cli.main(["fit", "uci", *words.split(), str(shared_data), "--out", str(tmp_path / "run")])
+    metrics = read_json(tmp_path / "run" / "metrics.json")
+    assert (metrics["train_size"], metrics["test_size"]) == (249, 31)
+    assert read_config(tmp_path / "run")["split"] == 7
 
 
 def test_regression_is_reported_in_the_units_of_the_data(tmp_path):

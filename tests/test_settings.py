@@ -8,14 +8,17 @@ from pyro_vds.backbones import ResidualConvNet, ResidualMLP
 from pyro_vds.settings import Settings
 
 DEFAULTS = {
-    "spirals": (20, 8000, 500, (), 0.0, 512),
-    "digits": (8, 60, 15, (), 0.1, 128),
-    "mnist": (50, 500, 30, (30,), 0.1, 512),
-    "fashion_mnist": (50, 500, 30, (30,), 0.1, 512),
-    "svhn": (50, 500, 30, (30,), 0.1, 512),
-    "npz": (10, 1000, 100, (), 0.0, 512),
+    "spirals": (20, 8000, 500, (), 0.0, 512, 0.1),
+    "digits": (8, 60, 15, (), 0.1, 128, 0.1),
+    "diabetes": (5, 500, 60, (), 0.1, 64, 0.01),
+    "gap_1d": (5, 3000, 300, (), 0.0, 512, 0.01),
+    "mnist": (50, 500, 30, (30,), 0.1, 512, 0.1),
+    "fashion_mnist": (50, 500, 30, (30,), 0.1, 512, 0.1),
+    "svhn": (50, 500, 30, (30,), 0.1, 512, 0.1),
+    "uci": (5, 500, 60, (), 0.1, 64, 0.01),
+    "npz": (10, 1000, 100, (), 0.0, 512, 0.1),
 }
-NAMES = ("max_depth", "max_epochs", "patience", "milestones", "validation_fraction", "batch_size")
+NAMES = ("max_depth", "max_epochs", "patience", "milestones", "validation_fraction", "batch_size", "lr")
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -27,7 +30,7 @@ def test_resolved_fills_in_the_defaults_of_the_data_set(name):
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_resolved_keeps_explicit_values(name):
     values = {"max_depth": 0, "max_epochs": 1, "patience": 2, "milestones": (), "validation_fraction": 0.0}
-    settings = Settings(data=name, batch_size=3, **values)
+    settings = Settings(data=name, batch_size=3, lr=0.7, **values)
     assert settings.resolved() == settings
 
 

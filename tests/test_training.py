@@ -237,6 +237,13 @@ def test_batches_cover_every_point_once_and_never_hold_a_single_one():
     assert not torch.equal(first[0][0], second[0][0])
 
 
+@pytest.mark.parametrize(("size", "last"), [(834, 66), (840, 8), (833, 65), (832, 64), (60, 60)])
+def test_a_tiny_last_batch_joins_the_one_before(size, last):
+    """As in UCI concrete, 834 = 13 * 64 + 2, where batch norm over two points ruined each epoch."""
+    x = torch.arange(float(size))[:, None]
+    assert len(list(IndexBatches((x, x), 64, torch.Generator()))[-1][0]) == last
+
+
 def test_epoch_weighs_each_batch_by_its_points():
     """With a learning rate of almost zero, the ELBO of batches of 5, 5 and 2 is that of all 12 in eval-like state."""
     found = []

@@ -1,0 +1,79 @@
+"""A 1-D regression with gaps in x: noise and disagreement between depths, at the data and away from them."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+
+import pyro_vds as vds
+from pyro_vds.guides import Guide
+from pyro_vds.report import evaluate_run
+from pyro_vds.runs import DataSummary, build, train
+from pyro_vds.settings import Settings
+from pyro_vds.tables import GAP_1D_INTERVALS
+
+SETTINGS: dict[str, Any] = {
+    "data": "gap_1d",
+    "max_depth": 10,
+    "width": 50,
+    "max_epochs": 3000,
+    "patience": 3000,
+    "lr": 0.003,
+    "momentum": 0.9,
+    "weight_decay": 0.01,
+}
+FIGURES = Path(__file__).parent / "results" / "gap_1d"
+
+
+def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
+    """Return the mean standard deviations at the data, in the gaps and beyond, and draw the band.
+
+    Args:
+        tiny: A small network and few epochs; the figure is not written.
+        data_root: Not used: the points are drawn.
+    """
+    small: dict[str, Any] = {"max_epochs": 20, "max_depth": 2, "width": 8} if tiny else {}
+    settings = Settings(**SETTINGS | small, data_root=data_root).resolved()
+    data = settings.load_data()
+    model, guide = build(settings, DataSummary.of(data))
+    history = train(settings, model, guide, data, progress=False)
+    if not tiny:
+        _draw(model, guide, (data.train[0], data.train[1]))
+    assert data.target_std is not None
+    depth = vds.choose_depth(guide.probs()["depth"])
+    return {
+        "settings": SETTINGS | small,
+        "test": evaluate_run(model, guide, data.test, cut={"depth": depth}, target_std=data.target_std),
+        "chosen_depth": depth,
+        "q": guide.probs()["depth"].tolist(),
+        "epochs": len(history),
+        "standard_deviation": _deviations(model, guide, data.mean, data.std, data.target_std),
+    }
+
+
+def _deviations(
+    model: vds.VDSModel, guide: Guide, mean: torch.Tensor, std: torch.Tensor, unit: torch.Tensor
+) -> dict[str, dict[str, float]]:
+    """Return the root mean variance of noise and of disagreement in each region, in the units of ``y``.
+
+    Beyond is up to 0.5 outside the outermost points: further out batch norm after ReLU lets functions explode.
+    """
+    x = torch.linspace(-3, 3, 601)[:, None]
+    _, *parts = vds.predict_variance_parts(model, guide, (x - mean) / std)
+    at_data = torch.stack([(x >= low) & (x <= high) for low, high in GAP_1D_INTERVALS]).any(0).squeeze(-1)
+    inner = (x.abs() <= GAP_1D_INTERVALS[-1][1]).squeeze(-1)
+    regions = {"data": at_data, "gaps": inner & ~at_data, "beyond": ~inner}
+    names = ("noise", "disagreement")
+    return {
+        region: {n: float(unit * v[where].mean().sqrt()) for n, v in zip(names, parts, strict=True)}
+        for region, where in regions.items()
+    }
+
+
+def _draw(model: vds.VDSModel, guide: Guide, train: tuple[torch.Tensor, torch.Tensor]) -> None:
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    ax = vds.plots.plot_band(model, guide, torch.linspace(-1.9, 1.9, 500)[:, None], train)
+    ax.set(xlabel="x (standardised)", ylabel="y (standardised)", ylim=(-3, 3))
+    ax.figure.savefig(FIGURES / "band.png", dpi=150)  # pyright: ignore[reportAttributeAccessIssue]
+    plt.close("all")
