@@ -1,4 +1,9 @@
-"""Images: learnt depth networks of growing max depth (figures 4, 9 and 10)."""
+"""Images: learnt depth networks of growing max depth (figures 4, 9 and 10).
+
+SVHN is the stand-in ``svhn_test_digits`` here. On the full set, with ``train_32x32.mat`` and ``test_32x32.mat`` in DIR
+(what is missing is downloaded): ``python -m experiments image_max_depth --data svhn --data-root DIR``, and so
+``image_deterministic_depth`` and ``calibration``.
+"""
 
 from experiments.engine import Grid, Scan, product
 from experiments.engine.presets import (
