@@ -1,30 +1,71 @@
-"""Run an experiment and write its result: ``python -m experiments NAME [--tiny] [--data-root DIR] [--out DIR]``."""
+"""Run an experiment and keep its results: ``python -m experiments NAME [options]``.
+
+A scan keeps the result of each setting in a file of its own, ``OUT/NAME/KEY.json``; started again, it does what is
+missing.
+"""
 
 import argparse
 import importlib
 import json
 import pkgutil
+import shlex
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
 import experiments
+from experiments.engine.runner import RESULTS, run_scan
+from experiments.engine.scan import Form
+from experiments.engine.training import Resources
 from pyro_vds.runs import environment, write_json
 
 
 def main() -> None:
     """Run the named experiment."""
-    names = [module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.name.startswith("_")]
-    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    options = _parser().parse_args()
+    module = importlib.import_module(f"experiments.{options.name}")
+    command = shlex.join(["python", "-m", "experiments", *sys.argv[1:]])
+    if hasattr(module, "SCAN"):
+        _run_scan(module, options, command)
+    else:
+        _run_single(module, options, command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = [m.name for m in pkgutil.iter_modules(experiments.__path__) if not m.ispkg and not m.name.startswith("_")]
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", choices=names)
-    parser.add_argument("--tiny", action="store_true", help="a form of seconds that only shows that it runs")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--tiny", action="store_true", help="a form of seconds that only shows that it runs")
+    form.add_argument("--cpu", action="store_true", help="a reduced form for a machine without accelerator")
     parser.add_argument("--data-root", default="data", help="folder of the image data sets")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the result")
-    options = parser.parse_args()
+    parser.add_argument("--data", nargs="+", default=(), help="go through these data sets instead, such as svhn")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where scans train")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: as the scan says")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    return parser
+
+
+def _run_scan(module: ModuleType, options: argparse.Namespace, command: str) -> None:
+    """Run the settings of a scan that are missing."""
+    form: Form = "tiny" if options.tiny else "cpu" if options.cpu else "paper"
+    grid = module.SCAN.grid(form)
+    grid = grid.on(options.data) if options.data else grid
+    compile = grid.compile if options.compile is None else options.compile
+    resources = Resources(torch.device(options.device), options.data_root, compile)
+    for line in run_scan(module.SCAN, grid, options.out / options.name, resources, command):
+        print(line, flush=True)
+
+
+def _run_single(module: ModuleType, options: argparse.Namespace, command: str) -> None:
+    """Run an experiment whose result is one file, on the CPU."""
     started = time.perf_counter()
-    result = importlib.import_module(f"experiments.{options.name}").run(tiny=options.tiny, data_root=options.data_root)
-    command = f"python -m experiments {options.name}{' --tiny' if options.tiny else ''}"
+    result = module.run(tiny=options.tiny, data_root=options.data_root)
     result |= {"command": command, "seconds": time.perf_counter() - started}
     result["environment"] = environment(torch.device("cpu"))
     write_json(options.out / f"{options.name}.json", result)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from pyro_vds.report import collect_metrics
-from pyro_vds.runs import DataSummary, build, train
+from experiments.engine.single import run_once
 from pyro_vds.settings import Settings
 
 
@@ -25,8 +24,5 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
 
 
 def _one(settings: Settings) -> dict[str, Any]:
-    data = settings.load_data()
-    model, guide = build(settings, DataSummary.of(data))
-    train(settings, model, guide, data, progress=False)
-    metrics, _ = collect_metrics(model, guide, data.train, data.test, rule=settings.rule)
+    metrics, _ = run_once(settings)
     return metrics["test"] | {"chosen_depth": metrics["posterior"]["chosen_depth"]}

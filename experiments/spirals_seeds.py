@@ -3,8 +3,7 @@
 from statistics import mean, stdev
 from typing import Any
 
-from pyro_vds.report import collect_metrics
-from pyro_vds.runs import DataSummary, build, train
+from experiments.engine.single import run_once
 from pyro_vds.settings import Settings
 
 
@@ -31,8 +30,5 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
 
 
 def _one(settings: Settings) -> dict[str, Any]:
-    data = settings.load_data()
-    model, guide = build(settings, DataSummary.of(data))
-    history = train(settings, model, guide, data, progress=False)
-    metrics, _ = collect_metrics(model, guide, data.train, data.test, rule=settings.rule)
-    return metrics | {"seed": settings.seed, "epochs": len(history), "prior": repr(settings.prior)}
+    metrics, epochs = run_once(settings)
+    return metrics | {"seed": settings.seed, "epochs": epochs, "prior": repr(settings.prior)}

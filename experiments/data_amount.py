@@ -1,0 +1,9 @@
+"""Spirals with more and more points, a tenth of them to train on: 50 to 800 (figures 6, right, and 8)."""
+
+from experiments.engine import Grid, Scan, product
+from experiments.engine.presets import LESS_NOISE, REPEATS_SPIRALS, TINY_SPIRALS
+
+SCAN = Scan(
+    paper=Grid(product({"num_points": range(500, 8500, 500)}), LESS_NOISE, REPEATS_SPIRALS),
+    tiny=Grid(product({"num_points": (100, 200)}), TINY_SPIRALS | LESS_NOISE, repeats=2),
+)

@@ -1,0 +1,151 @@
+"""Training of the repeats of one setting, side by side as replicates of one run."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+import pyro_vds as vds
+from experiments.engine.svhn import SVHN_TEST_DIGITS, svhn_test_digits
+from pyro_vds import runs
+from pyro_vds.runs import DataSummary
+from pyro_vds.settings import Settings
+from pyro_vds.splits import DataSet
+from pyro_vds.typing import Data
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How settings are run, which does not change what they are.
+
+    Attributes:
+        device: Where to train.
+        data_root: Folder of the image data sets.
+        compile: Whether training steps are compiled.
+    """
+
+    device: torch.device
+    data_root: str = "data"
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One trained network of a setting.
+
+    Attributes:
+        settings: Its settings; data, weights and order of batches are those of its seed.
+        data: Its data set.
+        model: The model.
+        guide: Its guide.
+        history: The record of its training.
+    """
+
+    settings: Settings
+    data: DataSet
+    model: vds.VDSModel
+    guide: vds.AutoCategorical
+    history: vds.History
+
+
+def as_settings(values: Mapping[str, Any], resources: Resources) -> Settings:
+    """Return the full settings of a run.
+
+    Args:
+        values: What differs from the defaults; the data set may also be ``svhn_test_digits``.
+        resources: How it is run.
+    """
+    known = {"data": "svhn"} if values.get("data") == SVHN_TEST_DIGITS else {}
+    how: dict[str, Any] = {"data_root": resources.data_root, "compile": resources.compile}
+    return Settings(**{**values, **known}, **how, device=str(resources.device)).resolved()
+
+
+def described(settings: Settings, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings for a result file: all that decide the numbers, the data set by its name here."""
+    elsewhere = ("data_root", "data_path", "compile", "device", "seed", "rule")
+    everything = {name: value for name, value in asdict(settings).items() if name not in elsewhere}
+    return everything | {"data": values["data"], "prior": repr(settings.prior)}
+
+
+def load_repeats(settings: Settings, name: str, repeats: int) -> list[DataSet]:
+    """Return the data set of each repeat, drawn and split by a seed of its own.
+
+    Args:
+        settings: The settings of the first repeat.
+        name: The name of the data set here.
+        repeats: Number of repeats; repeat ``r`` has the seed ``seed + r``.
+    """
+    each = [replace(settings, seed=settings.seed + r) for r in range(repeats)]
+    return [svhn_test_digits(one) if name == SVHN_TEST_DIGITS else one.load_data() for one in each]
+
+
+def build(settings: Settings, summary: DataSummary, repeats: int) -> tuple[vds.VDSModel, vds.AutoCategorical]:
+    """Return the untrained model and guide of all repeats together."""
+    backbone = vds.Replicated(
+        settings.build_backbone(summary.input_shape, summary.outputs), repeats, seed=settings.seed
+    )
+    priors = settings.prior if backbone.axes else None
+    model = vds.VDSModel(backbone, priors=priors, num_data=summary.num_data)
+    return model, vds.AutoCategorical(model)
+
+
+def train_repeats(values: Mapping[str, Any], repeats: int, resources: Resources) -> tuple[list[Repeat], float]:
+    """Train all repeats of a setting, each on its own data.
+
+    Args:
+        values: What differs from the default settings.
+        repeats: Number of repeats; repeat ``r`` has the seed ``seed + r``.
+        resources: How it is run.
+
+    Returns:
+        The repeats, and the seconds that their training took together.
+    """
+    settings = as_settings(values, resources)
+    sets = load_repeats(settings, values["data"], repeats)
+    # pyro_vds cannot validate replicates of a network without axes.
+    together = settings.readout == "all" or not settings.validation_fraction
+    started = time.perf_counter()
+    trained = (_train_together if together else _train_each)(settings, sets, resources.device)
+    return trained, time.perf_counter() - started
+
+
+def _train_together(settings: Settings, sets: list[DataSet], device: torch.device) -> list[Repeat]:
+    """Train the repeats side by side, as replicates in one run."""
+    model, guide = build(settings, DataSummary.of(sets[0]), len(sets))
+    validation = [data.validation for data in sets if data.validation is not None] or None
+    history = _fit(settings, model, guide, [data.train for data in sets], validation, device)
+    singles = zip(vds.replicates(model, guide), sets, strict=True)
+    return [
+        Repeat(replace(settings, seed=settings.seed + r), data, *pair, history.replicate(r))
+        for r, (pair, data) in enumerate(singles)
+    ]
+
+
+def _train_each(settings: Settings, sets: list[DataSet], device: torch.device) -> list[Repeat]:
+    """Train the repeats one after the other."""
+    trained = []
+    for seed, data in enumerate(sets, start=settings.seed):
+        one = replace(settings, seed=seed)
+        model, guide = runs.build(one, DataSummary.of(data))
+        history = _fit(one, model, guide, data.train, data.validation, device)
+        trained.append(Repeat(one, data, model, guide, history))
+    return trained
+
+
+def _fit(
+    settings: Settings,
+    model: vds.VDSModel,
+    guide: vds.AutoCategorical,
+    train: Data | list[Data],
+    validation: Data | list[Data] | None,
+    device: torch.device,
+) -> vds.History:
+    """Train; where every repeat diverges, its best state before that is its result."""
+    names = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma")
+    how: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "compile")}
+    try:
+        return vds.fit(model, guide, train, validation=validation, device=device, progress=False, **how)
+    except vds.NonFiniteLossError as error:
+        return error.history

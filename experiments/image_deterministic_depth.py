@@ -1,0 +1,15 @@
+"""Images: deterministic depth networks at the depths of the scan over max depth (figures 4, 9 and 10)."""
+
+from dataclasses import replace
+
+from experiments import image_max_depth
+from experiments.engine import Grid, Scan
+
+
+def _plain(grid: Grid) -> Grid:
+    return replace(grid, base={**grid.base, "readout": "last"})
+
+
+LEARNT = image_max_depth.SCAN
+
+SCAN = Scan(paper=_plain(LEARNT.paper), tiny=_plain(LEARNT.tiny), cpu=_plain(LEARNT.grid("cpu")))

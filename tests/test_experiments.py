@@ -1,0 +1,284 @@
+"""Scans know their settings, go on where they were stopped, and give results that figures can be drawn of."""
+
+import importlib
+import json
+import pkgutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import experiments
+import pyro_vds as vds
+from experiments import __main__, figures
+from experiments.engine import Grid, Scan, product, runner
+from experiments.engine.measures import measure_depths, measure_repeat, paper_ece, rounded
+from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
+from experiments.engine.training import Resources, as_settings, train_repeats
+from pyro_vds import runs
+from pyro_vds.priors import Geometric
+
+CPU = Resources(torch.device("cpu"))
+MODULES = [m.name for m in pkgutil.iter_modules(experiments.__path__) if not m.ispkg and not m.name.startswith("_")]
+SCANS = {n: m.SCAN for n in MODULES if hasattr(m := importlib.import_module(f"experiments.{n}"), "SCAN")}
+FORMS = ("paper", "cpu", "tiny")
+SMALL = {"data": "spirals", "num_points": 60, "train_fraction": 0.5, "max_depth": 2, "width": 3, "max_epochs": 5}
+
+
+def values_of(name, form="paper"):
+    return [trial.values for trial in SCANS[name].grid(form).trials()]
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_each_setting_has_a_key_of_its_own(name):
+    trials = {form: SCANS[name].grid(form).trials() for form in FORMS}
+    for form in FORMS:
+        assert len({trial.key for trial in trials[form]}) == len(trials[form])
+    assert not {t.key for t in trials["tiny"]} & {t.key for t in trials["paper"]}
+
+
+def test_a_key_is_to_read_and_depends_on_every_setting_but_not_on_their_order():
+    def key(base, repeats=2, **point):
+        (trial,) = Grid([point], base, repeats).trials()
+        return trial.key
+
+    first = key({"width": 3, "noise": 0.2}, max_depth=5)
+    assert first.startswith("max_depth=5-")
+    assert first == key({"noise": 0.2, "width": 3}, max_depth=5)
+    others = [key({"width": 4, "noise": 0.2}, max_depth=5), key({"width": 3, "noise": 0.2}, repeats=3, max_depth=5)]
+    assert len({first, *others}) == 3
+    assert key({}, prior=Geometric(0.5)).startswith("prior=Geometric-decay=0.5-")
+
+
+def test_scans_are_those_of_the_paper():
+    assert [v["max_depth"] for v in values_of("max_depth")] == [*range(5, 41, 5), *range(50, 101, 10)]
+    assert [v["max_depth"] for v in values_of("deterministic_depth")] == list(range(41))
+    assert [v["rotation"] for v in values_of("rotation")] == list(range(180, 1441, 180))
+    assert [v["width"] for v in values_of("width")] == [5, 10, 20, *range(40, 101, 10), 150, 200, 500, 1000]
+    assert values_of("width", "cpu") == values_of("width")[:-2]
+    assert len(values_of("image_max_depth")) == 3 * 16
+    for name, noise in (("max_depth", 0.2), ("width", 0.2), ("rotation", 0.15), ("data_amount", 0.15)):
+        assert all(as_settings(values, CPU).noise == noise for values in values_of(name)), name
+    assert all(as_settings(v, CPU).readout == "last" for v in values_of("image_deterministic_depth", "cpu"))
+
+
+@pytest.mark.parametrize("number", [0, 7, 15])
+def test_data_amounts_are_full_batches_of_50_to_800_points(number):
+    values = values_of("data_amount")[number]
+    settings = as_settings(values, CPU)
+    assert len(settings.load_data().train[0]) == 50 * (number + 1) <= settings.batch_size
+
+
+def test_product_combines_values_and_cases():
+    found = product({"a": (1, 2)}, [{"b": 3}, {"c": 4}])
+    assert found == [{"a": 1, "b": 3}, {"a": 1, "c": 4}, {"a": 2, "b": 3}, {"a": 2, "c": 4}]
+
+
+def test_other_data_sets_take_the_place_of_those_of_a_scan():
+    grid = SCANS["image_max_depth"].paper.on(["svhn"])
+    assert [trial.values["data"] for trial in grid.trials()] == ["svhn"] * 16
+    with pytest.raises(ValueError, match="one of spirals"):
+        SCANS["width"].paper.on(["svhn"])
+
+
+def scan_of(measure):
+    return Scan(paper=Grid([]), tiny=Grid(product({"number": range(3)})), measure=measure)
+
+
+def test_a_killed_scan_goes_on_with_the_setting_that_it_was_in(tmp_path):
+    done, kill = [], [1]
+
+    def measure(values, repeats, resources):
+        if values["number"] in kill:
+            raise KeyboardInterrupt
+        done.append(values["number"])
+        return {"square": values["number"] ** 2}
+
+    scan = scan_of(measure)
+
+    def start():
+        return list(runner.run_scan(scan, scan.tiny, tmp_path, CPU, "command"))
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert done == [0]
+    assert len(list(tmp_path.iterdir())) == 1, "a setting in flight leaves no file"
+    kill.clear()
+    assert ["is there" in line for line in start()] == [True, False, False]
+    assert done == [0, 1, 2]
+    assert all("is there" in line for line in start())
+    contents = [json.loads((tmp_path / f"{trial.key}.json").read_text()) for trial in scan.tiny.trials()]
+    assert [c["square"] for c in contents] == [0, 1, 4]
+    assert all({"varied", "command", "seconds", "environment"} <= c.keys() for c in contents)
+
+
+def test_the_command_runs_a_scan_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["experiments", "max_depth", "--tiny", "--out", str(tmp_path)])
+    for expected in (False, True):
+        __main__.main()
+        lines = capsys.readouterr().out.splitlines()
+        assert ["is there" in line for line in lines] == [expected] * 2
+    one, other = runner.results("max_depth", "tiny", tmp_path)
+    assert one["command"] == f"python -m experiments max_depth --tiny --out {tmp_path}"
+    assert (one["settings"]["max_depth"], other["settings"]["max_depth"]) == (1, 3)
+    assert runner.results("max_depth", "paper", tmp_path) == []
+
+
+def test_results_have_six_digits_and_no_nan():
+    found = rounded({"a": [1 / 3, float("nan")], "b": (float("-inf"), 2), "c": "x"})
+    assert found == {"a": [0.333333, None], "b": [None, 2], "c": "x"}
+
+
+def calibrated(generator, scale, count=20000):
+    """Draw class probabilities, and labels from them."""
+    weights = np.exp(scale * generator.normal(size=(count, 10)))
+    probs = weights / weights.sum(1, keepdims=True)
+    labels = (probs.cumsum(1) > generator.random((count, 1))).argmax(1)
+    return probs, labels
+
+
+@pytest.mark.parametrize("scale", [4, 8, 16])
+def test_the_papers_ece_reads_a_tenth_on_calibrated_predictions(scale):
+    probs, labels = calibrated(np.random.default_rng(0), scale)
+    assert vds.calibration.ece(probs, labels) < 0.01
+    assert 0.09 < paper_ece(probs, labels) < 0.11
+
+
+def test_the_papers_ece_has_a_closed_form():
+    """95 % for the predicted class, right 95 times in 100: nine entries in ten are 0.1 off, the tenth 0.05."""
+    probs = np.full((100, 10), 0.05 / 9)
+    probs[:, 0] = 0.95
+    labels = np.array([0] * 95 + [1] * 5)
+    assert vds.calibration.ece(probs, labels) == pytest.approx(0)
+    assert paper_ece(probs, labels) == pytest.approx(0.9 * 0.1 + 0.1 * (1 - 0.95))
+    always_wrong = np.ones(100, dtype=int)
+    assert paper_ece(probs, always_wrong) == pytest.approx(0.9 * 0.1 + 0.1 * 1)
+
+
+def alone(values, seed):
+    settings = replace(as_settings(values, CPU), seed=seed)
+    data = settings.load_data()
+    model, guide = runs.build(settings, runs.DataSummary.of(data))
+    history = runs.train(settings, model, guide, data, progress=False)
+    return model, guide, history
+
+
+@pytest.mark.parametrize("how", [{}, {"readout": "last"}, {"readout": "last", "validation_fraction": 0.2}])
+def test_each_repeat_is_what_it_would_be_alone(how):
+    values = SMALL | how
+    trained, _ = train_repeats(values, 2, CPU)
+    for seed, repeat in enumerate(trained):
+        model, guide, history = alone(values, seed)
+        torch.testing.assert_close(dict(repeat.model.state_dict()), dict(model.state_dict()))
+        torch.testing.assert_close(dict(repeat.guide.state_dict()), dict(guide.state_dict()))
+        assert repeat.history.best_epoch == history.best_epoch
+
+
+def test_a_repeat_that_diverges_has_a_result():
+    (repeat,), _ = train_repeats(SMALL | {"lr": 1e300}, 1, CPU)
+    found = measure_repeat(repeat)["training"]
+    assert found["stopped"] == "non_finite"
+    assert found["best_epoch"] < 4
+
+
+def test_a_repeat_says_how_long_it_went():
+    trained, _ = train_repeats(SMALL | {"max_epochs": 200, "lr": 1.5, "patience": 4}, 3, CPU)
+    found = [measure_repeat(repeat)["training"] for repeat in trained]
+    assert max(f["epochs"] for f in found) == found[0]["epochs_of_all"]
+    assert all(f["epochs"] == f["best_epoch"] + 5 for f in found if f["stopped"] == "patience")
+
+
+def test_measures_of_depths_agree_with_those_of_a_guide_at_one_depth():
+    (repeat,), _ = train_repeats(SMALL, 1, CPU)
+    found = measure_depths(repeat.model, repeat.data.test)
+    for depth in range(3):
+        repeat.guide.set_probs({"depth": torch.eye(3)[depth]})
+        expected = runs_measure(repeat)
+        assert found["error"][depth] == pytest.approx(expected["error"])
+        assert found["log_likelihood"][depth] == pytest.approx(expected["log_likelihood"])
+
+
+def runs_measure(repeat):
+    return measure_repeat(repeat)["test"]["full"]
+
+
+def test_svhn_test_digits_are_split_by_photograph(shared_data):
+    pytest.importorskip("scipy")
+    resources = Resources(torch.device("cpu"), str(shared_data))
+    settings = as_settings({"data": "svhn_test_digits", "train_size": 500}, resources)
+    data = svhn_test_digits(settings)
+    assert (len(data.train[0]), len(data.validation[0]), len(data.test[0])) == (450, 50, 1999)
+    assert data.test[0].shape[1:] == (3, 32, 32)
+    assert int(data.test[1].max()) == 9
+    assert LAST_TRAINING_PHOTO == 4032
+
+
+def test_svhn_files_without_photographs_are_refused(tmp_path):
+    io = pytest.importorskip("scipy.io")
+    settings = as_settings({"data": "svhn_test_digits"}, Resources(torch.device("cpu"), str(tmp_path)))
+    with pytest.raises(FileNotFoundError, match="--data-root"):
+        svhn_test_digits(settings)
+    (tmp_path / "SVHN").mkdir()
+    io.savemat(tmp_path / "SVHN" / "test_32x32.mat", {"X": np.zeros((32, 32, 3, 2)), "y": np.ones((2, 1))})
+    with pytest.raises(ValueError, match="--data svhn"):
+        svhn_test_digits(settings)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The results of every scan in its tiny form; made in float32, before a test asks for float64."""
+    folder = tmp_path_factory.mktemp("results")
+    for name, scan in SCANS.items():
+        list(runner.run_scan(scan, scan.tiny, folder / name, CPU, "test"))
+    return {name: runner.results(name, "tiny", folder) for name in SCANS}
+
+
+def test_a_result_has_all_that_was_measured(tiny):
+    for result in tiny["max_depth"]:
+        size = result["settings"]["max_depth"] + 1
+        for repeat in result["repeats"]:
+            posterior = repeat["posterior"]
+            assert len(posterior["q"]) == len(posterior["exact_posterior"]) == size
+            assert len(posterior["train_log_likelihood_by_depth"]) == len(repeat["test_by_depth"]["error"]) == size
+            assert posterior["evidence_gap"] == pytest.approx(posterior["log_evidence"] - posterior["elbo"], abs=1e-3)
+            assert set(posterior["chosen_depth"]) == set(repeat["test"]["pruned"]) == {"95", "argmax", "expected"}
+            assert {"true_class_probability", "paper_ece", "brier"} <= repeat["test"]["full"].keys()
+    assert all("posterior" not in r for result in tiny["deterministic_depth"] for r in result["repeats"])
+
+
+def test_guide_lag_compares_guide_and_exact_posterior(tiny):
+    for result in tiny["guide_lag"]:
+        states = result["repeats"][0]["states"]
+        assert [s["epoch"] for s in states] == [0, 10, 11]
+        assert all(s["gap"] >= 0 for s in states)
+    slow, fast = (np.array(r["repeats"][0]["states"][-1]["q"]) for r in tiny["guide_lag"])
+    assert np.abs(fast - 1 / 3).max() > np.abs(slow - 1 / 3).max()
+
+
+DRAWN = {
+    "figure_2": (("max_depth", "deterministic_depth"), {"max_depth": 3}),
+    "figure_3": (("functions",), {"depths": (0, 2)}),
+    "figure_4": (("image_max_depth", "image_deterministic_depth"), {"max_depth": 2}),
+    "figure_5": (("width",), {}),
+    "figure_6": (("rotation", "data_amount"), {}),
+    "figure_7": (("rotation",), {}),
+    "figure_8": (("data_amount",), {}),
+    "figure_9": (("image_max_depth", "image_deterministic_depth"), {}),
+    "figure_10": (("calibration",), {}),
+    "figure_11": (("forward_time",), {}),
+}
+
+
+@pytest.mark.parametrize("name", figures.__all__)
+def test_figures_draw(tiny, name):
+    experiments_of, options = DRAWN[name]
+    draw, given = getattr(figures, name), [tiny[experiment] for experiment in experiments_of]
+    axes = draw(*given, **options)
+    assert all(ax.get_xlabel() or ax.get_title() for ax in axes)
+    axes[0].figure.canvas.draw()
+    assert draw(*given, axes=axes, **options) == axes
+    with pytest.raises(ValueError, match=rf"{experiments_of[0]}, got none. Make them: python -m experiments"):
+        draw(*([] for _ in given), **options)
+    with pytest.raises(ValueError, match=rf"Expected {len(axes)} axes"):
+        draw(*given, axes=[*axes, axes[0]], **options)
