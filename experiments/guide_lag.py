@@ -14,6 +14,7 @@ from experiments.engine import Grid, Scan, product
 from experiments.engine.measures import measure_prediction
 from experiments.engine.presets import LESS_NOISE, REPEATS_SPIRALS, TINY_SPIRALS
 from experiments.engine.training import Resources, as_settings, build, described, load_repeats
+from pyro_vds.guides import Guide
 from pyro_vds.runs import DataSummary
 from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet
@@ -48,13 +49,12 @@ def measure_lag(values: Mapping[str, Any], repeats: int, resources: Resources) -
     return {"settings": described(settings, known), FACTOR: values[FACTOR], "repeats": records}
 
 
-def _train(
-    model: vds.VDSModel, guide: vds.AutoCategorical, sets: list[DataSet], settings: Settings, factor: float
-) -> Iterator[int]:
+def _train(model: vds.VDSModel, guide: Guide, sets: list[DataSet], settings: Settings, factor: float) -> Iterator[int]:
     """Train, and yield at each checkpoint the number of epochs so far."""
     device = model.device_tensor().device
     x, y = (torch.stack([data.train[i] for data in sets]).to(device) for i in (0, 1))
     elbo = vds.enum_elbo(model, guide)
+    assert settings.lr is not None
     groups = [{"params": model.parameters()}, {"params": guide.parameters(), "lr": factor * settings.lr}]
     optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
     epochs = settings.max_epochs or 0
@@ -67,7 +67,7 @@ def _train(
     yield epochs
 
 
-def _compare(model: vds.VDSModel, guide: vds.AutoCategorical, data: DataSet) -> dict[str, Any]:
+def _compare(model: vds.VDSModel, guide: Guide, data: DataSet) -> dict[str, Any]:
     exact = vds.exact_posterior(model, data.train)
     q, p = guide.probs()["depth"].cpu(), exact.probs["depth"]
     return {

@@ -12,10 +12,11 @@ from torch import Tensor
 import pyro_vds as vds
 from experiments.engine.training import Repeat, Resources, as_settings, described, train_repeats
 from pyro_vds.calibration import reliability_table
+from pyro_vds.guides import Guide
 from pyro_vds.model import eval_mode
 from pyro_vds.predictive import BATCH_SIZE
 from pyro_vds.pruning import Rule
-from pyro_vds.report import measure, summarise_posterior
+from pyro_vds.report import choose_cut, measure, summarise_posterior
 from pyro_vds.typing import Data
 
 RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
@@ -60,9 +61,7 @@ def measure_repeat(repeat: Repeat) -> dict[str, Any]:
     return record
 
 
-def measure_prediction(
-    model: vds.VDSModel, guide: vds.AutoCategorical, test: Data, depth: int | None = None
-) -> dict[str, float]:
+def measure_prediction(model: vds.VDSModel, guide: Guide, test: Data, depth: int | None = None) -> dict[str, float]:
     """Return the standard measures of a prediction, and those of the paper's code under names of their own.
 
     Args:
@@ -72,7 +71,7 @@ def measure_prediction(
         depth: ``k`` measures the prediction pruned to depth ``k``.
     """
     probs, labels = vds.predict_proba(model, guide, test[0], depth).cpu().numpy(), test[1].numpy()
-    return measure(model, guide, test, depth=depth) | {
+    return measure(model, guide, test, cut={} if depth is None else {"depth": depth}) | {
         "true_class_probability": float(probs[np.arange(len(labels)), labels].mean()),
         "paper_ece": paper_ece(probs, labels),
     }
@@ -103,9 +102,7 @@ def paper_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
     return float((counts * np.abs(shares - edges[1:])).sum() / counts.sum())
 
 
-def reliability(
-    model: vds.VDSModel, guide: vds.AutoCategorical, test: Data, depth: int | None = None
-) -> dict[str, list[float]]:
+def reliability(model: vds.VDSModel, guide: Guide, test: Data, depth: int | None = None) -> dict[str, list[float]]:
     """Return the table of a reliability diagram with 15 bins (Guo et al. 2017)."""
     table = reliability_table(vds.predict_proba(model, guide, test[0], depth).cpu().numpy(), test[1].numpy())
     return {name: getattr(table, name).tolist() for name in ("counts", "confidence", "accuracy")}
@@ -139,11 +136,13 @@ def rounded(value: Any) -> Any:
 
 
 def _measure_posterior(
-    model: vds.VDSModel, guide: vds.AutoCategorical, train: Data, test: Data
+    model: vds.VDSModel, guide: Guide, train: Data, test: Data
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the posterior part, and the test measures of the mixture weighted by the exact posterior."""
     exact = vds.exact_posterior(model, train)
-    posterior = summarise_posterior(guide, exact, rule="95", total=len(train[0]))
+    posterior = summarise_posterior(
+        guide, exact, cut=choose_cut(model, guide, train[0], "95"), rule="95", total=len(train[0])
+    )
     probs = exact.probs["depth"]
     posterior["chosen_depth_exact"] = {rule: vds.choose_depth(probs, rule) for rule in RULES}
     its_guide = vds.AutoCategorical(model)

@@ -10,6 +10,7 @@ import torch
 import pyro_vds as vds
 from experiments.engine.svhn import SVHN_TEST_DIGITS, svhn_test_digits
 from pyro_vds import runs
+from pyro_vds.guides import Guide
 from pyro_vds.runs import DataSummary
 from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet
@@ -46,7 +47,7 @@ class Repeat:
     settings: Settings
     data: DataSet
     model: vds.VDSModel
-    guide: vds.AutoCategorical
+    guide: Guide
     history: vds.History
 
 
@@ -81,7 +82,7 @@ def load_repeats(settings: Settings, name: str, repeats: int) -> list[DataSet]:
     return [svhn_test_digits(one) if name == SVHN_TEST_DIGITS else one.load_data() for one in each]
 
 
-def build(settings: Settings, summary: DataSummary, repeats: int) -> tuple[vds.VDSModel, vds.AutoCategorical]:
+def build(settings: Settings, summary: DataSummary, repeats: int) -> tuple[vds.VDSModel, Guide]:
     """Return the untrained model and guide of all repeats together."""
     backbone = vds.Replicated(
         settings.build_backbone(summary.input_shape, summary.outputs), repeats, seed=settings.seed
@@ -137,7 +138,7 @@ def _train_each(settings: Settings, sets: list[DataSet], device: torch.device) -
 def _fit(
     settings: Settings,
     model: vds.VDSModel,
-    guide: vds.AutoCategorical,
+    guide: Guide,
     train: Data | list[Data],
     validation: Data | list[Data] | None,
     device: torch.device,
