@@ -20,6 +20,7 @@ from pyro_vds import (
     uncertainty,
 )
 from pyro_vds.adapted import FromModules, from_sequential
+from pyro_vds.adaptive import AdaptiveNetwork, AutoPerInput
 from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.costs import choose, multiply_adds
 from pyro_vds.elbo import enum_elbo
@@ -31,7 +32,7 @@ from pyro_vds.memory import estimate_memory
 from pyro_vds.model import VDSModel
 from pyro_vds.moments import predict_components, predict_moments, predict_pit, predict_variance_parts
 from pyro_vds.normalisation import Standardise
-from pyro_vds.posterior import exact_posterior, to_datatree
+from pyro_vds.posterior import exact_posterior, reweight, to_datatree
 from pyro_vds.predictive import log_predictive, predict_proba
 from pyro_vds.pruning import choose_depth, prune
 from pyro_vds.replicated import Replicated
@@ -41,9 +42,11 @@ from pyro_vds.vision import from_resnet, from_vit
 from pyro_vds.width import WithWidths
 
 __all__ = [
+    "AdaptiveNetwork",
     "AutoCategorical",
     "AutoConditionalCategorical",
     "AutoJointCategorical",
+    "AutoPerInput",
     "FromModules",
     "History",
     "NonFiniteLossError",
@@ -85,6 +88,7 @@ __all__ = [
     "recalibrate_batch_norm",
     "replicates",
     "resampling",
+    "reweight",
     "temperature",
     "to_datatree",
     "uncertainty",

@@ -75,19 +75,27 @@ class Guide(PyroModule):
                 choices[axis] = pyro.sample(axis, dist.Categorical(logits=log_probs), infer={"enumerate": "parallel"})
         return choices
 
-    def log_probs(self) -> dict[str, Float[Tensor, "*replicate size"]]:
-        """Return the marginal ``log q`` of each entry of each axis, in nats."""
-        joint, axes = self.joint_log_probs(), range(-len(self.axes), 0)
+    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+        """Return the marginal ``log q`` of each entry of each axis, in nats.
+
+        Args:
+            x: Inputs, of which a guide that looks at them returns the mean; ignored by the others.
+        """
+        joint, axes = self.joint_log_probs(x), range(-len(self.axes), 0)
         return {
             name: joint.logsumexp([other for other in axes if other != axis]) if len(axes) > 1 else joint
             for name, axis in zip(self.axes, axes, strict=True)
         }
 
-    def probs(self) -> dict[str, Float[Tensor, "*replicate size"]]:
-        """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached."""
-        return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs().items()}
+    def probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+        """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached.
 
-    def joint_log_probs(self) -> Float[Tensor, "*replicate_and_axes"]:
+        Args:
+            x: Inputs, of which a guide that looks at them returns the mean; ignored by the others.
+        """
+        return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs(x).items()}
+
+    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
         return self._joined(self.conditionals())
 
@@ -95,8 +103,13 @@ class Guide(PyroModule):
         """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
         return self.joint_log_probs().detach().exp()
 
-    def kl(self, model: VDSModel) -> Float[Tensor, "*replicate"]:
-        """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1)."""
+    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
+        """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1).
+
+        Args:
+            model: The model.
+            x: Inputs, for a guide that looks at them; ignored by the others.
+        """
         log_q = self.joint_log_probs()
         terms = log_q.exp() * (log_q - model.log_prior())
         return terms.flatten(-len(self.axes)).sum(-1) if self.axes else terms
@@ -140,7 +153,7 @@ class AutoCategorical(Guide):
         """Return ``log q`` of each axis, in nats."""
         return [self.logits[axis].log_softmax(-1) for axis in self.axes]
 
-    def log_probs(self) -> dict[str, Float[Tensor, "*replicate size"]]:
+    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return ``log q`` of each entry of each axis, in nats."""
         return dict(zip(self.axes, self.conditionals(), strict=True))
 
@@ -212,7 +225,7 @@ class AutoJointCategorical(Guide):
         """Return ``log q`` of each axis given those before it, in nats."""
         return _chain(self.joint_log_probs(), len(self.axes)) if self.axes else []
 
-    def joint_log_probs(self) -> Float[Tensor, "*replicate_and_axes"]:
+    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
         if not self.axes:
             return outer_sum([])

@@ -132,6 +132,7 @@ def _plain_model(model: VDSModel) -> VDSModel | None:
 def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
     model = copy.deepcopy(model).train()
+    model.per_input = False  # which keeps hardly more
     elbo = enum_elbo(model, AutoCategorical(model))
     device = model.device_tensor().device
     x, y = (first_points(model, t, 1).to(device) for t in data)

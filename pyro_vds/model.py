@@ -43,6 +43,8 @@ class VDSModel(PyroModule):
         num_data: Number of training points ``N``; a batch is rescaled to it.
         learn_prior: Whether the parameters of the priors (``decay``, ``rate``, ...) are learnt with the weights, from
             where the priors have them (empirical Bayes); :meth:`fitted_prior` returns what came out.
+        per_input: Whether each point has an architecture of its own, drawn in the plate of data, for
+            :class:`pyro_vds.AutoPerInput`; otherwise one is drawn for all.
 
     Raises:
         TypeError: If the backbone lacks a member, or a prior is not one.
@@ -57,6 +59,7 @@ class VDSModel(PyroModule):
         likelihood: Likelihood | None = None,
         num_data: int,
         learn_prior: bool = False,
+        per_input: bool = False,
     ) -> None:
         super().__init__()
         self.axes, self.sizes = _checked_axes(backbone)
@@ -69,6 +72,7 @@ class VDSModel(PyroModule):
         likelihood = _checked_likelihood(likelihood)
         self._modules["likelihood"] = likelihood if self.replicates is None else likelihood.replicated(self.replicates)
         self.num_data = int(num_data)
+        self.per_input = per_input
         self.autocast: torch.dtype | None = None
         self.priors = _priors_by_axis(priors, self.axes)
         for (axis, prior), size in zip(self.priors.items(), self.sizes, strict=True):
@@ -139,15 +143,20 @@ class VDSModel(PyroModule):
         """
         refuse_svi()
         with replicate_plate(self.replicates) as copies:
-            choice = [pyro.sample(axis, self.prior(axis)) for axis in self.axes]
+            choice = [] if self.per_input else self._choice()
             outputs = self._read_out(x)
             batch = x.shape[len(copies)]
             points = torch.arange(batch, device=outputs.device)
             size = batch if y is None else self.num_data
             with pyro.plate("data", size, dim=-1, subsample=points):
+                choice = self._choice() if self.per_input else choice
                 if choice:
                     outputs = _chosen(outputs, choice, [*(c.to(points.device)[:, None] for c in copies), points])
                 return pyro.sample("obs", self.likelihood(outputs), obs=y)
+
+    def _choice(self) -> list[Tensor]:
+        """Draw an entry of each axis."""
+        return [pyro.sample(axis, self.prior(axis)) for axis in self.axes]
 
     def outputs(self, x: Inputs) -> Outputs:
         """Return the outputs of every architecture, axes flattened: ``(architecture, *replicate, batch, *event)``."""
@@ -202,6 +211,15 @@ def train_mode(module: nn.Module, training: bool = True) -> Iterator[None]:
 def eval_mode(module: nn.Module) -> AbstractContextManager[None]:
     """Run with every submodule in eval mode, and give each its own mode back afterwards."""
     return train_mode(module, training=False)
+
+
+def refuse_per_input(model: VDSModel) -> None:
+    """Raise if each input has a depth of its own, where one posterior for all is meant."""
+    if model.per_input:
+        raise ValueError(
+            "Expected a model with one depth for all inputs, got one with per_input=True. Predict with "
+            "pyro_vds.AdaptiveNetwork(model, guide)."
+        )
 
 
 def refuse_replicates(model: VDSModel) -> None:

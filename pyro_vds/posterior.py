@@ -1,7 +1,7 @@
 """The exact posterior over architectures, and everything as an ``xarray.DataTree`` for ArviZ."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.batches import as_pair
 from pyro_vds.guides import Guide
-from pyro_vds.model import VDSModel, eval_mode, refuse_replicates
+from pyro_vds.model import VDSModel, eval_mode, outer_sum, refuse_per_input, refuse_replicates
 from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
-from pyro_vds.prior import Prior
+from pyro_vds.prior import Prior, PriorLike, as_categorical
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Data, Inputs, Targets
 from pyro_vds.unstack import replicates
@@ -85,6 +85,7 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
         ValueError: If the data are empty or do not fit the model.
     """
     refuse_replicates(model)
+    refuse_per_input(model)
     pairs = data if isinstance(data, DataLoader) else [data]
     total = None
     for pair in pairs:
@@ -95,6 +96,29 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
         raise ValueError("Expected a DataLoader with at least one batch, got none.")
     log_prior = model.log_prior().detach().double().cpu()
     return ExactPosterior(model.axes, log_prior, total.cpu().reshape(model.sizes))
+
+
+def reweight(posterior: ExactPosterior, priors: PriorLike | Mapping[str, PriorLike]) -> ExactPosterior:
+    """Return the exact posterior under another prior, for the same trained weights: nothing is trained again.
+
+    ``p'(i | data) ∝ p'(i) prod_n p(y_n | x_n, d=i)``. It answers what the posterior over architectures would be; the
+    weights themselves were trained under the first prior.
+
+    Args:
+        posterior: A posterior of :func:`exact_posterior`.
+        priors: The new prior, or one for each axis.
+
+    Raises:
+        TypeError: If a prior is none.
+        ValueError: If a prior is missing, or does not fit its axis.
+    """
+    if not isinstance(priors, Mapping):
+        priors = dict.fromkeys(posterior.axes, priors)
+    if priors.keys() != set(posterior.axes):
+        raise ValueError(f"Expected priors for the axes {list(posterior.axes)}, got {list(priors)}.")
+    sizes = posterior.log_likelihood.shape
+    logits = [as_categorical(priors[a], n, a).logits for a, n in zip(posterior.axes, sizes, strict=True)]
+    return replace(posterior, log_prior=outer_sum(logits))
 
 
 def to_datatree(
@@ -165,6 +189,7 @@ def _one_chain(
     constant_data: bool,
 ) -> xr.DataTree:
     """Return the DataTree of one model."""
+    refuse_per_input(model)
     log_prob = log_prob_by_architecture(model, x, y).cpu()
     if posterior is None:
         total = log_prob.double().sum(-1).reshape(model.sizes)

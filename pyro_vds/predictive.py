@@ -15,7 +15,7 @@ from pyro_vds.choice import chosen_indices, fold, staying
 from pyro_vds.elbo import guide_or_empty
 from pyro_vds.guides import Guide
 from pyro_vds.likelihoods import Classification
-from pyro_vds.model import VDSModel, eval_mode
+from pyro_vds.model import VDSModel, eval_mode, refuse_per_input
 from pyro_vds.typing import Inputs, Targets
 from pyro_vds.validation import check_data, check_inputs, probe_outputs
 
@@ -136,6 +136,7 @@ def mixture_log_weights(
     Raises:
         ValueError: If the guide does not fit the model.
     """
+    refuse_per_input(model)
     log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(model.device_tensor().device)
     if not model.axes:
         return shared(model, log_q)[None]

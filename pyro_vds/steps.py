@@ -54,7 +54,7 @@ class Objective(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> StepResult:
         """Return loss, KL and the guide's log probabilities, differentiable."""
         loss = self.elbo.losses(x, y)
-        return StepResult(loss, self.guide.kl(self.elbo.model).expand_as(loss), self.guide.log_probs())
+        return StepResult(loss, self.guide.kl(self.elbo.model, x).expand_as(loss), self.guide.log_probs(x))
 
 
 class EagerStep:

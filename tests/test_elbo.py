@@ -131,7 +131,7 @@ def test_two_axes_equal_brute_force():
     torch.testing.assert_close(
         probs, torch.einsum("i,j,ijnc->nc", q["depth"], q["colour"], net(x).softmax(-1)).detach()
     )
-    with pytest.raises(TypeError, match="Expected a PerDepth backbone"):
+    with pytest.raises(TypeError, match="Expected a PerDepth or WithWidths backbone"):
         vds.prune(model, guide, 1)
 
 

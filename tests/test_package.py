@@ -39,7 +39,7 @@ LAYERS = [
     ["priors", "datasets", "width"],
     ["model"],
     ["guides", "choice", "precision", "validation", "adapted"],
-    ["costs", "elbo", "unstack", "vision"],
+    ["adaptive", "costs", "elbo", "unstack", "vision"],
     ["memory", "predictive"],
     ["steps", "uncertainty", "moments"],
     ["loop", "bands"],

@@ -134,3 +134,19 @@ def test_bad_arguments_are_refused(made):
     plain = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 1, readout="last"), num_data=12)
     with pytest.raises(ValueError, match="Expected a model with at least one axis"):
         vds.to_datatree(plain, vds.AutoCategorical(plain), x, y)
+
+
+def test_another_prior_needs_no_training():
+    model, _, x, y = oracles.problem(3)
+    exact = vds.exact_posterior(model, (x, y))
+    prior = vds.priors.Poisson(2)
+    other = vds.VDSModel(model.backbone, priors=prior, num_data=12)
+    expected = vds.exact_posterior(other, (x, y))
+    for given in (prior, {"depth": prior}, prior(4)):
+        found = vds.reweight(exact, given)
+        torch.testing.assert_close(found.log_joint_probs, expected.log_joint_probs)
+        assert found.log_evidence == pytest.approx(expected.log_evidence)
+    with pytest.raises(ValueError, match=r"Expected priors for the axes \['depth'\], got \['width'\]"):
+        vds.reweight(exact, {"width": prior})
+    with pytest.raises(ValueError, match="Expected 4 probs"):
+        vds.reweight(exact, vds.priors.Weights((0.5, 0.5)))
