@@ -15,7 +15,7 @@ refuses to mix it with held-out results, since the two are not comparable.
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import arviz as az
 import numpy as np
@@ -29,6 +29,7 @@ from pyro_vds.choice import entry_index, fold
 from pyro_vds.diagnostics import architecture_dims, exact_quantities, exp
 
 Weights = Literal["q", "exact"]
+Scaled = Literal["prior", "likelihood"]
 
 
 def elpd(log_probs: Float[Tensor, " N"] | Float[np.ndarray, " N"]) -> az.ELPDData:
@@ -128,30 +129,38 @@ def stacking_weights(tree: xr.DataTree) -> xr.DataArray:
     return xr.DataArray(found, {"depth": np.arange(len(log_p))}, name="stacking")
 
 
-def power_scaled_posterior(tree: xr.DataTree, powers: Sequence[float] = (0.5, 1.0, 2.0)) -> xr.DataArray:
-    """Return the exact posterior under the prior raised to a power: how much does the choice of prior matter?
+def power_scaled_posterior(
+    tree: xr.DataTree, powers: Sequence[float] = (0.5, 1.0, 2.0), *, of: Scaled = "prior"
+) -> xr.DataArray:
+    """Return the exact posterior under the prior or the likelihood raised to a power: how much does each matter?
 
-    ``q_a(d) ∝ p(d)**a L(d)`` with ``L(d) = prod_n p(y_n | x_n, d)`` (Kallioinen et al. 2024, "Detecting and diagnosing
-    prior and likelihood sensitivity with power-scaling"); in closed form, where ``az.psense`` raises. The network's
-    weights are as they are: a network trained under another prior has others.
+    ``q_a(d) ∝ p(d)**a L(d)``, or ``p(d) L(d)**a``, with ``L(d) = prod_n p(y_n | x_n, d)`` (Kallioinen et al. 2024,
+    "Detecting and diagnosing prior and likelihood sensitivity with power-scaling"); in closed form, where ``az.psense``
+    raises. The network's weights are as they are: a network trained under another prior has others.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree`; replicates are fine.
-        powers: The exponents ``a``; 0 is a flat prior, 1 the model's.
+        powers: The exponents ``a``; 0 leaves the part out, 1 is the model's.
+        of: What is scaled, ``"prior"`` or ``"likelihood"``.
 
     Returns:
         Probabilities over ``power`` and the axes.
 
     Raises:
-        ValueError: If a power is negative or there is none, or the tree lacks the exact quantities.
+        ValueError: If a power is negative or there is none, the part is unknown, or the tree lacks the exact
+            quantities.
     """
+    if of not in get_args(Scaled):
+        raise ValueError(f"Expected to scale the 'prior' or the 'likelihood', got {of!r}.")
     if not len(powers) or min(powers) < 0:
         raise ValueError(f"Expected powers of at least 0, got {list(powers)}.")
     exact = exact_quantities(tree)
     log_prior, log_posterior = exact["log_prior"], exact["log_exact_posterior"]
     power = xr.DataArray(np.asarray(powers, dtype=np.float64), dims="power", coords={"power": list(powers)})
     # An architecture that the prior excludes stays so at every power.
-    log_joint = (log_posterior + (power - 1) * log_prior.where(log_prior > -np.inf, 0.0)).transpose("power", ...)
+    finite = log_prior.where(log_prior > -np.inf, 0.0)
+    scaled = finite if of == "prior" else log_posterior - finite
+    log_joint = (log_posterior + (power - 1) * scaled).transpose("power", ...)
     return exp(log_joint - log_joint.reduce(logsumexp, architecture_dims(exact))).rename("probability")
 
 
