@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 import torch
@@ -26,13 +27,15 @@ def test_python_blocks_run_in_order(capsys):
         exec(block, namespace)
         after.append(dict(namespace))
     torch.set_default_dtype(torch.float64)
-    ten_lines, prior, network, axes, replicates = after
+    ten_lines, prior, network, width, replicates = after
     assert ten_lines["small"].backbone.max_depth == ten_lines["depth"]
     assert ten_lines["probs"].shape == (1800, 2)
     assert set(ten_lines["tree"].children) >= {"posterior", "depth_posterior"}
     assert int(prior["model"].prior("depth").probs[:6].argmax()) == 5  # a Poisson of rate 6 has modes at 5 and 6
     assert network["net"](torch.randn(4, 1, 8, 8, dtype=torch.float32)).shape == (7, 4, 10)
-    assert axes["model"].sizes == (3, 4)
+    assert width["model"].sizes == (7, 3)
+    assert set(width["pair"]) == {"depth", "width"}
+    assert width["smaller"].backbone.max_depth == width["pair"]["depth"]
     assert replicates["probs"].shape == (1800, 2)
     assert len(replicates["depths"]) == len(replicates["singles"]) == 3
     assert capsys.readouterr().out == ""
@@ -76,6 +79,39 @@ def test_head_statistics_numbers_are_the_committed_ones():
         assert row in README
     assert test["per_depth"]["full"]["log_likelihood"] > test["shared"]["full"]["log_likelihood"]
     assert test["per_depth"]["full"]["ece"] < test["shared"]["full"]["ece"]
+
+
+def test_rotation_numbers_are_the_committed_ones():
+    found = [json.loads(path.read_text()) for path in (RESULTS / "rotation").glob("*.json")]
+    assert len(found) == 8
+    for one in found:
+        depths = [
+            [repeat["posterior"][rule]["argmax"] for repeat in one["repeats"]]
+            for rule in ("chosen_depth", "chosen_depth_exact")
+        ]
+        errors = [100 * repeat["test"]["full"]["error"] for repeat in one["repeats"]]
+        cells = [f"{mean(values):.1f} ± {stdev(values):.1f}" for values in (*depths, errors)]
+        assert f"| {one['varied']['rotation']:.0f}° | {' | '.join(cells)} % |" in README
+
+
+def test_uci_numbers_are_the_committed_ones():
+    for name, found in result("uci")["sets"].items():
+        test, published = found["test"]["full"], found["published"]
+        cells = [name]
+        for measure, theirs in (("log_likelihood", published["DUN LL"][0]), ("rmse", published["DUN RMSE"])):
+            cells += [f"{test[measure]['mean']:.3f} ± {test[measure]['standard_error']:.3f}", f"{theirs:.3f}"]
+        assert f"| {' | '.join(cells)} | {100 * found['coverage']['0.9']:.0f} % |" in README
+
+
+def test_width_numbers_are_the_committed_ones():
+    pairs = result("depth_width")["pairs"]
+    for name in ("chosen by the guide", "lowest test error", "cheapest within a point on validation data"):
+        one = pairs[name]
+        row = (
+            f"| {name} | {one['depth']}, {one['width']} | {100 * one['error']:.2f} % "
+            f"| {100 * one['share_of_multiply_adds']:.0f} % | {one['parameters']:,} |"
+        )
+        assert row in README
 
 
 def test_summaries_are_the_committed_ones():
