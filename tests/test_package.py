@@ -23,6 +23,7 @@ LAYERS = [
     ["training", "pruning", "posterior", "comparison"],
     ["plots", "settings"],
     ["runs", "report", "diagnostic_plots"],
+    ["page"],
     ["cli"],
 ]
 
