@@ -1,4 +1,4 @@
-"""The command line: ``pyro-vds fit | evaluate | prune | plot``."""
+"""The command line: ``pyro-vds fit | evaluate | prune | plot | report``."""
 
 import itertools
 import logging
@@ -19,6 +19,7 @@ from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.model import VDSModel
+from pyro_vds.page import render
 from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_datatree
 from pyro_vds.pruning import Rule, prune
 from pyro_vds.report import choose_cut, collect_metrics, draw_figures, evaluate_run, summary_text
@@ -28,6 +29,15 @@ from pyro_vds.validation import check_data
 
 DRAWS = 200
 DRAWN = ("log_q", "log_prior", "log_exact_posterior", "log_likelihood")
+DESCRIPTIONS = {
+    "evaluate": "Measure a run on its test data again.",
+    "prune": (
+        "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file. Its inputs, and the targets of a "
+        "regression, are normalised as data.json says (pixels of type uint8 are taken as they are)."
+    ),
+    "plot": "Draw the figures of a run again.",
+    "report": "Write a run as one HTML page with everything in it, RUN/report.html unless --out is given.",
+}
 FLAGS = ("--overwrite", "--recalibrate", "--compile", "--channels-last", "--learn-prior")
 BOOLEANS = ("true", "false", "yes", "no")
 
@@ -44,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         arguments = parser.parse_args(_spelled(list(sys.argv[1:] if argv is None else argv)))
         options = parser.instantiate(arguments)[arguments.subcommand]
-        {"fit": _fit, "evaluate": _evaluate, "prune": _prune, "plot": _plot}[arguments.subcommand](options, fit_parser)
+        COMMANDS[arguments.subcommand](options, fit_parser)
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         logger.debug("The error in full:", exc_info=True)
         parser.exit(1, f"pyro-vds: {_one_line(str(error), error)}\n")
@@ -81,26 +91,25 @@ def _parser() -> tuple[ArgumentParser, ArgumentParser]:
     fit_parser.add_argument("--overwrite", type=bool, default=False, help="Replace an existing run folder.")
     fit_parser.add_argument("--progress", type=bool, default=True, help="Show a progress bar.")
     commands.add_subcommand("fit", fit_parser)
-    for name, text in (
-        ("evaluate", "Measure a run on its test data again."),
-        (
-            "prune",
-            "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file. Its inputs, and the targets of "
-            "a regression, are normalised as data.json says (pixels of type uint8 are taken as they are).",
-        ),
-        ("plot", "Draw the figures of a run again."),
-    ):
-        command = ArgumentParser(description=text)
-        command.add_argument("run", type=Path, help="A run folder.")
-        command.add_argument("--data_root", type=str | None, help="Where the data are, if not where they were.")
-        if name != "plot":
-            command.add_argument("--depth", type=int | None, help="The depth to prune to; the rule's unless given.")
-            command.add_argument("--width", type=int | None, help="With widths: the one to prune to.")
-            command.add_argument("--rule", type=Rule | None, help="The rule that chooses it; the run's unless given.")
-            command.add_argument("--out", type=Path | None, help="A file to write to.")
-            command.add_argument("--overwrite", type=bool, default=False, help="Replace an existing file.")
-        commands.add_subcommand(name, command)
+    for name, text in DESCRIPTIONS.items():
+        commands.add_subcommand(name, _run_parser(name, text))
     return parser, fit_parser
+
+
+def _run_parser(name: str, description: str) -> ArgumentParser:
+    """Return the parser of a command on a finished run."""
+    command = ArgumentParser(description=description)
+    command.add_argument("run", type=Path, help="A run folder.")
+    if name != "report":
+        command.add_argument("--data_root", type=str | None, help="Where the data are, if not where they were.")
+    if name in ("evaluate", "prune"):
+        command.add_argument("--depth", type=int | None, help="The depth to prune to; the rule's unless given.")
+        command.add_argument("--width", type=int | None, help="With widths: the one to prune to.")
+        command.add_argument("--rule", type=Rule | None, help="The rule that chooses it; the run's unless given.")
+    if name != "plot":
+        command.add_argument("--out", type=Path | None, help="A file to write to.")
+        command.add_argument("--overwrite", type=bool, default=False, help="Replace an existing file.")
+    return command
 
 
 def _spelled(argv: list[str]) -> list[str]:
@@ -249,7 +258,7 @@ def _load(options: Namespace, parser: ArgumentParser) -> runs.Run:
     with runs.reading(options.run, runs.CONFIG):
         words = parser.instantiate(parser.parse_path(str(options.run / runs.CONFIG)))
         settings = Settings(**{field.name: words[field.name] for field in fields(Settings)})
-    if options.data_root is not None:
+    if options.get("data_root") is not None:
         settings = replace(settings, data_root=options.data_root)
     return runs.load_run(options.run, settings)
 
@@ -321,6 +330,16 @@ def _plot(options: Namespace, parser: ArgumentParser) -> None:
     _say(f"figures: {run.folder / runs.FIGURES}")
 
 
+def _report(options: Namespace, parser: ArgumentParser) -> None:
+    out = options.out or options.run / "report.html"
+    runs.check_run_folder(options.run)
+    runs.check_free(out, overwrite=options.overwrite)
+    text = render(_load(options, parser))
+    with runs.atomic(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    _say(f"report: {out}")
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -337,3 +356,6 @@ def _device(name: str) -> torch.device:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+COMMANDS = {"fit": _fit, "evaluate": _evaluate, "prune": _prune, "plot": _plot, "report": _report}

@@ -186,7 +186,7 @@ def summary_text(metrics: dict[str, Any]) -> str:
     if "posterior" in metrics:
         posterior = metrics["posterior"]
         lines += [
-            _chosen_line(posterior),
+            chosen_line(posterior),
             f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
             f"gap {posterior['evidence_gap']:.2f}",
             "",
@@ -202,6 +202,26 @@ def summary_text(metrics: dict[str, Any]) -> str:
         parameters = metrics["parameters"].get(case)
         lines.append(f"{case:8}" + "".join(f"{c:>16}" for c in cells) + f"   {parameters:,} parameters")
     return "\n".join(lines)
+
+
+def chosen_line(posterior: dict[str, Any]) -> str:
+    """Return which architecture was chosen, by which rule, in one line.
+
+    Args:
+        posterior: The posterior part of a run's metrics.
+    """
+    largest, rule, chosen = len(posterior["q"]) - 1, posterior["rule"], posterior["chosen"]
+    if "width" in chosen:
+        costs = np.asarray(posterior["multiply_adds"])
+        width = posterior["widths"].index(chosen["width"])
+        share = costs[chosen["depth"], width] / costs[-1, -1]
+        widths = ", ".join(map(str, posterior["widths"]))
+        return (
+            f"chosen depth: {chosen['depth']} of 0..{largest}, width: {chosen['width']} of {widths} "
+            f"(rule {rule}; {100 * share:.1f} % of the multiply-adds)"
+        )
+    others = ", ".join(f"{name} {depth}" for name, depth in posterior["chosen_depth"].items() if name != rule)
+    return f"chosen depth: {chosen['depth']} of 0..{largest} (rule {rule}; {others})"
 
 
 def draw_figures(
@@ -257,21 +277,6 @@ def _reliability_figure(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> 
         probs = predict_proba(model, guide, test[0], **choice).cpu()
         plots.plot_reliability(probs, test[1].cpu(), ax, title=title)
     return figure
-
-
-def _chosen_line(posterior: dict[str, Any]) -> str:
-    largest, rule, chosen = len(posterior["q"]) - 1, posterior["rule"], posterior["chosen"]
-    if "width" in chosen:
-        costs = np.asarray(posterior["multiply_adds"])
-        width = posterior["widths"].index(chosen["width"])
-        share = costs[chosen["depth"], width] / costs[-1, -1]
-        widths = ", ".join(map(str, posterior["widths"]))
-        return (
-            f"chosen depth: {chosen['depth']} of 0..{largest}, width: {chosen['width']} of {widths} "
-            f"(rule {rule}; {100 * share:.1f} % of the multiply-adds)"
-        )
-    others = ", ".join(f"{name} {depth}" for name, depth in posterior["chosen_depth"].items() if name != rule)
-    return f"chosen depth: {chosen['depth']} of 0..{largest} (rule {rule}; {others})"
 
 
 def _joint_table(posterior: dict[str, Any]) -> list[str]:

@@ -301,7 +301,7 @@ def load_run(folder: Path, settings: Settings) -> Run:
     check_run_folder(folder)
     with reading(folder, DATA):
         content: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in _read_json(folder / DATA).items()
+            k: tuple(v) if isinstance(v, list) else v for k, v in read_json(folder / DATA).items()
         }
         summary = DataSummary(**content)
     with reading(folder, f"{CONFIG} or {DATA}"):
@@ -313,7 +313,7 @@ def load_run(folder: Path, settings: Settings) -> Run:
     with reading(folder, HISTORY):
         history = History.load(folder / HISTORY)
     with reading(folder, METRICS):
-        metrics = _read_json(folder / METRICS)
+        metrics = read_json(folder / METRICS)
         parameters = int(metrics["parameters"]["full"])
         cut = cast(Cut, {axis: int(metrics["posterior"]["chosen"][axis]) for axis in model.axes})
         chosen_indices(model, **cut)
@@ -360,5 +360,6 @@ def check_run_folder(folder: Path) -> None:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file."""
     return json.loads(path.read_text())

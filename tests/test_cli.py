@@ -340,7 +340,7 @@ def test_interruption_after_training_says_where_the_files_are(capsys, tmp_path, 
 def test_a_missing_or_unknown_command_lists_the_commands(capsys, words):
     code, message = fails(capsys, *words)
     assert code == 2
-    assert "fit,evaluate,prune,plot" in message
+    assert "fit,evaluate,prune,plot,report" in message
 
 
 # evaluate
@@ -393,7 +393,7 @@ def test_depth_out_of_range_is_reported(capsys, run, command, depth):
     assert {path.name for path in run.iterdir()} == FILES
 
 
-@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot", "report"])
 def test_missing_run_folder_is_reported(capsys, tmp_path, command):
     code, message = fails(capsys, command, tmp_path / "none")
     assert code == 1
@@ -409,20 +409,20 @@ def reported(capsys, run: Path, command: str, name: str) -> str:
     return message
 
 
-@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot", "report"])
 def test_damaged_weights_are_reported(capsys, run, command):
     (run / "weights.safetensors").write_bytes(b"junk")
     reported(capsys, run, command, "weights.safetensors")
 
 
-@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot", "report"])
 def test_metrics_without_an_entry_are_reported(capsys, run, command):
     (run / "metrics.json").write_text("{}")
     message = reported(capsys, run, command, "metrics.json")
     assert message.endswith(f"no entry 'parameters'. Train again: pyro-vds fit --config {run / 'config.yaml'}\n")
 
 
-@pytest.mark.parametrize("command", ["evaluate", "prune", "plot"])
+@pytest.mark.parametrize("command", ["evaluate", "prune", "plot", "report"])
 @pytest.mark.parametrize(
     ("content", "cause"),
     [

@@ -46,6 +46,7 @@ LAYERS = [
     ["training", "pruning", "posterior", "comparison"],
     ["plots", "settings"],
     ["runs", "report", "diagnostic_plots"],
+    ["page"],
     ["cli"],
 ]
 

@@ -1,0 +1,1 @@
+"""Tutorials. ``python -m notebooks [--tiny] [NAME...]`` runs them."""
