@@ -12,6 +12,7 @@ from pyro_vds.backbones import PerDepth
 from pyro_vds.guides import Guide
 from pyro_vds.model import VDSModel, refuse_svi
 from pyro_vds.typing import Inputs
+from pyro_vds.validation import check_inputs
 
 
 class AutoPerInput(Guide):
@@ -119,7 +120,10 @@ class AdaptiveNetwork(nn.Module):
             )
         if not 0 <= threshold < 1:
             raise ValueError(f"Expected a threshold in [0, 1), got {threshold}.")
-        self.networks = nn.ModuleList(model.backbone.truncated(k) for k in range(model.sizes[0]))
+        networks = [model.backbone.truncated(k) for k in range(model.sizes[0])]
+        for k, network in enumerate(networks):  # one copy of the blocks for all
+            network.stem, network.pool, network.blocks = networks[-1].stem, networks[-1].pool, networks[-1].blocks[:k]
+        self.networks = nn.ModuleList(networks)
         self.guide = copy.deepcopy(guide)
         self.likelihood = copy.deepcopy(model.likelihood)
         self.threshold = threshold
@@ -141,10 +145,15 @@ class AdaptiveNetwork(nn.Module):
         Args:
             x: Inputs ``(batch, ...)``.
 
+        Raises:
+            TypeError: If the inputs are neither floating point nor bytes.
+            ValueError: If they are empty or not finite.
+
         Returns:
             Log class probabilities ``(batch, classes)``, for regression mean and variance ``(batch, 2, targets)``;
             and the depths.
         """
+        check_inputs(x)
         log_q, stops = self.guide.by_input(x), self.stops(x)
         found: list[Tensor] = []
         order: list[Tensor] = []

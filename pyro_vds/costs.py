@@ -29,7 +29,11 @@ def multiply_adds(backbone: nn.Module, x: Inputs) -> Int[Tensor, "*axes"]:
 
     Raises:
         TypeError: If the backbone is neither.
+        ValueError: If there is no input.
     """
+    if not len(x):
+        raise ValueError("Expected at least one input to count the multiply-adds of, got none.")
+    x = x[:1].to(next(backbone.parameters(), x).device)
     if isinstance(backbone, WithWidths):
         networks = [backbone.sliced(width) for width in backbone.widths]
         return torch.stack([_by_depth(network, x) for network in networks], dim=-1)
@@ -66,6 +70,8 @@ def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: f
     if not 0 < share <= 1:
         raise ValueError(f"Expected a share in (0, 1], got {share}.")
     q = guide.joint_probs().double().cpu()
+    if tuple(q.shape) != model.sizes or not bool(q.isfinite().all()):
+        raise ValueError(f"Expected finite probabilities of the shape {model.sizes} from the guide, got {q}.")
     cheapest = costs.double().cpu().where(q >= share * q.max(), torch.inf).flatten().argmin()
     entries = zip(model.axes, torch.unravel_index(cheapest, model.sizes), strict=True)
     return cast(Cut, {axis: model.coords[axis][int(index)] for axis, index in entries})
@@ -80,5 +86,5 @@ def _by_depth(network: PerDepth, x: Tensor) -> Tensor:
 
 def _count(network: nn.Module, x: Tensor) -> int:
     with eval_mode(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(x[:1])
+        network(x)
     return counter.get_total_flops() // 2  # a multiply-add is two of its operations

@@ -151,6 +151,13 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
             f'infer={{"enumerate": "parallel"}}, got sites {latent}. Use pyro_vds.AutoCategorical(model), or '
             "add the annotation to the guide's pyro.sample statements."
         )
+    local = [axis for axis in model.axes if any(frame.name == "data" for frame in nodes[axis]["cond_indep_stack"])]
+    if local != (list(model.axes) if model.per_input else []):
+        raise ValueError(
+            f"Expected a guide with a choice for {'each input' if model.per_input else 'all inputs'}, as the model has "
+            f"per_input={model.per_input}; got one with the sites {local} in the plate of data. AutoPerInput goes "
+            "with per_input=True, the other guides with False."
+        )
     sizes = tuple(len(nodes[axis]["fn"].enumerate_support(expand=False)) for axis in model.axes)
     if sizes != model.sizes:
         raise ValueError(f"Expected a guide over axes {model.axes} of sizes {model.sizes}, got sizes {sizes}.")

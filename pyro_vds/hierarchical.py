@@ -1,4 +1,4 @@
-"""Priors whose own parameter is uncertain, with that parameter summed out exactly.
+"""Priors whose own parameter is uncertain, with that parameter summed out.
 
 One architecture is drawn for all data, so the hyperparameter ``eta`` meets them only through it:
 ``p(i) = E[p(i | eta)]`` is a prior like any other, the ELBO over it is tighter than one with a factor ``q(eta)``, and
@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
+import scipy.special
 import scipy.stats
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from pyro_vds.prior import Prior, check_length, check_positive, store_numbers, store_sequence
 
-NODES = 512
+NODES = 1024
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,13 @@ class Beta:
         check_positive("a", self.a)
         check_positive("b", self.b)
 
-    def quantiles(self, levels: Float[np.ndarray, " K"]) -> Float[np.ndarray, " K"]:
-        """Return the quantiles at some levels."""
-        return scipy.stats.beta.ppf(levels, self.a, self.b)
+    def nodes(self) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+        """Return values and their log weights, of the trapezoidal rule for the logit."""
+        low, high = scipy.special.logit(np.clip(_tails(scipy.stats.beta(self.a, self.b)), 1e-15, 1 - 1e-15))
+        logits = np.linspace(low, high, NODES)
+        # d eta / d logit = eta (1 - eta) raises both exponents of the density by one.
+        log_weights = self.a * scipy.special.log_expit(logits) + self.b * scipy.special.log_expit(-logits)
+        return scipy.special.expit(logits), log_weights - scipy.special.logsumexp(log_weights)
 
 
 @dataclass(frozen=True)
@@ -68,19 +73,27 @@ class Gamma:
         check_positive("shape", self.shape)
         check_positive("rate", self.rate)
 
-    def quantiles(self, levels: Float[np.ndarray, " K"]) -> Float[np.ndarray, " K"]:
-        """Return the quantiles at some levels."""
-        return scipy.stats.gamma.ppf(levels, self.shape, scale=1 / self.rate)
+    def nodes(self) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+        """Return values and their log weights, of the trapezoidal rule for the logarithm."""
+        low, high = np.log(np.clip(_tails(scipy.stats.gamma(self.shape, scale=1 / self.rate)), 1e-30, None))
+        logs = np.linspace(low, high, NODES)
+        log_weights = self.shape * logs - self.rate * np.exp(logs)
+        return np.exp(logs), log_weights - scipy.special.logsumexp(log_weights)
 
 
 Hyperprior = Beta | Gamma
+
+
+def _tails(distribution: Any) -> np.ndarray:
+    """Return values beyond which hardly any mass lies, not even of what large entries see."""
+    return np.array([distribution.ppf(1e-18), distribution.isf(1e-18)])
 
 
 @dataclass(frozen=True)
 class Hierarchical(Prior):
     """A prior with one uncertain parameter: ``p(i) = E[p(i | eta)]``, ``eta`` of a hyperprior.
 
-    The expectation is the mean over 512 quantiles of the hyperprior (midpoint rule).
+    The expectation is a sum over 1,024 values of the parameter (trapezoidal rule on the whole line).
 
     Args:
         prior: The family, for instance ``Geometric()``; what it has for the uncertain parameter does not matter.
@@ -107,23 +120,20 @@ class Hierarchical(Prior):
         _ = self.nodes
 
     @cached_property
-    def nodes(self) -> Float[Tensor, " K"]:
-        """Values of the parameter that are equally probable; float64."""
-        levels = (np.arange(NODES) + 0.5) / NODES
-        # The tails of a wide hyperprior may round to 0 or 1, which the family does not allow.
-        values = np.clip(self.hyperprior.quantiles(levels), 1e-12, None)
-        values = np.minimum(values, 1 - 1e-12) if isinstance(self.hyperprior, Beta) else values
-        for value in values[[0, -1]]:
+    def nodes(self) -> tuple[Float[Tensor, " K"], Float[Tensor, " K"]]:
+        """Values of the parameter and their log weights, which sum to one; float64."""
+        values, log_weights = self.hyperprior.nodes()
+        for value in values[[0, -1]].tolist():
             self._at(value)
-        return torch.from_numpy(values)
+        return torch.from_numpy(values), torch.from_numpy(log_weights)
 
     def given(self, size: int) -> Float[Tensor, "K size"]:
         """Return ``log p(i | eta)`` of each entry for each node, nats."""
-        return torch.stack([self._at(value).log_weights(size) for value in self.nodes.tolist()]).log_softmax(-1)
+        return torch.stack([self._at(value).log_weights(size) for value in self.nodes[0].tolist()]).log_softmax(-1)
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
         """Return ``log E[p(i | eta)]``, in nats."""
-        return self.given(size).logsumexp(0) - float(np.log(NODES))
+        return (self.given(size) + self.nodes[1][:, None]).logsumexp(0)
 
     def draw_parameters(
         self, entries: Int[Tensor, " draws"], size: int, generator: torch.Generator
@@ -135,9 +145,10 @@ class Hierarchical(Prior):
             size: Number of entries of the axis.
             generator: Draws.
         """
-        weights = self.given(size).softmax(0)  # over nodes, which are equally probable before
-        nodes = torch.multinomial(weights.T[entries], 1, generator=generator)[:, 0]
-        return {self.parameter: self.nodes[nodes]}
+        values, log_weights = self.nodes
+        weights = (self.given(size) + log_weights[:, None]).softmax(0)
+        drawn = torch.multinomial(weights.T[entries], 1, generator=generator)[:, 0]
+        return {self.parameter: values[drawn]}
 
     def _at(self, value: float) -> Prior:
         return replace(cast(Any, self.prior), **{self.parameter: value})

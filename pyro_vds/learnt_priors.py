@@ -23,7 +23,7 @@ class LearntPriors(nn.Module):
         sizes: The sizes of the axes.
 
     Raises:
-        ValueError: If none has a parameter to learn.
+        ValueError: If none has a parameter to learn, or one is at the edge of its range, which it could not leave.
     """
 
     def __init__(self, priors: Mapping[str, PriorLike], sizes: tuple[int, ...]) -> None:
@@ -34,7 +34,12 @@ class LearntPriors(nn.Module):
         for axis, prior in self.priors.items():
             for name, support in _learnable(prior).items():
                 value = torch.as_tensor(getattr(prior, name), dtype=torch.get_default_dtype())
-                parameters[f"{axis}_{name}"] = nn.Parameter(biject_to(support).inv(value))
+                unconstrained = biject_to(support).inv(value)
+                if not bool(unconstrained.isfinite().all()):
+                    raise ValueError(
+                        f"Expected a prior to learn from, its {name} within the range, got {prior} at the edge."
+                    )
+                parameters[f"{axis}_{name}"] = nn.Parameter(unconstrained)
         if not parameters:
             raise ValueError(
                 f"Expected a prior with a parameter to learn, such as Geometric(decay=0.85), got {self.priors}."

@@ -106,7 +106,7 @@ class VDSModel(PyroModule):
         """Return the log prior of each entry of an axis, in nats."""
         learnt = self._modules["learnt_priors"]
         if isinstance(learnt, LearntPriors):
-            return learnt.log_probs(axis).to(self.get_buffer(f"prior_logits_{axis}").dtype)
+            return learnt.log_probs(axis).to(self.get_buffer(f"prior_logits_{axis}"))
         return self.get_buffer(f"prior_logits_{axis}")
 
     def fitted_prior(self, axis: str) -> PriorLike:

@@ -90,7 +90,13 @@ def as_categorical(prior: PriorLike, size: int, axis: str) -> dist.Categorical:
     """
     if not isinstance(prior, torch.distributions.Categorical):
         if isinstance(prior, Prior):
-            return prior(size)
+            found = prior(size)
+            if found.logits.shape != (size,):
+                raise ValueError(
+                    f"Expected log_weights of shape ({size},) from {prior!r} for axis {axis!r}, got "
+                    f"{tuple(found.logits.shape)}."
+                )
+            return found
         raise TypeError(
             f"Expected a prior for axis {axis!r} from pyro_vds.priors, or a pyro.distributions.Categorical; "
             f"got {type(prior).__name__}."

@@ -63,8 +63,10 @@ def choose_cut(model: VDSModel, guide: Guide, x: Tensor, rule: Rule) -> Cut:
     Raises:
         ValueError: If the rule is ``"expected"`` and there are widths.
     """
-    if len(model.axes) < 2:
-        return Cut(depth=choose_depth(guide.probs()["depth"], rule)) if model.axes else {}
+    if not model.axes:
+        return {}
+    if model.axes == ("depth",):
+        return Cut(depth=choose_depth(guide.probs()["depth"], rule))
     if rule == "expected":
         raise ValueError("Expected the rule '95' or 'argmax' for a network with widths, got 'expected'.")
     return choose(model, guide, multiply_adds(model.backbone, x), share=0.95 if rule == "95" else 1.0)

@@ -167,6 +167,7 @@ def _full_width(network: PerDepth) -> int:
         )
     channels: int | None = None
     between = None
+    normed = ""
     for name, layer in _layers(network):
         if isinstance(layer, nn.Linear | nn.Conv2d) and getattr(layer, "groups", 1) == 1:
             inputs, outputs = _channels(layer)
@@ -175,7 +176,14 @@ def _full_width(network: PerDepth) -> int:
                     f"Expected a layer {name} with {channels} input channels, one for each channel of the layer before "
                     f"it, got {inputs}. Pool images before a linear layer."
                 )
-            channels = outputs
+            channels, normed = outputs, ""
+        elif isinstance(layer, _BatchNorm | Standardise):
+            normed = name
+            if isinstance(layer, _BatchNorm) == (channels is None):
+                raise ValueError(
+                    f"Expected batch norm behind the first Linear or Conv2d layer and Standardise before it, got "
+                    f"{type(layer).__name__} as {name}: its channels would be cut."
+                )
         elif not isinstance(layer, (_BatchNorm, *_CHANNELWISE)):
             raise TypeError(
                 f"Expected layers Linear, Conv2d (groups=1), batch norm and those that treat each channel alone, got "
@@ -184,6 +192,8 @@ def _full_width(network: PerDepth) -> int:
         if isinstance(layer, ReadoutBatchNorm) and layer.statistics == "shared":
             raise ValueError('Expected head_statistics="per_depth" with widths, got "shared".')
         between = channels if name.startswith("stem") else between
+    if isinstance(network.get_submodule(normed), _BatchNorm):
+        raise ValueError(f"Expected no batch norm behind the last layer, where all channels are outputs; got {normed}.")
     if between is None:
         raise ValueError("Expected a stem with a Linear or Conv2d layer, whose channels are the width; got none.")
     return between

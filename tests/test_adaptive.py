@@ -116,6 +116,14 @@ def test_model_is_a_pyro_model_with_a_depth_for_each_point():
     assert guide(x)["depth"].shape == (12,)
 
 
+def test_depths_share_their_blocks():
+    model, guide, *_ = problem(6)
+    network = vds.AdaptiveNetwork(model, guide)
+    heads = sum(p.numel() for p in model.backbone.head.parameters())
+    own = sum(p.numel() for p in network.networks.parameters())
+    assert own == sum(p.numel() for p in model.backbone.parameters()) + 6 * heads
+
+
 @pytest.mark.usefixtures("as_a_user")
 def test_what_does_not_fit_is_refused():
     model, guide, x, y = problem()
@@ -130,6 +138,14 @@ def test_what_does_not_fit_is_refused():
         vds.AdaptiveNetwork(single, its_guide)
     with pytest.raises(ValueError, match=r"Expected a threshold in \[0, 1\), got 1"):
         vds.AdaptiveNetwork(model, guide, 1)
+    for wrong in (
+        lambda: vds.enum_elbo(model, vds.AutoCategorical(model))(x, y),
+        lambda: vds.enum_elbo(single, guide)(x, y),
+    ):
+        with pytest.raises(ValueError, match="AutoPerInput goes with per_input=True"):
+            wrong()
+    with pytest.raises(ValueError, match="Expected at least one input point"):
+        vds.AdaptiveNetwork(model, guide)(x[:0])
     for call in (
         lambda: vds.predict_proba(model, guide, x),
         lambda: vds.exact_posterior(model, (x, y)),

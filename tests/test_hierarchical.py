@@ -37,6 +37,24 @@ def test_the_parameter_is_integrated_out(prior, density):
     torch.testing.assert_close(prior(4).probs, expected, rtol=2e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("prior", "formula"),
+    [
+        # With rate ~ Gamma(1, 1), int rate^i e^-2rate / i! d rate; truncation hardly matters for 60 entries.
+        (priors.Hierarchical(priors.Poisson(1), "rate", priors.Gamma(1, 1)), lambda i: 0.5 ** (i + 1)),
+        # With decay ~ Beta(1, 20): E[(1 - decay) decay^i], of the geometric distribution itself.
+        (
+            priors.Hierarchical(priors.Geometric(), "decay", priors.Beta(1, 20)),
+            lambda i: 20 * math.exp(math.lgamma(i + 1) + math.lgamma(21) - math.lgamma(i + 22)),
+        ),
+    ],
+)
+def test_tails_are_those_of_the_closed_form(prior, formula):
+    found = prior(60).logits
+    expected = torch.tensor([math.log(formula(i)) for i in range(25)])
+    torch.testing.assert_close(found[:25], expected, atol=1e-3, rtol=1e-3)
+
+
 def test_a_narrow_hyperprior_is_the_prior_itself():
     narrow = priors.Hierarchical(priors.Geometric(), "decay", priors.Beta(8.5e6, 1.5e6))
     torch.testing.assert_close(narrow(5).probs, priors.Geometric(0.85)(5).probs, rtol=1e-5, atol=1e-6)
@@ -45,10 +63,12 @@ def test_a_narrow_hyperprior_is_the_prior_itself():
 def test_the_bound_is_tighter_than_with_a_factor_for_the_parameter():
     """Any q(d) q(eta) has ELBO ``-KL(q(d) q(eta) || p(d, eta))`` below ``-KL(q(d) || p(d))``."""
     q = torch.tensor([0.1, 0.5, 0.3, 0.1])
-    given = DECAY.given(4)
-    for posterior in (torch.full((512,), 1 / 512), torch.linspace(0, 1, 512).softmax(0), given[:, 1].softmax(0)):
+    given, (nodes, log_weights) = DECAY.given(4), DECAY.nodes
+    for tilt in (torch.zeros(1024), nodes, given[:, 1]):
+        posterior = (tilt + log_weights).softmax(0)
         joint = posterior[:, None] * q
-        factored = -(joint * (joint.log() - given + math.log(512))).sum()
+        terms = joint * (joint.clamp_min(1e-300).log() - given - log_weights[:, None])
+        factored = -terms.sum()
         collapsed = -(q * (q.log() - DECAY(4).probs.log())).sum()
         assert factored < collapsed
 
@@ -59,8 +79,9 @@ def test_draws_of_the_parameter_follow_its_posterior():
     guide.set_probs(vds.exact_posterior(model, (x, y)).probs)
     tree = vds.to_datatree(model, guide, x, y, draws=20000)
     log_likelihood = vds.exact_posterior(model, (x, y)).log_likelihood
-    weights = (DECAY.given(4) + log_likelihood).logsumexp(1).softmax(0)
-    expected = float((weights * DECAY.nodes).sum())
+    nodes, log_weights = DECAY.nodes
+    weights = ((DECAY.given(4) + log_likelihood).logsumexp(1) + log_weights).softmax(0)
+    expected = float((weights * nodes).sum())
     assert tree["posterior"]["depth_decay"].shape == (1, 20000)
     assert float(tree["posterior"]["depth_decay"].mean()) == pytest.approx(expected, abs=0.005)
     assert float(tree["prior"]["depth_decay"].mean()) == pytest.approx(0.6, abs=0.005)

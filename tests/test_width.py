@@ -218,6 +218,13 @@ def test_networks_that_cannot_be_nested_are_refused():
         vds.WithWidths(net(nn.Conv2d(8, 8, 1), head=nn.Linear(32, 2), pool=nn.Flatten()), [8])
     with pytest.raises(ValueError, match="Expected a stem with a Linear or Conv2d layer"):
         vds.WithWidths(net(nn.Linear(8, 8), stem=nn.Identity()), [8])
+    with pytest.raises(ValueError, match=r"Expected batch norm behind the first .* got BatchNorm1d as stem\.0"):
+        vds.WithWidths(net(nn.Linear(8, 8), stem=nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 8))), [8])
+    standardise = vds.Standardise(torch.zeros(8), torch.ones(8))
+    with pytest.raises(ValueError, match=r"Standardise before it, got Standardise as stem\.1"):
+        vds.WithWidths(net(nn.Linear(8, 8), stem=nn.Sequential(nn.Linear(4, 8), standardise)), [8])
+    with pytest.raises(ValueError, match="Expected no batch norm behind the last layer"):
+        vds.WithWidths(net(nn.Linear(8, 8), head=nn.Sequential(nn.Linear(8, 2), nn.BatchNorm1d(2))), [8])
     stages = [nn.Linear(8, 8), nn.Linear(8, 6)]
     with pytest.raises(TypeError, match=r"Expected a network of a stem, .* got \['adapters.0'\] too"):
         vds.WithWidths(vds.FromModules(nn.Linear(2, 8), stages, nn.Linear(6, 2), example=torch.zeros(1, 2)), [8])
@@ -252,3 +259,8 @@ def test_cuts_that_do_not_exist_are_refused():
         vds.choose(model, guide, torch.ones(3, 3), share=0)
     with pytest.raises(TypeError, match="Expected a PerDepth or WithWidths backbone"):
         vds.multiply_adds(nn.Linear(2, 2), x)
+    with pytest.raises(ValueError, match="Expected at least one input to count"):
+        vds.multiply_adds(model.backbone, x[:0])
+    nn.init.constant_(guide.logits["joint"], torch.nan)
+    with pytest.raises(ValueError, match="Expected finite probabilities"):
+        vds.choose(model, guide, torch.ones(3, 3))
