@@ -140,6 +140,17 @@ def read_out_together(head: nn.Module, features: list[Float[Tensor, "batch ..."]
     return outputs.unflatten(0, (-1, len(features))).movedim(1, 0)
 
 
+class GlobalAveragePool(nn.Module):
+    """The mean of each channel over an image.
+
+    A sum times a number, because the gradient of a mean divides a whole feature map for each depth that is read out.
+    """
+
+    def forward(self, x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
+        """Return the mean over all dimensions behind the channels."""
+        return x.flatten(2).sum(-1) * (x.shape[1] / x[0].numel())
+
+
 class _Residual(nn.Module):
     """``x + branch(x)``."""
 
@@ -248,7 +259,7 @@ class ResidualConvNet(PerDepth):
             nn.Sequential(nn.Conv2d(in_channels, channels, 5), nn.AvgPool2d(2)),
             [_bottleneck_block(channels, bottleneck) for _ in range(max_depth)],
             nn.Sequential(_Residual(_dense_block(channels)), nn.Linear(channels, out_features)),
-            pool=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            pool=GlobalAveragePool(),
             readout=readout,
             head_statistics=head_statistics,
         )

@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pyro_vds.backbones import PerDepth
+from pyro_vds.backbones import GlobalAveragePool, PerDepth
 from pyro_vds.nested import NestedLayer
 from pyro_vds.normalisation import ReadoutBatchNorm, Standardise
 from pyro_vds.typing import Inputs
 
 # Layers that treat each channel alone.
 _CHANNELWISE = (
-    nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, Standardise,
+    nn.Identity, GlobalAveragePool, nn.Flatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, Standardise,
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
     nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
     nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample,
