@@ -147,8 +147,12 @@ def test_power_scaled_posterior_equals_the_formula(made):
     found = comparison.power_scaled_posterior(tree, [0, 0.5, 1, 3], of="likelihood")
     for power, row in zip((0, 0.5, 1, 3), found.to_numpy(), strict=True):
         np.testing.assert_allclose(row, (oracles.prior(0.7, 4).log() + power * log_probs.sum(1)).softmax(0))
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_power_scaling_of_anything_else_is_refused(made):
     with pytest.raises(ValueError, match="Expected to scale the 'prior' or the 'likelihood', got 'data'"):
-        comparison.power_scaled_posterior(tree, of="data")
+        comparison.power_scaled_posterior(made[-1], of="data")
 
 
 def test_power_scaling_moves_a_weak_posterior_and_leaves_a_sharp_one():
