@@ -94,6 +94,22 @@ def test_rotation_numbers_are_the_committed_ones():
         assert f"| {one['varied']['rotation']:.0f}° | {' | '.join(cells)} % |" in README
 
 
+def test_claims_have_the_committed_numbers():
+    text = (ROOT / "experiments" / "README.md").read_text()
+
+    def depths(path: Path, rule: str) -> list[int]:
+        return [repeat["posterior"][rule]["argmax"] for repeat in json.loads(path.read_text())["repeats"]]
+
+    for file in (RESULTS / "max_depth").glob("*.json"):
+        guide, exact = depths(file, "chosen_depth"), depths(file, "chosen_depth_exact")
+        assert f"{mean(guide):.1f} ± {stdev(guide):.1f}" in text
+        assert f"{mean(exact):.1f}" in text
+    for angle in (180, 1440):
+        (file,) = (RESULTS / "rotation").glob(f"rotation={angle}-*.json")
+        for rule in ("chosen_depth", "chosen_depth_exact"):
+            assert f"{mean(depths(file, rule)):.1f} ± {stdev(depths(file, rule)):.1f}" in text
+
+
 def test_uci_numbers_are_the_committed_ones():
     for name, found in result("uci")["sets"].items():
         test, published = found["test"]["full"], found["published"]
