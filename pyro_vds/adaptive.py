@@ -1,6 +1,7 @@
 """A depth for each input: a guide that looks at the input, and a network that stops where its mass ends."""
 
 import copy
+import math
 
 import pyro
 import pyro.distributions as dist
@@ -86,7 +87,7 @@ class AutoPerInput(Guide):
     def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, " size"]:
         """Return the log of the mean ``q(d | x)`` over some inputs, in nats."""
         log_probs = self.by_input(_given(x))
-        return log_probs.logsumexp(0) - torch.tensor(float(len(log_probs))).log()
+        return log_probs.logsumexp(0) - math.log(len(log_probs))
 
     def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, ""]:
         """Return ``sum_n KL(q(.|x_n) || p)`` over all data, estimated on some inputs, in nats."""

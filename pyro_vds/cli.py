@@ -22,7 +22,7 @@ from pyro_vds.model import VDSModel
 from pyro_vds.page import render
 from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_datatree
 from pyro_vds.pruning import Rule, prune
-from pyro_vds.report import choose_cut, collect_metrics, draw_figures, evaluate_run, summary_text
+from pyro_vds.report import choose_cut, collect_metrics, costs_to_choose_by, draw_figures, evaluate_run, summary_text
 from pyro_vds.settings import DataName, Settings
 from pyro_vds.splits import DataSet
 from pyro_vds.validation import check_data
@@ -274,8 +274,8 @@ def _cut(options: Namespace, run: runs.Run) -> Cut:
         return {}
     if options.rule is None:
         return run.cut | given
-    like = run.model.device_tensor()
-    return choose_cut(run.model, run.guide, like.new_zeros(1, *run.data.input_shape), options.rule) | given
+    costs = costs_to_choose_by(run.model, torch.zeros(1, *run.data.input_shape))
+    return choose_cut(run.model, run.guide, options.rule, costs) | given
 
 
 def _named(cut: Cut) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pyro_vds.learnt_priors import LearntPriors
 from pyro_vds.likelihoods import Classification, Likelihood
-from pyro_vds.prior import PriorLike, as_categorical
+from pyro_vds.prior import PriorLike, as_categorical, priors_by_axis
 from pyro_vds.priors import Geometric
 from pyro_vds.typing import Backbone, Inputs, Outputs
 
@@ -74,7 +74,7 @@ class VDSModel(PyroModule):
         self.num_data = int(num_data)
         self.per_input = per_input
         self.autocast: torch.dtype | None = None
-        self.priors = _priors_by_axis(priors, self.axes)
+        self.priors = priors_by_axis(Geometric() if priors is None else priors, self.axes)
         for (axis, prior), size in zip(self.priors.items(), self.sizes, strict=True):
             logits = as_categorical(prior, size, axis).logits
             self.register_buffer(f"prior_logits_{axis}", logits.to(self.device_tensor()))
@@ -281,17 +281,3 @@ def _checked_likelihood(likelihood: Likelihood | None) -> Likelihood:
             "own from pyro_vds.likelihoods.Likelihood."
         )
     return likelihood
-
-
-def _priors_by_axis(priors: PriorLike | Mapping[str, PriorLike] | None, axes: tuple[str, ...]) -> dict[str, PriorLike]:
-    """Return the prior of each axis, in the order of the axes."""
-    if priors is None:
-        priors = Geometric()
-    if not isinstance(priors, Mapping):
-        priors = dict.fromkeys(axes, priors)
-    if priors.keys() != set(axes):
-        raise ValueError(
-            f"Expected priors for the axes {list(axes)}, got {list(priors)}. Give one prior for each axis, or a "
-            "single prior for all."
-        )
-    return {axis: priors[axis] for axis in axes}

@@ -17,7 +17,7 @@ from pyro_vds.batches import as_pair
 from pyro_vds.guides import Guide
 from pyro_vds.model import VDSModel, eval_mode, outer_sum, refuse_per_input, refuse_replicates
 from pyro_vds.predictive import BATCH_SIZE, log_prob_by_architecture
-from pyro_vds.prior import Prior, PriorLike, as_categorical
+from pyro_vds.prior import Prior, PriorLike, as_categorical, priors_by_axis
 from pyro_vds.randomness import isolated_rng
 from pyro_vds.typing import Data, Inputs, Targets
 from pyro_vds.unstack import replicates
@@ -112,12 +112,9 @@ def reweight(posterior: ExactPosterior, priors: PriorLike | Mapping[str, PriorLi
         TypeError: If a prior is none.
         ValueError: If a prior is missing, or does not fit its axis.
     """
-    if not isinstance(priors, Mapping):
-        priors = dict.fromkeys(posterior.axes, priors)
-    if priors.keys() != set(posterior.axes):
-        raise ValueError(f"Expected priors for the axes {list(posterior.axes)}, got {list(priors)}.")
+    by_axis = priors_by_axis(priors, posterior.axes).items()
     sizes = posterior.log_likelihood.shape
-    logits = [as_categorical(priors[a], n, a).logits for a, n in zip(posterior.axes, sizes, strict=True)]
+    logits = [as_categorical(prior, n, axis).logits for (axis, prior), n in zip(by_axis, sizes, strict=True)]
     return replace(posterior, log_prior=outer_sum(logits))
 
 

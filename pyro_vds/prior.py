@@ -110,6 +110,26 @@ def as_categorical(prior: PriorLike, size: int, axis: str) -> dist.Categorical:
     return dist.Categorical(logits=prior.logits.double())
 
 
+def priors_by_axis(priors: PriorLike | Mapping[str, PriorLike], axes: tuple[str, ...]) -> dict[str, PriorLike]:
+    """Return the prior of each axis, in the order of the axes.
+
+    Args:
+        priors: One prior for every axis, or a mapping with one for each.
+        axes: Names of the axes.
+
+    Raises:
+        ValueError: If an axis has no prior, or a prior no axis.
+    """
+    if not isinstance(priors, Mapping):
+        priors = dict.fromkeys(axes, priors)
+    if priors.keys() != set(axes):
+        raise ValueError(
+            f"Expected priors for the axes {list(axes)}, got {list(priors)}. Give one prior for each axis, or a "
+            "single prior for all."
+        )
+    return {axis: priors[axis] for axis in axes}
+
+
 def check_probs(probs: Float[Tensor, " size"]) -> None:
     """Raise ``ValueError`` unless the probabilities are positive and sum to one."""
     if not bool((probs > 0).all()):

@@ -47,15 +47,25 @@ def evaluate_run(
     return {name: measure(model, guide, test, cut=c, target_std=target_std) for name, c in cases.items()}
 
 
-def choose_cut(model: VDSModel, guide: Guide, x: Tensor, rule: Rule) -> Cut:
+def costs_to_choose_by(model: VDSModel, x: Tensor) -> Tensor | None:
+    """Return the multiply-adds of each architecture, or ``None`` where depth or nothing is all there is to choose.
+
+    Args:
+        model: A trained model.
+        x: At least one input.
+    """
+    return None if model.axes in ((), ("depth",)) else multiply_adds(model.backbone, x)
+
+
+def choose_cut(model: VDSModel, guide: Guide, rule: Rule, costs: Tensor | None) -> Cut:
     """Choose the architecture to prune to from the posterior.
 
     Args:
         model: A trained model.
         guide: Its guide.
-        x: At least one input, to count what architectures cost.
         rule: As in :func:`pyro_vds.choose_depth`. With widths, ``"95"`` is the cheapest architecture that reaches
             95 % of the mode's mass, and ``"argmax"`` the mode.
+        costs: What :func:`costs_to_choose_by` returns.
 
     Returns:
         The entry of each axis; empty for a plain network.
@@ -65,11 +75,11 @@ def choose_cut(model: VDSModel, guide: Guide, x: Tensor, rule: Rule) -> Cut:
     """
     if not model.axes:
         return {}
-    if model.axes == ("depth",):
+    if costs is None:
         return Cut(depth=choose_depth(guide.probs()["depth"], rule))
     if rule == "expected":
         raise ValueError("Expected the rule '95' or 'argmax' for a network with widths, got 'expected'.")
-    return choose(model, guide, multiply_adds(model.backbone, x), share=0.95 if rule == "95" else 1.0)
+    return choose(model, guide, costs, share=0.95 if rule == "95" else 1.0)
 
 
 def measure(
@@ -167,16 +177,15 @@ def collect_metrics(
         "test_size": len(test[0]),
         "parameters": parameters,
     }
-    exact, cut = None, choose_cut(model, guide, train[0], rule)
+    costs = costs_to_choose_by(model, train[0])
+    exact, cut = None, choose_cut(model, guide, rule, costs)
     if cut:
         exact = exact_posterior(model, train)
         shift = len(train[0]) * _log_units(target_std)
         in_units = replace(exact, log_likelihood=exact.log_likelihood - shift)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
-        pruned = prune(model, guide, **cut)
-        parameters["pruned"] = _count(pruned)
-        if "width" in cut:
-            costs = multiply_adds(model.backbone, train[0])
+        parameters["pruned"] = _count(prune(model, guide, **cut))
+        if costs is not None:
             metrics["posterior"] |= {"widths": model.coords["width"], "multiply_adds": costs.tolist()}
     metrics["test"] = evaluate_run(model, guide, test, cut=cut, target_std=target_std)
     return metrics, exact

@@ -52,9 +52,10 @@ class Objective(nn.Module):
         return dict(self.named_parameters()) | buffers
 
     def forward(self, x: Tensor, y: Tensor) -> StepResult:
-        """Return loss, KL and the guide's log probabilities, differentiable."""
+        """Return the loss, differentiable, and KL and the guide's log probabilities for the record."""
         loss = self.elbo.losses(x, y)
-        return StepResult(loss, self.guide.kl(self.elbo.model, x).expand_as(loss), self.guide.log_probs(x))
+        with torch.no_grad():
+            return StepResult(loss, self.guide.kl(self.elbo.model, x).expand_as(loss), self.guide.log_probs(x))
 
 
 class EagerStep:

@@ -141,7 +141,7 @@ def _measure_posterior(
     """Return the posterior part, and the test measures of the mixture weighted by the exact posterior."""
     exact = vds.exact_posterior(model, train)
     posterior = summarise_posterior(
-        guide, exact, cut=choose_cut(model, guide, train[0], "95"), rule="95", total=len(train[0])
+        guide, exact, cut=choose_cut(model, guide, "95", None), rule="95", total=len(train[0])
     )
     probs = exact.probs["depth"]
     posterior["chosen_depth_exact"] = {rule: vds.choose_depth(probs, rule) for rule in RULES}
