@@ -100,7 +100,8 @@ def plot_band(
         ax.fill_between(
             inputs, mean - half, mean + half, color=BLUE, alpha=alpha, lw=0, label=f"{label}, {deviations:g} sd"
         )
-    for function, weight in zip(functions, (weights / weights.max()).tolist(), strict=True):
+    shares = weights.reshape(len(weights), -1).mean(1)
+    for function, weight in zip(functions, (shares / shares.max()).tolist(), strict=True):
         ax.plot(inputs, function.squeeze(-1).numpy(), color=ORANGE, lw=1, alpha=0.15 + 0.85 * weight)
     ax.plot([], [], color=ORANGE, lw=1, label="single depths")
     ax.plot(inputs, mean, color=RED, lw=1.8, label="mean")

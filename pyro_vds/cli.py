@@ -1,4 +1,4 @@
-"""The command line: ``pyro-vds fit | evaluate | prune | plot | report``."""
+"""The command line: ``pyro-vds fit | evaluate | prune | plot | report | reweight``."""
 
 import itertools
 import logging
@@ -20,9 +20,20 @@ from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
 from pyro_vds.model import VDSModel
 from pyro_vds.page import render
-from pyro_vds.posterior import ExactPosterior, load_datatree, save_datatree, to_datatree
+from pyro_vds.posterior import ExactPosterior, exact_posterior, load_datatree, save_datatree, to_datatree
+from pyro_vds.prior import Prior
+from pyro_vds.priors import Uniform
 from pyro_vds.pruning import Rule, prune
-from pyro_vds.report import choose_cut, collect_metrics, costs_to_choose_by, draw_figures, evaluate_run, summary_text
+from pyro_vds.report import (
+    choose_cut,
+    collect_metrics,
+    costs_to_choose_by,
+    draw_figures,
+    evaluate_run,
+    find_stops,
+    summary_text,
+)
+from pyro_vds.sensitivity import compare_priors, comparison_text
 from pyro_vds.settings import DataName, Settings
 from pyro_vds.splits import DataSet
 from pyro_vds.validation import check_data
@@ -37,8 +48,9 @@ DESCRIPTIONS = {
     ),
     "plot": "Draw the figures of a run again.",
     "report": "Write a run as one HTML page with everything in it, RUN/report.html unless --out is given.",
+    "reweight": "Compare the exact posterior under another prior with the run's, for the weights as they are.",
 }
-FLAGS = ("--overwrite", "--recalibrate", "--compile", "--channels-last", "--learn-prior")
+FLAGS = ("--overwrite", "--recalibrate", "--compile", "--channels-last", "--learn-prior", "--pretrained", "--frozen")
 BOOLEANS = ("true", "false", "yes", "no")
 
 logger = logging.getLogger(__name__)
@@ -102,6 +114,9 @@ def _run_parser(name: str, description: str) -> ArgumentParser:
     command.add_argument("run", type=Path, help="A run folder.")
     if name != "report":
         command.add_argument("--data_root", type=str | None, help="Where the data are, if not where they were.")
+    if name == "reweight":
+        command.add_argument("--prior", type=Prior, required=True, help="The other prior over depth.")
+        command.add_argument("--width_prior", type=Prior, default=Uniform(), help="With widths: that over widths.")
     if name in ("evaluate", "prune"):
         command.add_argument("--depth", type=int | None, help="The depth to prune to; the rule's unless given.")
         command.add_argument("--width", type=int | None, help="With widths: the one to prune to.")
@@ -161,7 +176,13 @@ def _fit(options: Namespace, parser: ArgumentParser) -> None:
         history = _train_and_save(folder, settings, model, guide, data, device, progress=options.progress)
         seconds = time.perf_counter() - started
         metrics, exact = collect_metrics(
-            model, guide, data.train, data.test, rule=settings.rule, target_std=data.target_std
+            model,
+            guide,
+            data.train,
+            data.test,
+            rule=settings.rule,
+            threshold=settings.threshold,
+            target_std=data.target_std,
         )
         metrics["training"] = _training_metrics(history, seconds)
         summary = f"{settings.data}: {len(history)} epochs ({history.stopped})\n\n{summary_text(metrics)}"
@@ -241,7 +262,7 @@ def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet,
 
 def _draw(folder: Path, model: VDSModel, guide: Guide, history: History, data: DataSet, cut: Cut) -> None:
     tree = None
-    if model.axes:
+    if model.axes and not model.per_input:
         with runs.reading(folder, runs.POSTERIOR):
             tree = load_datatree(folder / runs.POSTERIOR)
             for name in DRAWN:
@@ -266,16 +287,20 @@ def _load(options: Namespace, parser: ArgumentParser) -> runs.Run:
 def _cut(options: Namespace, run: runs.Run) -> Cut:
     """Return the architecture that the options or the run's rule choose; empty for a plain network."""
     given: Any = {axis: getattr(options, axis) for axis in ("depth", "width") if getattr(options, axis) is not None}
-    if not run.model.axes:
+    if not run.cut:
         if given or options.rule is not None:
-            raise ValueError(
-                f"Expected a run with a depth posterior to choose from, but {run.folder} holds a plain network."
-            )
+            raise ValueError(f"Expected a run with a depth posterior to choose from, but {_held(run)}.")
         return {}
     if options.rule is None:
         return run.cut | given
     costs = costs_to_choose_by(run.model, torch.zeros(1, *run.data.input_shape))
     return choose_cut(run.model, run.guide, options.rule, costs) | given
+
+
+def _held(run: runs.Run) -> str:
+    """Return what a run without one posterior for all inputs holds, in words."""
+    kind = "a depth for each input" if run.model.per_input else "a plain network"
+    return f"{run.folder} holds {kind}"
 
 
 def _named(cut: Cut) -> str:
@@ -289,7 +314,11 @@ def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
     data = run.load_data()
     cut = _cut(options, run)
     metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": {"full": run.parameters}}
-    metrics["test"] = evaluate_run(run.model, run.guide, data.test, cut=cut, target_std=data.target_std)
+    stops, saving = find_stops(run.model, run.guide, data.test[0], run.settings.threshold)
+    metrics["test"] = evaluate_run(run.model, run.guide, data.test, cut=cut, stops=stops, target_std=data.target_std)
+    if saving:
+        metrics["per_input"] = saving
+        metrics["parameters"]["adaptive"] = run.parameters + sum(p.numel() for p in run.guide.parameters())
     if cut:
         metrics |= cut
         pruned = prune(run.model, run.guide, **cut)
@@ -304,7 +333,7 @@ def _prune(options: Namespace, parser: ArgumentParser) -> None:
     run = _load(options, parser)
     cut = _cut(options, run)
     if not cut:
-        raise ValueError(f"Expected a run with a depth posterior, but {run.folder} holds a plain network.")
+        raise ValueError(f"Expected a run with a depth posterior, but {_held(run)}.")
     out = options.out or run.folder / "pruned.pt2"
     runs.check_free(out, overwrite=options.overwrite)
     network = prune(run.model, run.guide, **cut)
@@ -358,4 +387,32 @@ def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-COMMANDS = {"fit": _fit, "evaluate": _evaluate, "prune": _prune, "plot": _plot, "report": _report}
+def _reweight(options: Namespace, parser: ArgumentParser) -> None:
+    if options.out is not None:
+        runs.check_free(options.out, overwrite=options.overwrite)
+    run = _load(options, parser)
+    if not run.cut:
+        raise ValueError(f"Expected a run with a depth posterior, but {_held(run)}.")
+    data, priors = run.load_data(), {"depth": options.prior, "width": options.width_prior}
+    comparison = compare_priors(
+        run.model,
+        exact_posterior(run.model, data.train),
+        {axis: priors[axis] for axis in run.model.axes},
+        data.test,
+        rule=run.settings.rule,
+        costs=costs_to_choose_by(run.model, data.train[0]),
+        target_std=data.target_std,
+    )
+    _say(comparison_text(comparison))
+    if options.out is not None:
+        runs.write_json(options.out, comparison)
+
+
+COMMANDS = {
+    "fit": _fit,
+    "evaluate": _evaluate,
+    "prune": _prune,
+    "plot": _plot,
+    "report": _report,
+    "reweight": _reweight,
+}

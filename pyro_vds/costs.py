@@ -80,11 +80,17 @@ def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: f
 def _by_depth(network: PerDepth, x: Tensor) -> Tensor:
     """Return the multiply-adds of each depth, or of a plain network."""
     if network.axes:
-        return torch.tensor([_count(network.truncated(depth), x) for depth in range(network.max_depth + 1)])
-    return torch.tensor(_count(network, x))
+        return torch.tensor([count(network.truncated(depth), x) for depth in range(network.max_depth + 1)])
+    return torch.tensor(count(network, x))
 
 
-def _count(network: nn.Module, x: Tensor) -> int:
+def count(network: nn.Module, x: Inputs) -> int:
+    """Count the multiply-adds of matrix products and convolutions of any module for some inputs.
+
+    Args:
+        network: The module.
+        x: Inputs on its device.
+    """
     with eval_mode(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(x)
     return counter.get_total_flops() // 2  # a multiply-add is two of its operations

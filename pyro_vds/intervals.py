@@ -44,27 +44,32 @@ def mixture_pit(y: ArrayLike, means: ArrayLike, weights: ArrayLike, scale: Array
     Args:
         y: Targets ``(N,)``.
         means: Mean of each component at each point, ``(components, N)``, in the units of ``y``.
-        weights: Mixture weights ``(components,)``.
+        weights: Mixture weights ``(components,)``, or those of each point, ``(components, N)``.
         scale: Standard deviation of the components in the units of ``y``: one number, or ``(components,)``.
 
     Raises:
         ValueError: If shapes do not fit, a number is not finite, weights are none, or a scale is not positive.
     """
     y, means, weights, scale = (np.asarray(value, dtype=np.float64) for value in (y, means, weights, scale))
-    if y.ndim != 1 or len(y) == 0 or means.shape != (len(weights.reshape(-1)), len(y)) or weights.ndim != 1:
+    components = weights.shape[:1]
+    shapes_fit = means.shape == (*components, *y.shape) and weights.shape in (components, means.shape)
+    if y.ndim != 1 or len(y) == 0 or not shapes_fit:
         raise ValueError(
-            f"Expected y (N,), means (components, N) and weights (components,), N > 0; got {y.shape}, {means.shape} "
-            f"and {weights.shape}. Take the column of one target: y[:, 0], means[..., 0]."
+            "Expected y (N,), means (components, N) and weights (components,) or (components, N), N > 0; got "
+            f"{y.shape}, {means.shape} and {weights.shape}. Take the column of one target: y[:, 0], means[..., 0]."
         )
     if not (np.isfinite(y).all() and np.isfinite(means).all()):
         raise ValueError("Expected finite targets and means, got NaN or infinity. Remove those points.")
-    if (weights < 0).any() or not abs(weights.sum() - 1) < 1e-4:
-        raise ValueError(f"Expected weights that sum to one, got a sum of {weights.sum()}. Exponentiate log weights.")
-    if scale.shape not in ((), weights.shape) or not ((scale > 0) & (scale < np.inf)).all():
+    sums = weights.sum(0)
+    if (weights < 0).any() or not (abs(sums - 1) < 1e-4).all():
+        raise ValueError(
+            f"Expected weights that sum to one, got {sums.min():.6g} to {sums.max():.6g}. Exponentiate log weights."
+        )
+    if scale.shape not in ((), components) or not ((scale > 0) & (scale < np.inf)).all():
         raise ValueError(f"Expected a positive scale, or one for each of {len(weights)} components, got {scale}.")
     below = ndtr((y - means) / scale.reshape(-1, 1))
     # Float32 weights sum to one only nearly, and a share is not to leave [0, 1].
-    return np.clip(weights @ below / weights.sum(), 0, 1)
+    return np.clip((weights.reshape(len(weights), -1) * below).sum(0) / sums, 0, 1)
 
 
 def interval_table(pit: ArrayLike, levels: ArrayLike = LEVELS) -> IntervalTable:

@@ -17,7 +17,7 @@ from pyro_vds.batches import Batches
 from pyro_vds.history import History, Stopped
 from pyro_vds.likelihoods import Classification
 from pyro_vds.model import eval_mode, train_mode
-from pyro_vds.predictive import BATCH_SIZE, mixture_log_weights
+from pyro_vds.predictive import BATCH_SIZE, marginal_of, weigher
 from pyro_vds.steps import CompiledStep, EagerStep, Objective, StepResult
 from pyro_vds.typing import Data
 
@@ -192,18 +192,20 @@ class TrainingLoop:
 
     def _validate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return the mean log predictive density, and for classes the error, in one pass."""
-        log_weights = mixture_log_weights(self.model, self.guide)
-        likelihood = self.model.likelihood
-        total = log_weights.new_zeros(log_weights.shape[1:], device=x.device)
+        weigh, likelihood = weigher(self.model, self.guide), self.model.likelihood
+        replicates = x.shape[: self.point_dim]
+        total = self.model.device_tensor().new_zeros(replicates, device=x.device)
         wrong = torch.zeros_like(total)
         size = x.shape[self.point_dim]
         # NaN is no error of an argument here: the run ends with what it has.
         with eval_mode(self.objective), torch.inference_mode(), pyro.validation_enabled(False):
             for inputs, targets in zip(*(t.split(BATCH_SIZE, self.point_dim) for t in (x, y)), strict=True):
-                outputs = self.model.outputs(inputs)
-                total += (likelihood(outputs).log_prob(targets) + log_weights[..., None]).logsumexp(0).sum(-1)
+                outputs, log_weights = self.model.outputs(inputs), weigh(inputs)
+                by_point = log_weights if self.model.per_input else log_weights[..., None]
+                total += (likelihood(outputs).log_prob(targets) + by_point).logsumexp(0).sum(-1)
                 if isinstance(likelihood, Classification):
-                    wrong += (likelihood.marginal(outputs, log_weights).argmax(-1) != targets).sum(-1)
+                    mixed = marginal_of(self.model, likelihood.marginal)(outputs, log_weights)
+                    wrong += (mixed.argmax(-1) != targets).sum(-1)
         metrics = {"log_prob": total, "error": wrong} if isinstance(likelihood, Classification) else {"log_prob": total}
         return {name: value.double().cpu() / size for name, value in metrics.items()}
 

@@ -217,8 +217,8 @@ def refuse_per_input(model: VDSModel) -> None:
     """Raise if each input has a depth of its own, where one posterior for all is meant."""
     if model.per_input:
         raise ValueError(
-            "Expected a model with one depth for all inputs, got one with per_input=True. Predict with "
-            "pyro_vds.AdaptiveNetwork(model, guide)."
+            "Expected a model with one depth for all inputs, got one with per_input=True. Its predictions, and "
+            "pyro_vds.AdaptiveNetwork(model, guide), look at each input."
         )
 
 

@@ -10,7 +10,7 @@ from pyro_vds.guides import Guide
 from pyro_vds.intervals import mixture_pit
 from pyro_vds.likelihoods import Gaussian
 from pyro_vds.model import VDSModel, refuse_replicates
-from pyro_vds.predictive import BATCH_SIZE, mixture_log_weights, predict_mixture
+from pyro_vds.predictive import BATCH_SIZE, log_weights_by_point, predict_mixture
 from pyro_vds.typing import Inputs
 
 
@@ -105,7 +105,9 @@ def predict_components(
     width: int | None = None,
     *,
     batch_size: int = BATCH_SIZE,
-) -> tuple[Float[Tensor, "architecture *replicate batch targets"], Float[Tensor, "architecture *replicate"], Tensor]:
+) -> tuple[
+    Float[Tensor, "architecture *replicate batch targets"], Float[Tensor, "architecture *replicate_or_batch"], Tensor
+]:
     """Return the normal components that the predictive is a mixture of, ``sum_i q_i Normal(f_i(x), s)``.
 
     :func:`pyro_vds.intervals.mixture_pit` takes them.
@@ -119,8 +121,8 @@ def predict_components(
         batch_size: Points in one forward pass.
 
     Returns:
-        The means ``f_i(x)`` in the units of ``y``, the weights ``q_i``, and the noise scale ``s``, a scalar or
-        ``(replicate, 1)``.
+        The means ``f_i(x)`` in the units of ``y``, the weights ``q_i`` (those of each point, ``(architecture, batch)``,
+        where each input has a depth of its own), and the noise scale ``s``, a scalar or ``(replicate, 1)``.
 
     Raises:
         TypeError: If the likelihood is not ``Gaussian``, or the inputs are not floating point.
@@ -129,7 +131,8 @@ def predict_components(
     scale = _gaussian(model).scale.detach()
     choice = chosen_indices(model, depth, width)
     means = predict_mixture(model, guide, x, choice, batch_size, lambda outputs, _: outputs)
-    return means, mixture_log_weights(model, guide, choice).exp(), scale
+    weights = log_weights_by_point(model, guide, choice, x, batch_size).exp()
+    return means, weights if model.per_input else weights[..., 0], scale
 
 
 def predict_pit(

@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vds import runs
-from pyro_vds.report import chosen_line
+from pyro_vds.report import chosen_line, saving_line
 
 PERCENT = ("error", "ece")
 # In the order in which the page shows them.
@@ -66,7 +66,9 @@ def render(run: runs.Run) -> str:
         machine = runs.read_json(folder / runs.ENVIRONMENT)
         details += [_settings(run), Table("Versions and machine", (), _named(machine.pop("versions") | machine))]
     content |= {"title": f"{run.settings.data}: learnt depth", "figures": _figures(run), "details": details}
-    if "posterior" not in metrics:
+    if "per_input" in metrics:
+        content["title"] = f"{run.settings.data}: a depth for each input"
+    elif "posterior" not in metrics:
         content["title"] = f"{run.settings.data}: plain network"
     environment = Environment(
         loader=PackageLoader("pyro_vds"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -85,6 +87,9 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
             for case, values in metrics["test"].items()
         ],
     )
+    if "per_input" in metrics:
+        lead = [f"{saving_line(metrics['per_input']).capitalize()}.", f"{_error(metrics).capitalize()}."]
+        return {"test": test, "posterior": [], "lead": lead}
     if "posterior" not in metrics:
         return {"test": test, "posterior": [], "lead": [f"A plain network, without a posterior: {_error(metrics)}."]}
     posterior = metrics["posterior"]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pyro_vds.adaptive import AutoPerInput
 from pyro_vds.batches import in_order
 from pyro_vds.choice import chosen_indices, fold, staying
 from pyro_vds.elbo import guide_or_empty
@@ -90,9 +91,9 @@ def log_predictive(
             ``width`` is out of range.
     """
     choice = chosen_indices(model, depth, width)
-    log_weights = mixture_log_weights(model, guide, choice)
     log_probs = log_prob_by_architecture(model, x, y, batch_size=batch_size)[staying(model, choice)]
-    log_probs = torch.logsumexp(log_probs + log_weights[..., None], dim=0)
+    log_weights = log_weights_by_point(model, guide, choice, x, batch_size)
+    log_probs = torch.logsumexp(log_probs + log_weights, dim=0)
     if ensemble and model.replicates is not None:
         return log_probs.logsumexp(0) - math.log(model.replicates)
     return log_probs
@@ -129,7 +130,7 @@ def mixture_log_weights(
     """Return the log mixture weights of the architectures, flattened, or of those that stay.
 
     Args:
-        model: The model.
+        model: The model; with ``per_input=True`` there is no one mixture for all inputs.
         guide: Its guide; ``None`` for a model without axes.
         choice: The index along each axis that is cut, see :func:`pyro_vds.choice.fold`; all stay unless given.
 
@@ -143,6 +144,72 @@ def mixture_log_weights(
     batch = log_q.ndim - len(model.axes)
     log_q = log_q.movedim(tuple(range(batch)), tuple(range(-batch, 0)))
     return fold(log_q, model.axes, choice or {}).flatten(0, len(model.axes) - 1)
+
+
+def weigher(
+    model: VDSModel, guide: Guide | None, choice: Mapping[str, int] | None = None
+) -> Callable[[Tensor], Float[Tensor, "architecture *replicate_or_batch"]]:
+    """Return the function that gives the log mixture weights for a batch of inputs on the model's device.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        choice: The index along each axis that is cut; all stay unless given.
+
+    Returns:
+        A function of inputs: the weights of :func:`mixture_log_weights` for any; where each input has a depth of its
+        own, those of each point, ``(architecture, batch)``.
+
+    Raises:
+        ValueError: If the guide does not fit the model.
+    """
+    if not model.per_input:
+        log_weights = mixture_log_weights(model, guide, choice)
+        return lambda _: log_weights
+    if not isinstance(guide, AutoPerInput):
+        raise ValueError(f"Expected an AutoPerInput guide of a model with per_input=True, got {type(guide).__name__}.")
+    guide_or_empty(model, guide)
+
+    def of_inputs(x: Tensor) -> Tensor:
+        with eval_mode(guide), torch.no_grad():
+            return fold(guide.by_input(x).T, model.axes, choice or {})
+
+    return of_inputs
+
+
+def log_weights_by_point(
+    model: VDSModel, guide: Guide | None, choice: Mapping[str, int], x: Inputs, batch_size: int
+) -> Float[Tensor, "architecture *replicate batch_or_one"]:
+    """Return the log mixture weights for each point, or once where all points share them.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        choice: The index along each axis that is cut, see :func:`pyro_vds.choice.fold`.
+        x: Inputs ``(batch, ...)``.
+        batch_size: Points in one pass of a guide that looks at them.
+
+    Raises:
+        ValueError: If the guide does not fit the model.
+    """
+    weigh, device = weigher(model, guide, choice), model.device_tensor().device
+    if not model.per_input:
+        return weigh(x)[..., None]
+    return torch.cat([weigh(batch.to(device)) for _, batch in in_order(x, batch_size)], dim=-1)
+
+
+def marginal_of(model: VDSModel, marginal: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a function of the mixture that takes the weights of :func:`weigher`.
+
+    Args:
+        model: The model.
+        marginal: Takes outputs ``(architecture, *replicate, batch, event)`` and log weights
+            ``(architecture, *replicate)``, and returns ``(..., batch, event)``.
+    """
+    if not model.per_input:
+        return marginal
+    # One mixture for each point: the points become replicates with weights of their own.
+    return lambda outputs, log_weights: marginal(outputs.unsqueeze(2), log_weights).squeeze(-2)
 
 
 def shared(model: VDSModel, tensor: Tensor) -> Tensor:
@@ -176,13 +243,13 @@ def predict_mixture(
         ValueError: If the inputs are empty or not finite.
     """
     check_inputs(x)
-    log_weights, kept = mixture_log_weights(model, guide, choice), staying(model, choice)
-    device = log_weights.device
+    weigh, marginal, kept = weigher(model, guide, choice), marginal_of(model, marginal), staying(model, choice)
+    device = model.device_tensor().device
     try:
         with eval_mode(model), torch.inference_mode():
             parts = [
-                marginal(model.outputs(shared(model, batch.to(device)))[kept], log_weights)
-                for _, batch in in_order(x, batch_size)
+                marginal(model.outputs(shared(model, inputs))[kept], weigh(inputs))
+                for inputs in (batch.to(device) for _, batch in in_order(x, batch_size))
             ]
     except RuntimeError:
         probe_outputs(model, shared(model, x))  # explains inputs that do not fit

@@ -8,25 +8,33 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_vds import calibration, intervals, plots
+from pyro_vds.adaptive import AdaptiveNetwork, AutoPerInput
 from pyro_vds.choice import Cut
-from pyro_vds.costs import choose, multiply_adds
+from pyro_vds.costs import choose, count, multiply_adds
 from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification
 from pyro_vds.model import VDSModel
 from pyro_vds.moments import predict_moments, predict_pit
 from pyro_vds.posterior import ExactPosterior, exact_posterior
-from pyro_vds.predictive import log_predictive, predict_proba
+from pyro_vds.predictive import BATCH_SIZE, log_predictive, predict_proba
 from pyro_vds.pruning import Rule, choose_depth, prune
 from pyro_vds.typing import Data
 
 
 def evaluate_run(
-    model: VDSModel, guide: Guide, test: Data, *, cut: Cut, target_std: Tensor | None = None
+    model: VDSModel,
+    guide: Guide,
+    test: Data,
+    *,
+    cut: Cut,
+    stops: Tensor | None = None,
+    target_std: Tensor | None = None,
 ) -> dict[str, dict[str, float]]:
     """Measure the marginal prediction, and the one of the network cut to an architecture, on test data.
 
@@ -35,15 +43,18 @@ def evaluate_run(
         guide: Its guide.
         test: Test inputs and targets.
         cut: The architecture to prune to, as :func:`choose_cut` returns it; empty for a plain network.
+        stops: Where each input has a depth of its own: the depth at which it stops.
         target_std: What standardised regression targets were divided by.
 
     Returns:
-        For ``"full"`` and ``"pruned"``: ``log_likelihood`` in nats per point and, for classes, ``error``,
-        ``ece`` and ``brier``, for regression ``rmse`` and, of one target, ``interval_error`` (see
+        For ``"full"``, and ``"pruned"`` or ``"adaptive"``: ``log_likelihood`` in nats per point and, for classes,
+        ``error``, ``ece`` and ``brier``, for regression ``rmse`` and, of one target, ``interval_error`` (see
         :func:`pyro_vds.intervals.interval_error`); the density and the error are those of the targets before
         they were divided by ``target_std``.
     """
-    cases: dict[str, Cut] = {"full": {}, "pruned": cut} if cut else {"full": {}}
+    cases: dict[str, Cut | Tensor] = {"full": {}}
+    cases |= {"pruned": cut} if cut else {}
+    cases |= {} if stops is None else {"adaptive": stops}
     return {name: measure(model, guide, test, cut=c, target_std=target_std) for name, c in cases.items()}
 
 
@@ -68,12 +79,12 @@ def choose_cut(model: VDSModel, guide: Guide, rule: Rule, costs: Tensor | None) 
         costs: What :func:`costs_to_choose_by` returns.
 
     Returns:
-        The entry of each axis; empty for a plain network.
+        The entry of each axis; empty for a plain network, and where each input has a depth of its own.
 
     Raises:
         ValueError: If the rule is ``"expected"`` and there are widths.
     """
-    if not model.axes:
+    if not model.axes or model.per_input:
         return {}
     if costs is None:
         return Cut(depth=choose_depth(guide.probs()["depth"], rule))
@@ -87,7 +98,7 @@ def measure(
     guide: Guide | None,
     test: Data,
     *,
-    cut: Cut | None = None,
+    cut: Cut | Tensor | None = None,
     target_std: Tensor | None = None,
 ) -> dict[str, float]:
     """Measure one prediction on test data.
@@ -96,30 +107,79 @@ def measure(
         model: A trained model.
         guide: Its guide; ``None`` for a model without axes.
         test: Test inputs and targets.
-        cut: The architecture to prune to; the full network unless given.
+        cut: The architecture to prune to, or the depth of each input; the full network unless given.
         target_std: What standardised regression targets were divided by.
 
     Returns:
         The measures that :func:`evaluate_run` lists.
     """
-    x, y = test
-    cut = cut or {}
-    log_density = float(log_predictive(model, guide, x, y, **cut).double().mean())
-    measures = {"log_likelihood": log_density - _log_units(target_std)}
+    found, y = _predictions(model, guide, test, cut), test[1].cpu()
+    measures = {"log_likelihood": float(found["log_density"].double().mean()) - _log_units(target_std)}
     if isinstance(model.likelihood, Classification):
-        probs, labels = predict_proba(model, guide, x, **cut).cpu().numpy(), y.cpu().numpy()
+        probs, labels = found["probs"].numpy(), y.numpy()
         measures |= {
             "error": 1 - calibration.accuracy(probs, labels),
             "ece": calibration.ece(probs, labels),
             "brier": calibration.brier(probs, labels),
         }
     else:
-        mean = predict_moments(model, guide, x, **cut)[0].cpu().reshape(y.shape)
-        errors = (mean - y.cpu()) * (1 if target_std is None else target_std.cpu())
+        errors = (found["mean"].reshape(y.shape) - y) * (1 if target_std is None else target_std.cpu())
         measures["rmse"] = float(errors.square().mean().sqrt())
         if y.ndim == 1:
-            measures["interval_error"] = intervals.interval_error(predict_pit(model, guide, x, y, **cut))
+            measures["interval_error"] = intervals.interval_error(found["pit"].numpy())
     return measures
+
+
+def _predictions(
+    model: VDSModel, guide: Guide | None, test: Data, cut: Cut | Tensor | None
+) -> dict[str, Float[Tensor, "batch ..."]]:
+    """Return what the measures need of each point."""
+    x, y = test
+    if isinstance(cut, Tensor):  # inputs that stop at one depth are predicted by the network pruned to it
+        groups = [(cut == depth).nonzero()[:, 0] for depth in cut.unique().tolist()]
+        parts = [_predictions(model, guide, (x[g], y[g]), Cut(depth=int(cut[g[0]]))) for g in groups]
+        order = torch.cat(groups).argsort()
+        return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
+    cut = cut or {}
+    found = {"log_density": log_predictive(model, guide, x, y, **cut).cpu()}
+    if isinstance(model.likelihood, Classification):
+        return found | {"probs": predict_proba(model, guide, x, **cut).cpu()}
+    found["mean"] = predict_moments(model, guide, x, **cut)[0].cpu()
+    return found | ({"pit": torch.from_numpy(predict_pit(model, guide, x, y, **cut))} if y.ndim == 1 else {})
+
+
+def find_stops(
+    model: VDSModel, guide: Guide, x: Tensor, threshold: float
+) -> tuple[Int[Tensor, " batch"] | None, dict[str, Any]]:
+    """Return the depth at which each input stops, where the model has a depth for each, and what that saves.
+
+    Args:
+        model: A trained model.
+        guide: Its guide.
+        x: Inputs.
+        threshold: Mass that may lie above the stop.
+
+    Returns:
+        The depths, ``None`` for other models; and a part of the metrics: the threshold, the mean probability of each
+        depth, the number of inputs that stop at each, and ``multiply_adds``, those of the network and the guide on
+        average, as a share of the whole network's.
+    """
+    if not isinstance(guide, AutoPerInput):
+        return None, {}
+    device, network = model.device_tensor().device, AdaptiveNetwork(model, guide, threshold)
+    with torch.inference_mode():
+        stops = torch.cat([network.stops(part.to(device)) for part in x.split(BATCH_SIZE)]).cpu()
+        q = torch.stack([guide.probs(part.to(device))["depth"] * len(part) for part in x.split(BATCH_SIZE)]).sum(0)
+    costs = multiply_adds(model.backbone, x).double()
+    own = count(guide.network, x[:1].to(device))
+    counts = torch.bincount(stops, minlength=len(costs))
+    return stops, {
+        "threshold": threshold,
+        "q": (q / len(x)).tolist(),
+        "stops": counts.tolist(),
+        "mean_depth": float(stops.double().mean()),
+        "multiply_adds": float((costs[stops].mean() + own) / costs[-1]),
+    }
 
 
 def summarise_posterior(guide: Guide, exact: ExactPosterior, *, cut: Cut, rule: Rule, total: int) -> dict[str, Any]:
@@ -155,6 +215,7 @@ def collect_metrics(
     test: Data,
     *,
     rule: Rule,
+    threshold: float = 0.05,
     target_std: Tensor | None = None,
 ) -> tuple[dict[str, Any], ExactPosterior | None]:
     """Measure everything that a run's ``metrics.json`` holds.
@@ -165,11 +226,12 @@ def collect_metrics(
         train: Training data, for the exact posterior.
         test: Test data.
         rule: The rule that chooses the depth.
+        threshold: Where each input has a depth of its own: the mass that may lie above it.
         target_std: What standardised regression targets were divided by.
 
     Returns:
         The metrics, densities and errors those of the targets before they were divided by ``target_std``; and
-        the exact posterior if the model has a depth axis, given the targets as they are.
+        the exact posterior if the model has one depth for all, given the targets as they are.
     """
     parameters: dict[str, int] = {"full": _count(model)}
     metrics: dict[str, Any] = {
@@ -187,7 +249,11 @@ def collect_metrics(
         parameters["pruned"] = _count(prune(model, guide, **cut))
         if costs is not None:
             metrics["posterior"] |= {"widths": model.coords["width"], "multiply_adds": costs.tolist()}
-    metrics["test"] = evaluate_run(model, guide, test, cut=cut, target_std=target_std)
+    stops, saving = find_stops(model, guide, test[0], threshold)
+    if stops is not None:
+        metrics["per_input"] = saving
+        parameters["adaptive"] = parameters["full"] + _count(guide)
+    metrics["test"] = evaluate_run(model, guide, test, cut=cut, stops=stops, target_std=target_std)
     return metrics, exact
 
 
@@ -204,15 +270,27 @@ def summary_text(metrics: dict[str, Any]) -> str:
             *(_joint_table(posterior) if "q_joint" in posterior else _posterior_table(posterior)),
             "",
         ]
+    if "per_input" in metrics:
+        lines += [saving_line(metrics["per_input"]), ""]
     lines.append(f"test ({metrics['test_size']} points)")
-    names = list(metrics["test"]["full"])
-    lines.append(f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names))
+    head, *rows = measures_table(metrics["test"])
+    parameters = [f"   {metrics['parameters'][case]:,} parameters" for case in metrics["test"]]
+    return "\n".join([*lines, head, *(row + count for row, count in zip(rows, parameters, strict=True))])
+
+
+def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
+    """Return the measures of some predictions as the lines of a table.
+
+    Args:
+        cases: What :func:`evaluate_run` returns.
+    """
+    names = list(cases["full"])
+    head = f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names)
     percent = ("error", "ece", "interval_error")
-    for case, values in metrics["test"].items():
-        cells = [f"{100 * values[n]:.2f} %" if n in percent else f"{values[n]:.4f}" for n in names]
-        parameters = metrics["parameters"].get(case)
-        lines.append(f"{case:8}" + "".join(f"{c:>16}" for c in cells) + f"   {parameters:,} parameters")
-    return "\n".join(lines)
+    return [head] + [
+        f"{case:8}" + "".join(f"{f'{100 * v[n]:.2f} %' if n in percent else f'{v[n]:.4f}':>16}" for n in names)
+        for case, v in cases.items()
+    ]
 
 
 def chosen_line(posterior: dict[str, Any]) -> str:
@@ -235,6 +313,20 @@ def chosen_line(posterior: dict[str, Any]) -> str:
     return f"chosen depth: {chosen['depth']} of 0..{largest} (rule {rule}; {others})"
 
 
+def saving_line(per_input: dict[str, Any]) -> str:
+    """Return at which depth inputs stop, and what that saves, in one line.
+
+    Args:
+        per_input: The part of a run's metrics about a depth for each input.
+    """
+    total, largest = sum(per_input["stops"]), len(per_input["stops"]) - 1
+    most = ", ".join(f"{d}: {100 * n / total:.0f} %" for d, n in enumerate(per_input["stops"]) if n >= 0.005 * total)
+    return (
+        f"a depth for each input: {per_input['mean_depth']:.2f} of 0..{largest} on average ({most}), "
+        f"{100 * per_input['multiply_adds']:.1f} % of the multiply-adds (threshold {per_input['threshold']:g})"
+    )
+
+
 def draw_figures(
     model: VDSModel,
     guide: Guide,
@@ -252,7 +344,7 @@ def draw_figures(
         guide: Its guide.
         history: The record of training.
         test: Test data, for reliability diagrams, coverage of intervals, decision functions and bands.
-        tree: Its DataTree, for the depth posterior; ``None`` for a model without axes.
+        tree: Its DataTree, for the depth posterior; ``None`` for a model without one.
         folder: Where the files go.
         cut: The chosen architecture.
     """

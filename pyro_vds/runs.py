@@ -1,6 +1,7 @@
 """Run folders: everything that one run was and found, written whole or not at all."""
 
 import json
+import math
 import os
 import platform
 import secrets
@@ -8,7 +9,7 @@ import shutil
 from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -18,12 +19,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pyro_vds.adaptive import AutoPerInput
 from pyro_vds.choice import Cut, chosen_indices
 from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification, Gaussian
 from pyro_vds.model import VDSModel
 from pyro_vds.normalisation import Standardise
+from pyro_vds.randomness import isolated_rng
 from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet
 from pyro_vds.training import fit, recalibrate_batch_norm
@@ -38,6 +41,7 @@ PACKAGES = ("pyro-vds", "torch", "torchvision", "pyro-ppl", "arviz", "numpy")
 CONFIG, DATA, METRICS, ENVIRONMENT = "config.yaml", "data.json", "metrics.json", "environment.json"
 WEIGHTS, HISTORY, POSTERIOR, FIGURES = "weights.safetensors", "history.safetensors", "posterior.nc", "figures"
 SUMMARY = "summary.txt"
+HIDDEN = 32
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,21 @@ def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, Guide]:
         likelihood=likelihood,
         num_data=data.num_data,
         learn_prior=settings.learn_prior,
+        per_input=settings.guide == "per_input",
     )
+    if settings.guide == "per_input":
+        return model, _guide_of_inputs(settings, data, model)
     return model, GUIDES[settings.guide](model)
+
+
+def _guide_of_inputs(settings: Settings, data: DataSummary, model: VDSModel) -> AutoPerInput:
+    """Return the guide that predicts a depth from each input: one hidden layer, small beside the network."""
+    prepare: list[nn.Module] = [nn.Flatten()]
+    if settings.pixels == "uint8":
+        prepare.insert(0, Standardise(torch.tensor(data.mean), torch.tensor(data.std)))
+    with isolated_rng(seed=settings.seed):
+        layers = [nn.Linear(math.prod(data.input_shape), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, model.sizes[0])]
+    return AutoPerInput(model, nn.Sequential(*prepare, *layers))
 
 
 def train(
@@ -253,7 +270,7 @@ class Run:
         guide: The trained guide.
         history: The record of training.
         parameters: Number of parameters of the network.
-        cut: The architecture that the run chose; empty for a plain network.
+        cut: The architecture that the run chose; empty for a plain network, and where each input has its own.
     """
 
     folder: Path
@@ -305,7 +322,7 @@ def load_run(folder: Path, settings: Settings) -> Run:
         }
         summary = DataSummary(**content)
     with reading(folder, f"{CONFIG} or {DATA}"):
-        model, guide = build(settings, summary)
+        model, guide = build(replace(settings, pretrained=False), summary)
     with reading(folder, WEIGHTS):
         state = load_file(folder / WEIGHTS)
         model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
@@ -315,7 +332,8 @@ def load_run(folder: Path, settings: Settings) -> Run:
     with reading(folder, METRICS):
         metrics = read_json(folder / METRICS)
         parameters = int(metrics["parameters"]["full"])
-        cut = cast(Cut, {axis: int(metrics["posterior"]["chosen"][axis]) for axis in model.axes})
+        axes = () if model.per_input else model.axes
+        cut = cast(Cut, {axis: int(metrics["posterior"]["chosen"][axis]) for axis in axes})
         chosen_indices(model, **cut)
     return Run(folder, settings, summary, model.eval(), guide, history, parameters, cut)
 

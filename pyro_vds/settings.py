@@ -9,6 +9,8 @@ import torch
 from pyro_vds import datasets
 from pyro_vds.backbones import PerDepth, Readout, ResidualConvNet, ResidualMLP
 from pyro_vds.datasets import Noise, Pixels, UCIName
+from pyro_vds.freezing import freeze
+from pyro_vds.networks import DEPTHS, NetworkName, torchvision_network
 from pyro_vds.normalisation import HeadStatistics
 from pyro_vds.precision import Precision
 from pyro_vds.prior import Prior
@@ -18,7 +20,7 @@ from pyro_vds.randomness import isolated_rng
 from pyro_vds.splits import DataSet
 from pyro_vds.validation import check_optimiser, check_positive
 
-GuideName = Literal["independent", "conditional", "joint"]
+GuideName = Literal["independent", "conditional", "joint", "per_input"]
 DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "uci", "npz"]
 
 _IMAGES: dict[str, Any] = {
@@ -81,10 +83,15 @@ class Settings:
             does. Default: 0.1 for images, digits, diabetes and uci, else 0.
         pixels: How the images of MNIST, Fashion-MNIST or SVHN lie on the device: float32, or uint8 in a quarter of
             the memory, normalised in the network, which then takes pixels.
+        network: residual, of Linear layers for points and convolutions for images; or, for images, a network of
+            torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers.
+        pretrained: Start torchvision's network from its weights, downloaded at the first time.
+        frozen: Leave all but the heads as they are, and learn these and the posterior.
+        image_size: Resize images to that height and width in the network of torchvision.
         max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
-            npz, 5 for diabetes, gap_1d and uci.
+            npz, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision have their own.
         width: Units of each layer of the fully connected network (spirals, tables).
-        channels: Channels of the convolutional network (images).
+        channels: Channels of the convolutional network (images), or width of vit.
         bottleneck: Channels inside its blocks.
         widths: Learn the width too: increasing numbers of units or channels; the last one replaces width or
             channels.
@@ -94,7 +101,9 @@ class Settings:
             Hierarchical.
         width_prior: Prior over widths.
         learn_prior: Learn the parameters of the priors with the weights (empirical Bayes).
-        guide: With widths: independent axes, conditional q(width | depth), or one joint table.
+        guide: With widths: independent axes, conditional q(width | depth), or one joint table. Or per_input: a small
+            network predicts a depth for each input.
+        threshold: With guide per_input: mass that may lie above the depth where an input stops.
         max_epochs: Passes over the data at most. Default: 8000 for spirals, 500 for images, 60 for digits,
             1000 for npz, 500 for diabetes and uci, 3000 for gap_1d.
         batch_size: Points in a batch. Default: 512, 128 for digits, 64 for diabetes and uci.
@@ -131,6 +140,10 @@ class Settings:
     train_size: int | None = None
     validation_fraction: float | None = None
     pixels: Pixels = "float32"
+    network: NetworkName = "residual"
+    pretrained: bool = False
+    frozen: bool = False
+    image_size: int | None = None
     max_depth: int | None = None
     width: int = 20
     channels: int = 64
@@ -142,6 +155,7 @@ class Settings:
     width_prior: Prior = Uniform()  # noqa: RUF009 (immutable)
     learn_prior: bool = False
     guide: GuideName = "independent"
+    threshold: float = 0.05
     max_epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
@@ -164,6 +178,11 @@ class Settings:
         check_optimiser(self.momentum, self.weight_decay)
         if self.widths and self.readout == "last":
             raise ValueError("Expected readout 'all' to learn the width with the depth, got 'last'.")
+        if self.guide == "per_input" and (self.widths or self.readout == "last"):
+            raise ValueError("Expected readout 'all' and no widths for a depth for each input (guide per_input).")
+        if not 0 <= self.threshold < 1:
+            raise ValueError(f"Expected a threshold in [0, 1), got {self.threshold}.")
+        self._check_network()
         if self.widths and self.rule == "expected":
             raise ValueError("Expected the rule '95' or 'argmax' with widths, got 'expected'.")
         if not 0 <= self.seed < 2**63:
@@ -172,9 +191,27 @@ class Settings:
         if any(type(m) is not int or m < 1 for m in milestones) or any(a >= b for a, b in pairwise(milestones)):
             raise ValueError(f"Expected milestones as increasing numbers of epochs, 1 or more each, got {milestones}.")
 
+    def _check_network(self) -> None:
+        own = self.network == "residual"
+        if own and (self.pretrained or self.frozen or self.image_size is not None):
+            raise ValueError(
+                "Expected a network of torchvision, such as resnet18, for pretrained, frozen or image_size; got "
+                "residual."
+            )
+        if not own and (self.widths or self.head_statistics == "shared"):
+            raise ValueError(f"Expected the network residual for widths or shared head statistics, got {self.network}.")
+        if self.pretrained and self.network == "vit":
+            raise ValueError("Expected resnet18, resnet34, resnet50 or vit_b_16 for pretrained weights, got vit.")
+        if self.network not in ("residual", "vit") and self.max_depth not in (None, DEPTHS[self.network]):
+            raise ValueError(
+                f"Expected max_depth {DEPTHS[self.network]} for {self.network}, got {self.max_depth}. Leave it out."
+            )
+
     def resolved(self) -> "Settings":
-        """Return the settings with the data set's defaults filled in."""
+        """Return the settings with the defaults of the data set and the network filled in."""
         defaults = _DEFAULTS | _PRESETS[self.data]
+        if self.network != "residual":
+            defaults["max_depth"] = DEPTHS[self.network]
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def load_data(self) -> DataSet:
@@ -229,6 +266,20 @@ class Settings:
         how: dict[str, Any] = {"readout": self.readout, "head_statistics": self.head_statistics}
         widest = max(self.widths) if self.widths else None
         with isolated_rng(seed=self.seed):
+            if self.network != "residual":
+                network = torchvision_network(
+                    self.network,
+                    input_shape,
+                    outputs,
+                    max_depth=max_depth,
+                    channels=self.channels,
+                    image_size=self.image_size,
+                    pretrained=self.pretrained,
+                    readout=self.readout,
+                )
+                for part in (network.stem, network.blocks, network.pool) if self.frozen else ():
+                    freeze(part)
+                return network
             if len(input_shape) == 1:
                 return ResidualMLP(input_shape[0], outputs, widest or self.width, max_depth, **how)
             return ResidualConvNet(input_shape[0], outputs, max_depth, widest or self.channels, self.bottleneck, **how)

@@ -18,7 +18,7 @@ from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.loop import TrainingLoop
 from pyro_vds.memory import check_memory
-from pyro_vds.model import VDSModel, refuse_per_input, refuse_replicates, train_mode
+from pyro_vds.model import VDSModel, refuse_replicates, train_mode
 from pyro_vds.precision import Precision, computing_in
 from pyro_vds.predictive import shared
 from pyro_vds.randomness import isolated_rng
@@ -110,8 +110,6 @@ def fit(
     elbo = enum_elbo(model, guide).to(target)
     if channels_last:
         _use_channels_last(model)
-    if validation is not None:
-        refuse_per_input(model)
     held_out = None if validation is None else _checked(model, validation, "validation data")
     batches = _prepare(model, data, batch_size, target, seed, held_out)
     held_out = None if held_out is None else _moved(held_out, target)

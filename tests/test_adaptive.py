@@ -80,6 +80,42 @@ def test_prediction_is_the_mixture_cut_at_each_input_s_stop(threshold):
         assert len(set(stops.tolist())) > 1, "the control needs inputs that stop at different depths"
 
 
+@pytest.mark.parametrize("depth", [None, 1])
+def test_predictions_mix_the_depths_of_each_input(depth):
+    model, guide, x, y = problem()
+    q, outputs = guide.by_input(x).exp(), oracles.outputs(model.backbone, x)
+    expected = torch.cat([oracles.predictive(outputs[:, [n]], q[n], 3 if depth is None else depth) for n in range(12)])
+    expected = expected.detach()
+    found = vds.predict_proba(model, guide, x, depth, batch_size=5)
+    torch.testing.assert_close(found, expected)
+    log_density = vds.log_predictive(model, guide, x, y, depth, batch_size=5)
+    torch.testing.assert_close(log_density, expected.log()[torch.arange(12), y])
+    entropy = vds.uncertainty.predict_entropy(model, guide, x, depth)
+    torch.testing.assert_close(entropy.total, torch.special.entr(expected).sum(1))
+
+
+def test_validation_data_decide_when_training_stops():
+    model, guide, x, y = problem()
+    history = vds.fit(model, guide, (x, y), validation=(x, y), max_epochs=5, lr=0.05, **QUIET)
+    assert history.best_epoch == int(history.validation["log_prob"].argmax())
+    expected = vds.log_predictive(model, guide, x, y).mean()
+    torch.testing.assert_close(history.validation["log_prob"].max(), expected)
+    error = (vds.predict_proba(model, guide, x).argmax(1) != y).double().mean()
+    torch.testing.assert_close(history.validation["error"][history.best_epoch], error)
+
+
+def test_moments_and_intervals_mix_the_depths_of_each_input():
+    model, guide, x, y = problem(likelihood=vds.likelihoods.Gaussian(0.5))
+    q, f = guide.by_input(x).exp().detach(), oracles.outputs(model.backbone, x)[..., 0].T.detach()
+    mean, noise, disagreement = vds.predict_variance_parts(model, guide, x, batch_size=5)
+    torch.testing.assert_close(mean[:, 0], (q * f).sum(1))
+    torch.testing.assert_close(disagreement[:, 0], (q * (f - mean) ** 2).sum(1))
+    torch.testing.assert_close(noise, torch.full_like(mean, 0.25))
+    below = torch.special.ndtr((y[:, None] - f) / 0.5)
+    pit = torch.from_numpy(vds.predict_pit(model, guide, x, y))
+    torch.testing.assert_close(pit, (q * below).sum(1))
+
+
 def test_regression_gives_mean_and_variance():
     model, guide, x, _ = problem(likelihood=vds.likelihoods.Gaussian(0.5))
     found, _ = vds.AdaptiveNetwork(model, guide, 0.0)(x)
@@ -147,11 +183,11 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="Expected at least one input point"):
         vds.AdaptiveNetwork(model, guide)(x[:0])
     for call in (
-        lambda: vds.predict_proba(model, guide, x),
         lambda: vds.exact_posterior(model, (x, y)),
         lambda: vds.to_datatree(model, guide, x, y),
         lambda: vds.prune(model, guide, 1),
-        lambda: vds.fit(model, guide, (x, y), validation=(x, y), **QUIET),
     ):
-        with pytest.raises(ValueError, match="Predict with pyro_vds.AdaptiveNetwork"):
+        with pytest.raises(ValueError, match="Expected a model with one depth for all inputs"):
             call()
+    with pytest.raises(ValueError, match="Expected an AutoPerInput guide of a model with per_input=True, got Auto"):
+        vds.predict_proba(model, vds.AutoCategorical(model), x)

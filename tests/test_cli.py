@@ -14,10 +14,12 @@ import torch
 import xarray as xr
 import yaml
 
+import pyro_vds as vds
 from pyro_vds import cli, predict_proba, prune, runs
 from pyro_vds.posterior import load_datatree
-from pyro_vds.priors import PRIORS
+from pyro_vds.priors import PRIORS, Geometric
 from pyro_vds.runs import Run, load_run
+from pyro_vds.sensitivity import POWERS
 from pyro_vds.settings import Settings
 
 SPIRALS = ["fit", "spirals", "--num-points", "200", "--max-depth", "2", "--progress", "false"]
@@ -730,3 +732,125 @@ def test_width_is_learnt_with_the_depth(capsys, tmp_path):
     ):
         code, message = fails(capsys, *BRIEF, "--widths", "[2, 4]", *options, "--out", tmp_path / "other")
         assert (code, expected in message) == (1, True)
+
+
+def test_depth_for_each_input_is_learnt_evaluated_and_reported(capsys, tmp_path):
+    run, again = tmp_path / "run", tmp_path / "again.json"
+    cli.main([*SPIRALS, "--max-epochs", "200", "--guide", "per_input", "--threshold", "0.35", "--out", str(run)])
+    text, metrics = capsys.readouterr().out, read_json(run / "metrics.json")
+    assert "a depth for each input: " in text
+    assert "(threshold 0.35)" in text
+    assert metrics.keys() >= {"per_input", "test"}
+    assert "posterior" not in metrics
+    saving = metrics["per_input"]
+    assert sum(saving["stops"]) == metrics["test_size"]
+    assert saving["mean_depth"] == pytest.approx(np.dot(saving["stops"], range(3)) / metrics["test_size"])
+    assert sum(saving["q"]) == pytest.approx(1)
+    cli.main(["evaluate", str(run), "--out", str(again)])
+    cli.main(["fit", "--config", str(run / "config.yaml"), "--progress", "false", "--out", str(tmp_path / "twin")])
+    for case in ("full", "adaptive"):
+        assert read_json(tmp_path / "twin" / "metrics.json")["test"][case] == metrics["test"][case]
+        assert read_json(again)["test"][case] == pytest.approx(metrics["test"][case])
+    assert read_json(again)["parameters"] == metrics["parameters"]
+    # The adaptive measures are those of the adaptive network.
+    loaded = load_run(run, Settings(num_points=200, max_depth=2, guide="per_input", threshold=0.35))
+    x, y = loaded.load_data().test
+    assert isinstance(loaded.guide, vds.AutoPerInput)
+    log_probs, stops = vds.AdaptiveNetwork(loaded.model, loaded.guide, 0.35)(x)
+    assert torch.bincount(stops, minlength=3).tolist() == saving["stops"]
+    assert len(stops.unique()) > 1
+    log_density = log_probs[torch.arange(len(y)), y].mean()
+    assert float(log_density) == pytest.approx(metrics["test"]["adaptive"]["log_likelihood"], abs=1e-5)
+    assert metrics["test"]["adaptive"] != metrics["test"]["full"]
+    own = 2 * 32 + 32 * 3
+    costs = vds.multiply_adds(loaded.model.backbone, x).double()
+    assert saving["multiply_adds"] == pytest.approx(float((costs[stops].mean() + own) / costs[-1]))
+    cli.main(["report", str(run)])
+    assert "spirals: a depth for each input" in (run / "report.html").read_text()
+    capsys.readouterr()
+    for words in (["prune", run], ["evaluate", run, "--depth", "1"], ["reweight", run, "--prior", "Uniform"]):
+        code, message = fails(capsys, *words)
+        assert (code, f"{run} holds a depth for each input" in message) == (1, True)
+    for words, expected in (
+        (["--guide", "per_input", "--widths", "[2, 4]"], "no widths for a depth for each input"),
+        (["--threshold", "1"], "Expected a threshold in [0, 1), got 1.0"),
+    ):
+        code, message = fails(capsys, *BRIEF, *words, "--out", tmp_path / "other")
+        assert (code, expected in message) == (1, True)
+
+
+def test_depth_for_each_input_of_a_regression(tmp_path):
+    words = ["fit", "diabetes", "--max-depth", "2", "--max-epochs", "2", "--progress", "false", "--guide", "per_input"]
+    cli.main([*words, "--out", str(tmp_path / "run")])
+    metrics = read_json(tmp_path / "run" / "metrics.json")["test"]
+    assert metrics["adaptive"].keys() == metrics["full"].keys() == {"log_likelihood", "rmse", "interval_error"}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit"])
+def test_network_of_torchvision_is_fitted_and_pruned(capsys, tmp_path, name):
+    small = ["--max-depth", "2", "--channels", "16"] if name == "vit" else []
+    words = [
+        "fit",
+        "digits",
+        "--network",
+        name,
+        *small,
+        "--train-size",
+        "40",
+        "--max-epochs",
+        "1",
+        "--progress",
+        "false",
+    ]
+    run = tmp_path / "run"
+    cli.main([*words, "--frozen", "--progress", "false", "--out", str(run)])
+    depths = 3 if name == "vit" else 9
+    assert len(read_json(run / "metrics.json")["posterior"]["q"]) == depths
+    assert read_config(run)["network"] == name
+    cli.main(["prune", str(run), "--depth", "1"])
+    exported = torch.export.load(run / "pruned.pt2").module()
+    assert exported(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
+    for options, expected in (
+        (["--widths", "[8, 16]"], f"Expected the network residual for widths or shared head statistics, got {name}"),
+        (["--network", "residual"], "Expected a network of torchvision, such as resnet18, for pretrained, frozen"),
+    ):
+        code, message = fails(capsys, *words, "--frozen", *options, "--out", tmp_path / "other")
+        assert (code, expected in message) == (1, True)
+
+
+def test_another_prior_is_compared_without_training(capsys, finished, tmp_path):
+    folder, out = finished[0], tmp_path / "comparison.json"
+    cli.main(["reweight", str(folder), "--prior", "Weights", "--prior.probs", "[0.7, 0.2, 0.1]", "--out", str(out)])
+    text, found = capsys.readouterr().out, read_json(out)
+    metrics = read_json(folder / "metrics.json")["posterior"]
+    assert found["model"]["posterior"] == pytest.approx(metrics["exact_posterior"])
+    assert found["model"]["log_evidence"] == pytest.approx(metrics["log_evidence"])
+    likelihood = torch.tensor(metrics["train_log_likelihood_by_depth"]).double() * 20
+    log_joint = torch.tensor([0.7, 0.2, 0.1]).double().log() + likelihood
+    assert found["other"]["posterior"] == pytest.approx(log_joint.softmax(0).tolist(), abs=1e-6)
+    assert found["other"]["log_evidence"] == pytest.approx(float(log_joint.logsumexp(0)), abs=1e-4)
+    # The measures are those of the mixture weighted by that posterior.
+    loaded = load(folder)
+    guide = vds.AutoCategorical(loaded.model)
+    guide.set_probs({"depth": log_joint.softmax(0)})
+    x, y = loaded.load_data().test
+    expected = float(vds.log_predictive(loaded.model, guide, x, y).mean())
+    assert found["other"]["test"]["full"]["log_likelihood"] == pytest.approx(expected, abs=1e-5)
+    prior = Geometric(0.85)(3).logits
+    for part, scaled in (
+        ("prior", [a * prior + likelihood for a in POWERS]),
+        ("likelihood", [prior + a * likelihood for a in POWERS]),
+    ):
+        assert found["power"][part] == [vds.choose_depth(s.double().softmax(0), "expected") for s in scaled]
+    assert "other prior: depth Weights(probs=(0.7, 0.2, 0.1)); chosen depth " in text
+    code, message = fails(capsys, "reweight", folder, "--prior", "Weights", "--prior.probs", "[0.5, 0.5]")
+    assert (code, "Expected" in message) == (1, True)
+    code, message = fails(capsys, "reweight", folder)
+    assert (code, "prior" in message) == (2, True)
+
+
+def test_priors_of_depth_and_width_are_compared(capsys, tmp_path):
+    run = tmp_path / "run"
+    cli.main([*BRIEF, "--widths", "[2, 4]", "--out", str(run)])
+    cli.main(["reweight", str(run), "--prior", "Uniform", "--width-prior", "Geometric"])
+    assert "width Geometric(decay=0.85); chosen depth" in capsys.readouterr().out

@@ -1,10 +1,13 @@
 """The snippets of the documentation run."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+
+from pyro_vds import cli
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -21,3 +24,20 @@ def test_snippets_on_extending_run_in_order(capsys):
     assert 0 <= namespace["saving"] < 1
     assert namespace["decay"].shape == (1, 100)
     assert "Poisson(rate=" in capsys.readouterr().out
+
+
+def test_commands_are_ones_that_the_command_line_takes():
+    texts = [path.read_text() for path in (DOCS.parent / "README.md", DOCS / "extending.md")]
+    found = [
+        match.replace("\\\n", " ")
+        for text in texts
+        for match in re.findall(r"^(?:\S*/)?pyro-vds ((?:.*\\\n)*.*)", text, flags=re.M)
+        + re.findall(r"`pyro-vds ([^`]+)`", text)
+    ]
+    commands = [shlex.split(line, comments=True) for line in found]
+    commands = [words for words in commands if "--config" not in words and words[0] != "--help"]
+    assert len(commands) >= 15
+    for words in commands:
+        parser, _ = cli._parser()
+        options = parser.instantiate(parser.parse_args(cli._spelled(words)))
+        assert options.subcommand == words[0]

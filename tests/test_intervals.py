@@ -74,7 +74,7 @@ def test_the_units_do_not_matter():
         ({"y": np.zeros(0), "means": np.zeros((3, 0))}, "N > 0"),
         ({"y": np.array([0.0, np.nan])}, "Expected finite targets and means"),
         ({"weights": np.log(WEIGHTS)}, "Expected weights that sum to one, .* Exponentiate log weights"),
-        ({"weights": np.array([0.5, 0.5, 0.5])}, "Expected weights that sum to one, got a sum of 1.5"),
+        ({"weights": np.array([0.5, 0.5, 0.5])}, "Expected weights that sum to one, got 1.5 to 1.5"),
         ({"scale": 0.0}, "Expected a positive scale"),
         ({"scale": np.ones(2)}, "one for each of 3 components"),
     ],

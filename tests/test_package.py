@@ -40,13 +40,13 @@ LAYERS = [
     ["model"],
     ["guides", "choice", "precision", "validation", "adapted"],
     ["adaptive", "costs", "elbo", "unstack", "vision"],
-    ["memory", "predictive"],
+    ["memory", "predictive", "networks"],
     ["steps", "uncertainty", "moments"],
     ["loop", "bands"],
     ["training", "pruning", "posterior", "comparison"],
     ["plots", "settings"],
     ["runs", "report", "diagnostic_plots"],
-    ["page"],
+    ["page", "sensitivity"],
     ["cli"],
 ]
 
