@@ -25,6 +25,7 @@ from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.costs import choose, multiply_adds
 from pyro_vds.elbo import enum_elbo
 from pyro_vds.freezing import freeze
+from pyro_vds.gap import BoundGap
 from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.history import History
 from pyro_vds.loop import NonFiniteLossError
@@ -47,6 +48,7 @@ __all__ = [
     "AutoConditionalCategorical",
     "AutoJointCategorical",
     "AutoPerInput",
+    "BoundGap",
     "FromModules",
     "History",
     "NonFiniteLossError",

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from pyro_vds.canvas import BLUE, GREEN, GREY, ORANGE, axes_or_new
+from pyro_vds.canvas import BLUE, GREEN, GREY, ORANGE, RED, axes_or_new
 from pyro_vds.comparison import power_scaled_posterior, stacking_weights
 from pyro_vds.diagnostics import depth_log_likelihood, depth_probs, guide_gap
 from pyro_vds.uncertainty import RiskCoverage
@@ -35,6 +35,25 @@ def plot_prior_to_posterior(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def plot_bound_gap(gap: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Draw the gap between evidence and bound over training, and the expected depth under guide and exact posterior.
+
+    Args:
+        gap: A dataset of :meth:`pyro_vds.BoundGap.to_dataset`.
+        ax: Where to draw; a new figure unless given.
+    """
+    ax = axes_or_new(ax, (7, 3.6))
+    ax.plot(gap["epoch"], gap["gap"], color=RED, lw=1.2, label="gap")
+    ax.set(xlabel="epoch", ylabel="log evidence - ELBO (nats)", yscale="log")
+    twin = ax.twinx()
+    for name, color, label in (("q", BLUE, "guide"), ("exact", GREEN, "exact posterior")):
+        twin.plot(gap["epoch"], gap[f"expected_depth_{name}"], color=color, lw=1.2, label=f"expected depth, {label}")
+    twin.set_ylabel("depth (residual blocks)")
+    handles = [line for one in (ax, twin) for line in one.get_lines()]
+    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, frameon=False, fontsize=8)
+    return ax
+
+
 def plot_depth_log_likelihood(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     """Draw the mean log-likelihood of each depth, with bars of two standard errors.
 
@@ -50,6 +69,7 @@ def plot_depth_log_likelihood(tree: xr.DataTree, ax: Axes | None = None) -> Axes
     ax = axes_or_new(ax, (7, 3.6))
     depth, mean, se = (values[name].to_numpy() for name in ("depth", "mean", "se"))
     ax.errorbar(depth, mean, 2 * se, fmt="o-", ms=3.5, lw=1.2, capsize=2, color=ORANGE)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="depth (residual blocks)", ylabel="log-likelihood (nats per point)")
     return ax
 

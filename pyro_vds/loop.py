@@ -4,7 +4,7 @@ import logging
 import math
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyro
@@ -58,6 +58,7 @@ class TrainingLoop:
         compile: Whether the step is compiled.
         validation: Held-out data that decide early stopping instead of the train ELBO.
         patience: Epochs without a better value before training stops.
+        on_epoch: Called with the number of each epoch after it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class TrainingLoop:
         compile: bool,
         validation: Data | None,
         patience: int,
+        on_epoch: Callable[[int], None] | None,
     ) -> None:
         self.objective = objective
         self.model = objective.elbo.model
@@ -83,6 +85,7 @@ class TrainingLoop:
         self.step = _first_step(objective, optimizer, compile=compile)
         self.validation = validation
         self.patience = patience
+        self.on_epoch = on_epoch
         replicates = self.model.replicates
         self.best = _BestState(self.step.state, replicates or 1)
         self.steps = 0
@@ -98,6 +101,8 @@ class TrainingLoop:
             with train_mode(self.objective):
                 for epoch in bar:
                     self.epochs.append(self._epoch(epoch))
+                    if self.on_epoch is not None:
+                        self.on_epoch(epoch)
                     if progress:
                         bar.set_postfix(self._progress(), refresh=False)
                     self._stop(epoch - self.best.epochs >= self.patience, "patience")

@@ -1,7 +1,7 @@
 """Training: gradient steps on weights and guide together, on the same exact objective."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import cast
 
@@ -55,6 +55,7 @@ def fit(
     compile: bool = False,
     precision: Precision = "float32",
     channels_last: bool = False,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> History:
     """Learn the weights and the guide by gradient steps on the exact ELBO (paper, eq. 2).
 
@@ -91,6 +92,8 @@ def fit(
             sums stay in the type of the weights.
         channels_last: Whether images and convolutions lie in memory with the channels last, which many devices
             compute faster; the model stays so.
+        on_epoch: Called with the number of each epoch (from 0) after it, the model and the guide in its state and in
+            train mode; for instance a :class:`pyro_vds.BoundGap`. What it raises ends training with the best state.
 
     Returns:
         The record of the run.
@@ -128,6 +131,7 @@ def fit(
             compile=compile,
             validation=held_out,
             patience=patience,
+            on_epoch=on_epoch,
         )
         return loop.run(max_epochs, progress=progress)
 

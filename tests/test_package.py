@@ -44,7 +44,7 @@ LAYERS = [
     ["steps", "uncertainty", "moments"],
     ["loop", "bands"],
     ["training", "pruning", "posterior", "comparison"],
-    ["plots", "settings"],
+    ["plots", "settings", "gap"],
     ["runs", "report", "diagnostic_plots"],
     ["page", "sensitivity"],
     ["cli"],

@@ -1,0 +1,81 @@
+"""Learnt depth and what it is compared with: plain networks, their deep ensemble, and MC dropout."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import pyro_vds as vds
+from pyro_vds.model import VDSModel, eval_mode
+from pyro_vds.randomness import isolated_rng
+from pyro_vds.settings import Settings
+from pyro_vds.splits import DataSet
+
+DROPOUT, PASSES = 0.1, 16
+
+# Maps inputs to log class probabilities (components, batch, classes) and the log weight of each component.
+Mixture = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def train_rivals(settings: Settings, data: DataSet) -> dict[str, Mixture]:
+    """Train the networks of one seed: learnt depth, plain, and plain with dropout behind every block.
+
+    Args:
+        settings: Resolved settings of a network for images.
+        data: Their data set.
+
+    Returns:
+        The predictions of ``"ldn"``, ``"ldn_pruned"``, ``"ddn"`` and ``"dropout"`` (Gal and Ghahramani 2016).
+    """
+    plain = replace(settings, readout="last")
+    model, guide = _fit(settings, data)
+    probs = guide.probs()["depth"]
+    depth = vds.choose_depth(probs)
+    cut = torch.cat([probs[:depth], probs[depth:].sum(0, keepdim=True)])
+    dropout, _ = _fit(plain, data, dropout=True)
+    return {
+        "ldn": _mixture(model, probs),
+        "ldn_pruned": _mixture(model, cut),
+        "ddn": _mixture(_fit(plain, data)[0], torch.ones(1)),
+        "dropout": _mixture(dropout, torch.full((PASSES,), 1 / PASSES), passes=PASSES, seed=settings.seed),
+    }
+
+
+def ensemble(members: list[Mixture]) -> Mixture:
+    """Return the deep ensemble of some networks (Lakshminarayanan et al. 2017)."""
+
+    def components(x: Tensor) -> tuple[Tensor, Tensor]:
+        log_probs, log_weights = (torch.cat(part) for part in zip(*(member(x) for member in members), strict=True))
+        return log_probs, log_weights - math.log(len(members))
+
+    return components
+
+
+def _fit(settings: Settings, data: DataSet, *, dropout: bool = False) -> tuple[VDSModel, vds.AutoCategorical]:
+    backbone = settings.build_backbone(tuple(data.train[0].shape[1:]), int(data.classes or 0))
+    if dropout:
+        backbone.blocks = nn.ModuleList(nn.Sequential(block, nn.Dropout(DROPOUT)) for block in backbone.blocks)
+    model = VDSModel(backbone, priors=settings.prior if backbone.axes else None, num_data=len(data.train[0]))
+    guide = vds.AutoCategorical(model)
+    names = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "milestones", "gamma")
+    how: dict[str, Any] = {name: getattr(settings, name) for name in names}
+    vds.fit(model, guide, data.train, validation=data.validation, progress=False, **how)
+    return model, guide
+
+
+def _mixture(model: VDSModel, weights: Tensor, *, passes: int = 1, seed: int = 0) -> Mixture:
+    """Return the components of a network's prediction: its first depths, or passes with dropout on."""
+    drops = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+
+    @torch.inference_mode()
+    def components(x: Tensor) -> tuple[Tensor, Tensor]:
+        with eval_mode(model), isolated_rng(seed=seed):
+            for drop in drops:
+                drop.train()
+            parts = [torch.cat([model.outputs(part) for _ in range(passes)]) for part in x.split(500)]
+        return torch.cat(parts, dim=1)[: len(weights)].log_softmax(-1), weights.log()
+
+    return components
