@@ -6,6 +6,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from pyro_vds.canvas import BLUE, GREEN, GREY, ORANGE, RED, axes_or_new
 from pyro_vds.comparison import power_scaled_posterior, stacking_weights
@@ -69,7 +70,7 @@ def plot_depth_log_likelihood(tree: xr.DataTree, ax: Axes | None = None) -> Axes
     ax = axes_or_new(ax, (7, 3.6))
     depth, mean, se = (values[name].to_numpy() for name in ("depth", "mean", "se"))
     ax.errorbar(depth, mean, 2 * se, fmt="o-", ms=3.5, lw=1.2, capsize=2, color=ORANGE)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="depth (residual blocks)", ylabel="log-likelihood (nats per point)")
     return ax
 

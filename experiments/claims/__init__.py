@@ -1,0 +1,13 @@
+"""What each figure of the paper claims, and what our result files say to it.
+
+``python -m experiments.claims`` writes the table into ``experiments/README.md``; the notebook of the figures shows the
+same lines. Every verdict follows from the numbers by a rule that stands beside it.
+"""
+
+from experiments.claims.images import IMAGE_CLAIMS
+from experiments.claims.parts import Claim, Verdict, finding
+from experiments.claims.spirals import SPIRAL_CLAIMS
+
+CLAIMS = [*SPIRAL_CLAIMS, *IMAGE_CLAIMS]
+
+__all__ = ["CLAIMS", "Claim", "Verdict", "finding"]

@@ -1,0 +1,161 @@
+"""The claims of figures 4 and 9 to 11, on images."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.claims.parts import Claim, Verdict, by, listed, means
+from experiments.figures.parts import (
+    NAMES,
+    Result,
+    Results,
+    chosen_depth,
+    data_sets,
+    expected_depth,
+    score,
+    setting,
+    spread,
+)
+
+# A tenth of a point of error, which few test images decide.
+NOTHING = 0.001
+PRUNED = score("error", "pruned", "95")
+
+
+def complexity(learnt: Results, plain: Results) -> tuple[str, Verdict]:
+    """Holds if the expected depth grows in the order of the data sets' difficulty, at the largest common D."""
+    found = _at_largest(learnt)
+    depths = means(found, expected_depth)
+    errors = ", ".join(f"{_name(r)} {listed([r], score('error'), 1, percent=True)} %" for r in found)
+    names = ", ".join(map(_name, found))
+    text = f"{_size(found)}: expected depth {listed(found, expected_depth)} for {names}; error {errors}"
+    rises = np.diff(depths) > 0
+    if len(found) < 3:
+        return text, "holds in part" if len(rises) and rises.all() else "does not hold"
+    return text, "holds" if rises.all() else "holds in part" if rises.any() else "does not hold"
+
+
+def pruning_is_free(learnt: Results) -> tuple[str, Verdict]:
+    """Holds if pruning by "95" costs at most a tenth of a point of error on every data set, at the largest D."""
+    found = _at_largest(learnt)
+    cost = means(found, lambda repeat: PRUNED(repeat) - score("error")(repeat))
+    lines = [
+        f"{_name(r)} {listed([r], score('error'), 2, percent=True)} % before, "
+        f"{listed([r], PRUNED, 2, percent=True)} % after (depth {listed([r], chosen_depth('95'))})"
+        for r in found
+    ]
+    free = cost <= NOTHING
+    verdict: Verdict = "holds" if free.all() else "holds in part" if free.any() else "does not hold"
+    return f"{_size(found)}: " + "; ".join(lines), verdict
+
+
+def deeper_with_more_blocks(learnt: Results) -> tuple[str, Verdict]:
+    """Holds if the expected depth grows from each D to the next on every data set."""
+    lines, grows = [], []
+    for name in data_sets(learnt):
+        found = by([r for r in learnt if r["settings"]["data"] == name], "max_depth")
+        depths = ", ".join(str(r["settings"]["max_depth"]) for r in found)
+        lines.append(f"{NAMES[name]}: {listed(found, expected_depth)} for D = {depths}")
+        grows.append(bool((np.diff(means(found, expected_depth)) > 0).all()))
+    verdict: Verdict = "holds" if all(grows) else "holds in part" if any(grows) else "does not hold"
+    return "; ".join(lines), verdict
+
+
+def less_confident(calibration: Results) -> tuple[str, Verdict]:
+    """Holds if plain networks are over-confident and learnt depth (per-depth statistics) less so, on every set."""
+    lines, right = [], []
+    for name in data_sets(calibration):
+        plain, ours, shared = _networks(calibration, name)
+        over = [_over_confidence(result) for result in (plain, ours, shared)]
+        lines.append(
+            f"{NAMES[name]}: confidence above accuracy by {', '.join(f'{100 * v:+.1f}' for v in over)} points (plain, "
+            f"learnt, learnt with shared statistics)"
+        )
+        right += [over[0] > 0, abs(over[1]) < over[0]]
+    verdict: Verdict = "holds" if all(right) else "holds in part" if any(right) else "does not hold"
+    return "; ".join(lines), verdict
+
+
+def under_confident(calibration: Results) -> tuple[str, Verdict]:
+    """Holds if learnt depth with the paper's shared statistics is under-confident on MNIST, and without them too."""
+    _, ours, shared = _networks(calibration, "mnist")
+    gaps = [_over_confidence(result) for result in (ours, shared)]
+    text = (
+        f"confidence minus accuracy {100 * gaps[1]:+.1f} points with the paper's shared head statistics "
+        f"(ECE {listed([shared], score('ece'), 1, percent=True)} %), {100 * gaps[0]:+.1f} with statistics for each "
+        f"depth (ECE {listed([ours], score('ece'), 1, percent=True)} %)"
+    )
+    under = [gap < -0.005 for gap in gaps]
+    return text, "holds" if all(under) else "holds in part" if any(under) else "does not hold"
+
+
+def faster(times: Results) -> tuple[str, Verdict]:
+    """Holds if the time of a pruned network is nearly proportional to its blocks (within a tenth at half of them)."""
+    lines, near = [], []
+    for image in dict.fromkeys(r["settings"]["image"] for r in times):
+        found = {r["settings"]["depth"]: r["ms"] for r in times if r["settings"]["image"] == image}
+        half, last = max(found) // 10 * 5, max(found)
+        share = {name: found[half]["pruned"] / found[half][name] for name in ("plain", "all read-outs")}
+        lines.append(
+            f"{image} pixels: {half} of {last} blocks take {100 * share['plain']:.0f} % of a plain network's time and "
+            f"{100 * share['all read-outs']:.0f} % of that with all read-outs"
+        )
+        near.append(abs(share["plain"] - half / last) <= 0.1)
+    return "; ".join(lines), "holds" if all(near) else "holds in part" if any(near) else "does not hold"
+
+
+def _at_largest(learnt: Results) -> list[Result]:
+    """Return the results of the largest max depth that every data set has, in the order of the data sets."""
+    common = set.intersection(
+        *({int(setting("max_depth")(r)) for r in learnt if r["settings"]["data"] == name} for name in data_sets(learnt))
+    )
+    return [r for r in learnt if r["settings"]["max_depth"] == max(common)]
+
+
+def _name(result: Result) -> str:
+    return NAMES[result["settings"]["data"]]
+
+
+def _size(found: list[Result]) -> str:
+    settings, repeats = found[0]["settings"], len(found[0]["repeats"])
+    images = found[0]["repeats"][0]["train_size"]
+    return (
+        f"D = {settings['max_depth']}, {settings['channels']} channels, {images:,} training images, {repeats} repeats"
+    )
+
+
+def _networks(calibration: Results, name: str) -> tuple[Result, Result, Result]:
+    """Return the plain network, learnt depth, and that with shared statistics, of a data set."""
+    found: dict[tuple[str, str], Result] = {
+        (r["settings"]["readout"], r["settings"]["head_statistics"]): r
+        for r in calibration
+        if r["settings"]["data"] == name
+    }
+    return found["last", "per_depth"], found["all", "per_depth"], found["all", "shared"]
+
+
+def _over_confidence(result: Result) -> float:
+    """Return mean confidence minus accuracy, mean over the repeats."""
+
+    def gap(repeat: dict[str, Any]) -> float:
+        table = repeat["reliability"]
+        counts = np.array(table["counts"], dtype=float)
+        confidence, accuracy = (
+            np.array([0.0 if v is None else v for v in table[name]]) for name in ("confidence", "accuracy")
+        )
+        return float((counts * (confidence - accuracy)).sum() / counts.sum())
+
+    return float(spread([result], gap)[0][0])
+
+
+IMAGE_CLAIMS = [
+    Claim(
+        "4", "posterior mass grows and flattens at a depth that follows the data: MNIST < Fashion-MNIST < SVHN",
+        ("image_max_depth", "image_deterministic_depth"), complexity,
+    ),
+    Claim("9", 'pruning by the rule "95" costs no accuracy', ("image_max_depth",), pruning_is_free),
+    Claim("9", "the expected depth grows with D", ("image_max_depth",), deeper_with_more_blocks),
+    Claim("10", "plain networks are over-confident, learnt depth less so", ("calibration",), less_confident),
+    Claim("10", "learnt depth networks are under-confident on MNIST", ("calibration",), under_confident),
+    Claim("11", "a pruned network is faster in proportion to its depth", ("forward_time",), faster),
+]  # fmt: skip

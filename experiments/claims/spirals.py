@@ -1,0 +1,135 @@
+"""The claims of figures 2, 3 and 5 to 8, on spirals."""
+
+import numpy as np
+
+from experiments.claims.parts import Claim, Verdict, by, exact_depth, listed, means, rank_correlation
+from experiments.figures.parts import Result, Results, chosen_depth, score
+
+MODE = chosen_depth("argmax")
+LIKELIHOOD, ERROR = score("log_likelihood"), score("error")
+# How steep a trend has to be for "grows": Spearman's rank correlation of the means.
+TREND = 0.8
+STABLE = 2.0
+CLEARLY = 0.1
+
+
+def best_depths(learnt: Results, plain: Results) -> tuple[str, Verdict]:
+    """Holds if plain networks of the depth that is chosen are within a standard deviation of the best ones."""
+    (one,) = [r for r in learnt if r["settings"]["max_depth"] == 20]
+    ordered = by(plain, "max_depth")
+    depths, values = [r["settings"]["max_depth"] for r in ordered], means(ordered, LIKELIHOOD)
+    best = int(np.argmax(values))
+    chosen = round(float(means([one], MODE)[0]))
+    at = depths.index(chosen)
+    text = (
+        f"D = 20: chosen depth (mode of q) {listed([one], MODE)}, of the exact posterior {listed([one], exact_depth)}; "
+        f"plain networks are best at depth {depths[best]} (log-likelihood {listed([ordered[best]], LIKELIHOOD, 3)}), "
+        f"at depth {chosen} they reach {listed([ordered[at]], LIKELIHOOD, 3)}, error {_error(ordered[at])} against "
+        f"{_error(ordered[best])}"
+    )
+    spread_of_best = np.std([LIKELIHOOD(repeat) for repeat in ordered[at]["repeats"]], ddof=1)
+    return text, "holds" if values[best] - values[at] <= spread_of_best else "does not hold"
+
+
+def beats_all(learnt: Results, plain: Results) -> tuple[str, Verdict]:
+    """Holds if learnt depth has the best mean log-likelihood and error, in part if it beats most plain networks."""
+    (one,) = [r for r in learnt if r["settings"]["max_depth"] == 20]
+    ours, theirs = means([one], LIKELIHOOD)[0], means(plain, LIKELIHOOD)
+    share = float(np.mean(ours >= theirs))
+    best = plain[int(np.argmax(theirs))]
+    text = (
+        f"learnt depth, D = 20: log-likelihood {listed([one], LIKELIHOOD, 3)}, error {_error(one)}; better than "
+        f"{round(share * len(plain))} of {len(plain)} plain networks, the best of which (depth "
+        f"{best['settings']['max_depth']}) has {listed([best], LIKELIHOOD, 3)}, error {_error(best)}"
+    )
+    return text, "holds" if share == 1 else "holds in part" if share > 0.5 else "does not hold"
+
+
+def stable_depth(learnt: Results) -> tuple[str, Verdict]:
+    """Holds if the means over D = 20 to 50 lie within two blocks, in part for one of guide and exact posterior."""
+    ordered = by(learnt, "max_depth")
+    within = [r for r in ordered if 20 <= r["settings"]["max_depth"] <= 50]
+    ranges = {name: float(np.ptp(means(within, get))) for name, get in (("guide", MODE), ("exact", exact_depth))}
+    text = (
+        f"mode of q: {listed(ordered, MODE)} for D = {_settings(ordered, 'max_depth')}; of the exact posterior "
+        f"{listed(ordered, exact_depth)}. From D = 20 to {within[-1]['settings']['max_depth']} the means move by "
+        f"{ranges['guide']:.1f} and {ranges['exact']:.1f} blocks"
+    )
+    if within[-1]["settings"]["max_depth"] < 50:
+        return text, "not run"
+    stable = [value <= STABLE for value in ranges.values()]
+    return text, "holds" if all(stable) else "holds in part" if any(stable) else "does not hold"
+
+
+def early_layers(functions: Results) -> tuple[str, Verdict]:
+    """Holds if the first blocks do clearly more of the work than in a plain network, and the last move half as much."""
+    shares = {}
+    for result in functions:
+        moves = np.array([repeat["moves"] for repeat in result["repeats"]]).mean(0)
+        quarter = len(moves) // 4
+        shares[result["settings"]["readout"]] = moves[:quarter].sum() / moves.sum(), moves[-quarter:].mean()
+    (ours, our_late), (theirs, their_late) = shares["all"], shares["last"]
+    text = (
+        f"the first quarter of the blocks makes {100 * ours:.0f} % of all relative moves with learnt depth, "
+        f"{100 * theirs:.0f} % in a plain network; a block of the last quarter moves activations by "
+        f"{100 * our_late:.0f} % and {100 * their_late:.0f} %"
+    )
+    more, nearer = ours > theirs + CLEARLY, our_late < their_late / 2
+    return text, "holds" if more and nearer else "holds in part" if more or nearer else "does not hold"
+
+
+def narrow_deep(widths: Results) -> tuple[str, Verdict]:
+    """Holds if depth falls with width."""
+    return _trend(by(widths, "width"), _settings, "width", -1)
+
+
+def more_rotation(rotations: Results) -> tuple[str, Verdict]:
+    """Holds if depth grows with rotation."""
+    return _trend(by(rotations, "rotation"), _settings, "rotation", 1)
+
+
+def more_data(amounts: Results) -> tuple[str, Verdict]:
+    """Holds if depth grows with the number of training points."""
+    return _trend(by(amounts, "num_points"), lambda found, _: _train_sizes(found), "training points", 1)
+
+
+def _trend(ordered: list[Result], names, what: str, sign: int) -> tuple[str, Verdict]:
+    trends = [sign * rank_correlation(range(len(ordered)), means(ordered, get)) for get in (MODE, exact_depth)]
+    text = (
+        f"mode of q: {listed(ordered, MODE)} for {what} {names(ordered, what)}; of the exact posterior "
+        f"{listed(ordered, exact_depth)} (rank correlation {sign * trends[0]:.2f} and {sign * trends[1]:.2f})"
+    )
+    clear = [trend >= TREND for trend in trends]
+    return text, "holds" if all(clear) else "holds in part" if any(clear) else "does not hold"
+
+
+def _settings(found: list[Result], name: str) -> str:
+    return ", ".join(f"{result['settings'][name]:g}" for result in found)
+
+
+def _train_sizes(found: list[Result]) -> str:
+    return ", ".join(str(result["repeats"][0]["train_size"]) for result in found)
+
+
+def _error(result: Result) -> str:
+    return f"{listed([result], ERROR, 2, percent=True)} %"
+
+
+SPIRAL_CLAIMS = [
+    Claim(
+        "2 left", "the most probable depths are those at which plain networks (DDN) do best",
+        ("max_depth", "deterministic_depth"), best_depths,
+    ),
+    Claim(
+        "2 left", "marginal learnt depth beats plain networks of all depths",
+        ("max_depth", "deterministic_depth"), beats_all,
+    ),
+    Claim("2 right", "the chosen depth stays stable for D up to about 50", ("max_depth",), stable_depth),
+    Claim(
+        "3", "with learnt depth the early layers do most of the work, the late ones are near the identity; a plain "
+        "network spreads it over all", ("functions",), early_layers,
+    ),
+    Claim("5", "narrow networks get deep, wide ones shallow", ("width",), narrow_deep),
+    Claim("6 left, 7", "depth grows with the rotation of the spirals", ("rotation",), more_rotation),
+    Claim("6 right, 8", "depth grows with the amount of data", ("data_amount",), more_data),
+]  # fmt: skip

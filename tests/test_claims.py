@@ -1,0 +1,157 @@
+"""Verdicts follow from the numbers: a good and a bad control for each rule; the table is that of the result files."""
+
+import pytest
+
+from experiments import claims
+from experiments.claims import images, spirals
+from experiments.claims.__main__ import END, README, START, inserted
+from experiments.claims.parts import load
+
+
+def result(values, q=0, exact=0, repeats=2, **settings):
+    def repeat(shift):
+        case = {name: value + 0.001 * shift for name, value in values.items()}
+        return {
+            "train_size": settings.get("num_points", 100),
+            "test": {"full": case, "pruned": {"95": {name: settings.get("pruned", v) for name, v in case.items()}}},
+            "posterior": {
+                "chosen_depth": {"argmax": q, "95": q, "expected": q},
+                "chosen_depth_exact": {"argmax": exact},
+                "q": [0.0] * int(q) + [1.0 - q % 1, q % 1],
+            },
+            "reliability": settings.get("reliability"),
+        }
+
+    return {"settings": settings, "seconds": 1.0, "repeats": [repeat(i) for i in range(repeats)], "command": ""}
+
+
+def fitted(log_likelihood, error=0.01, **settings):
+    return result({"log_likelihood": log_likelihood, "error": error}, **settings)
+
+
+PLAIN = [fitted(v, max_depth=d) for d, v in enumerate((-0.5, -0.1, -0.02, -0.1))]
+
+
+@pytest.mark.parametrize(("q", "verdict"), [(2, "holds"), (1, "does not hold")])
+def test_chosen_depth_is_compared_with_the_best_plain_network(q, verdict):
+    text, found = spirals.best_depths([fitted(-0.02, q=q, max_depth=20)], PLAIN)
+    assert found == verdict
+    assert "plain networks are best at depth 2" in text
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(-0.01, "holds"), (-0.05, "holds in part"), (-0.6, "does not hold")])
+def test_learnt_depth_is_compared_with_all_plain_networks(ours, verdict):
+    assert spirals.beats_all([fitted(ours, max_depth=20)], PLAIN)[1] == verdict
+
+
+def test_stability_is_that_from_20_to_50():
+    def scan(guide, exact, largest=50):
+        rows = zip((5, 20, 30, largest), guide, exact, strict=True)
+        return [fitted(0.0, q=q, exact=e, max_depth=d) for d, q, e in rows]
+
+    assert spirals.stable_depth(scan((1, 8, 8, 9), (1, 4, 4, 5)))[1] == "holds"
+    assert spirals.stable_depth(scan((1, 8, 12, 20), (1, 4, 4, 5)))[1] == "holds in part"
+    assert spirals.stable_depth(scan((1, 8, 12, 20), (1, 4, 9, 15)))[1] == "does not hold"
+    assert spirals.stable_depth(scan((1, 8, 8, 9), (1, 4, 4, 5), largest=40))[1] == "not run"
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [((9, 5, 0.1, 0.1), "holds"), ((4, 4, 1, 2), "holds in part"), ((2, 2, 2, 2), "does not hold")],
+)
+def test_early_layers_do_clearly_more(ours, verdict):
+    networks = [
+        {"settings": {"readout": name}, "repeats": [{"moves": list(moves)}]}
+        for name, moves in (("all", ours), ("last", (2, 2, 2, 2)))
+    ]
+    assert spirals.early_layers(networks)[1] == verdict
+
+
+@pytest.mark.parametrize(
+    ("judge", "name", "sign"),
+    [(spirals.narrow_deep, "width", -1), (spirals.more_rotation, "rotation", 1), (spirals.more_data, "num_points", 1)],
+)
+def test_trends_are_rank_correlations(judge, name, sign):
+    def scan(guide, exact):
+        return [fitted(0.0, q=q, exact=e, **{name: x}) for x, q, e in zip((1, 2, 3, 4), guide, exact, strict=True)]
+
+    up, flat = (1, 2, 4, 9), (3, 3, 3, 3)
+    rising, falling = (up, up[::-1]) if sign > 0 else (up[::-1], up)
+    assert judge(scan(rising, rising))[1] == "holds"
+    assert judge(scan(rising, flat))[1] == "holds in part"
+    assert judge(scan(falling, flat))[1] == "does not hold"
+
+
+def image(data, q=1, error=0.1, pruned=0.1, max_depth=4):
+    size = {"channels": 4, "pruned": pruned}
+    return result({"error": error, "ece": 0.1}, q=q, data=data, max_depth=max_depth, **size)
+
+
+SETS = ("mnist", "fashion_mnist", "svhn_test_digits")
+
+
+@pytest.mark.parametrize(
+    ("depths", "verdict"), [((1, 2, 3), "holds"), ((1, 2, 1), "holds in part"), ((3, 2, 1), "does not hold")]
+)
+def test_depth_follows_the_data(depths, verdict):
+    learnt = [image(name, q=q) for name, q in zip(SETS, depths, strict=True)]
+    assert images.complexity([*learnt, image("mnist", max_depth=8)], [])[1] == verdict
+
+
+def test_pruning_costs_nothing_within_a_tenth_of_a_point():
+    free, costly = image("mnist", pruned=0.101), image("fashion_mnist", pruned=0.12)
+    assert images.pruning_is_free([free])[1] == "holds"
+    assert images.pruning_is_free([free, costly])[1] == "holds in part"
+    assert images.pruning_is_free([costly])[1] == "does not hold"
+
+
+def test_expected_depth_grows_with_max_depth():
+    growing = [image("mnist", q=q, max_depth=d) for d, q in ((2, 1.0), (4, 1.5))]
+    shrinking = [image("fashion_mnist", q=q, max_depth=d) for d, q in ((2, 1.5), (4, 1.0))]
+    assert images.deeper_with_more_blocks(growing)[1] == "holds"
+    assert images.deeper_with_more_blocks([*growing, *shrinking])[1] == "holds in part"
+    assert images.deeper_with_more_blocks(shrinking)[1] == "does not hold"
+
+
+def calibrated(*over):
+    kinds = (("last", "per_depth"), ("all", "per_depth"), ("all", "shared"))
+    tables = [{"counts": [0, 4], "confidence": [None, 0.5 + v], "accuracy": [None, 0.5]} for v in over]
+    return [
+        result({"ece": 0.1}, data="mnist", readout=readout, head_statistics=statistics, reliability=table)
+        for (readout, statistics), table in zip(kinds, tables, strict=True)
+    ]
+
+
+def test_confidence_is_compared_with_accuracy():
+    text, verdict = images.less_confident(calibrated(0.2, 0.1, -0.1))
+    assert (verdict, "+20.0, +10.0, -10.0 points" in text) == ("holds", True)
+    assert images.less_confident(calibrated(0.1, 0.2, 0.0))[1] == "holds in part"
+    assert images.less_confident(calibrated(-0.1, 0.2, 0.0))[1] == "does not hold"
+    assert images.under_confident(calibrated(0.1, -0.1, -0.1))[1] == "holds"
+    assert images.under_confident(calibrated(0.1, 0.0, -0.1))[1] == "holds in part"
+    assert images.under_confident(calibrated(0.1, 0.0, 0.1))[1] == "does not hold"
+
+
+@pytest.mark.parametrize(("half", "verdict"), [(5.4, "holds"), (9.0, "does not hold")])
+def test_time_is_compared_with_the_share_of_blocks(half, verdict):
+    times = [
+        {"settings": {"image": "1x28x28", "depth": d}, "ms": {"pruned": ms, "plain": 10.0, "all read-outs": 11.0}}
+        for d, ms in ((0, 1.0), (5, half), (10, 10.0))
+    ]
+    assert images.faster(times)[1] == verdict
+
+
+def test_every_claim_has_a_finding_and_the_readme_shows_it():
+    text = README.read_text()
+    assert inserted(text) == text, "run: python -m experiments.claims"
+    for claim in claims.CLAIMS:
+        found, verdict = claims.finding(claim)
+        assert found in text
+        if not all(load(name) for name in claim.experiments):
+            assert verdict == "not run"
+
+
+def test_markers_are_needed():
+    with pytest.raises(ValueError, match="Expected the markers"):
+        inserted("no markers")
+    assert inserted(f"a{START}old{END}b").startswith(f"a{START}| figure ")
