@@ -14,7 +14,7 @@ CLEARLY = 0.1
 
 
 def best_depths(learnt: Results, plain: Results) -> tuple[str, Verdict]:
-    """Holds if plain networks of the depth that is chosen are within a standard deviation of the best ones."""
+    """Holds if plain networks of the chosen depth are within two standard errors of the best ones."""
     (one,) = [r for r in learnt if r["settings"]["max_depth"] == 20]
     ordered = by(plain, "max_depth")
     depths, values = [r["settings"]["max_depth"] for r in ordered], means(ordered, LIKELIHOOD)
@@ -27,8 +27,9 @@ def best_depths(learnt: Results, plain: Results) -> tuple[str, Verdict]:
         f"at depth {chosen} they reach {listed([ordered[at]], LIKELIHOOD, 3)}, error {_error(ordered[at])} against "
         f"{_error(ordered[best])}"
     )
-    spread_of_best = np.std([LIKELIHOOD(repeat) for repeat in ordered[at]["repeats"]], ddof=1)
-    return text, "holds" if values[best] - values[at] <= spread_of_best else "does not hold"
+    each = [[LIKELIHOOD(repeat) for repeat in ordered[i]["repeats"]] for i in (best, at)]
+    standard_error = np.sqrt(sum(np.var(v, ddof=1) / len(v) for v in each))
+    return text, "holds" if values[best] - values[at] <= 2 * standard_error else "does not hold"
 
 
 def beats_all(learnt: Results, plain: Results) -> tuple[str, Verdict]:
