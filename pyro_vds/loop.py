@@ -79,7 +79,7 @@ class TrainingLoop:
         self.guide = objective.guide
         self.batches = batches
         self.optimizer = optimizer
-        self.lr = optimizer.param_groups[0]["lr"]
+        self.rates = [group["lr"] for group in optimizer.param_groups]
         self.milestones = milestones
         self.gamma = gamma
         self.step = _first_step(objective, optimizer, compile=compile)
@@ -118,9 +118,9 @@ class TrainingLoop:
         return self.history()
 
     def _epoch(self, epoch: int) -> _Epoch:
-        rate = self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        factor = self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
         results, sizes = [], []
         for (x, y), last in _mark_last(self.batches):
             if last and self.validation is None:

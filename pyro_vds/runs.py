@@ -144,6 +144,7 @@ def train(
         "max_epochs",
         "batch_size",
         "lr",
+        "guide_lr",
         "momentum",
         "patience",
         "seed",

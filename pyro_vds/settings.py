@@ -108,6 +108,7 @@ class Settings:
             1000 for npz, 500 for diabetes and uci, 3000 for gap_1d.
         batch_size: Points in a batch. Default: 512, 128 for digits, 64 for diabetes and uci.
         lr: Learning rate of SGD. Default: 0.1, 0.01 for diabetes, gap_1d and uci.
+        guide_lr: Learning rate of the guide. Default: lr; ten times as much follows the exact posterior more closely.
         momentum: Momentum of SGD.
         weight_decay: L2 penalty on the weights, not negative.
         patience: Epochs without improvement before training stops. Default: 500 for spirals, 30 for images,
@@ -159,6 +160,7 @@ class Settings:
     max_epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
+    guide_lr: float | None = None
     momentum: float = 0.5
     weight_decay: float = 0.0
     patience: int | None = None
@@ -173,7 +175,7 @@ class Settings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        names = ("max_epochs", "batch_size", "patience", "lr", "gamma")
+        names = ("max_epochs", "batch_size", "patience", "lr", "guide_lr", "gamma")
         check_positive(**{n: getattr(self, n) for n in names if getattr(self, n) is not None})
         check_optimiser(self.momentum, self.weight_decay)
         if self.widths and self.readout == "last":

@@ -117,7 +117,10 @@ class CompiledStep:
             for dtype in sorted({b.dtype for b in buffers.values()}, key=str)
         ]
         self.momentum = torch.zeros_like(self.parameters.flat)
-        self.decay = self._decay(trained)
+        self.decay = self._by_number(trained, "weight_decay", 0.0)
+        # The rates change over training, their ratios do not.
+        self.rate = optimizer.param_groups[0]["lr"]
+        self.rates = self._by_number(trained, "lr", self.rate)
         self.lr = torch.zeros((), dtype=self.momentum.dtype, device=self.momentum.device)
         self.compiled: Callable[..., list[Tensor]] | None = None
         self.shapes: tuple[torch.Size, torch.Size] | None = None
@@ -190,16 +193,17 @@ class CompiledStep:
             gradient = gradient + self.decay * parameters
         velocity = self.optimizer.param_groups[0]["momentum"] * momentum + gradient
         momentum.copy_(velocity)
-        parameters.copy_(parameters - lr * velocity)
+        change = velocity if self.rates is None else self.rates / self.rate * velocity
+        parameters.copy_(parameters - lr * change)
         for group, flat in zip(self.buffers, buffers, strict=True):
             flat.copy_(group.joined([changing[name] for name in group.names]))
         result = _detached(result)
         return [result.loss, result.kl, *result.log_probs.values()]
 
-    def _decay(self, trained: dict[str, Tensor]) -> Tensor | None:
-        """Return the weight decay of each number, or ``None`` where there is none."""
-        by_parameter = {p: group["weight_decay"] for group in self.optimizer.param_groups for p in group["params"]}
-        if not any(by_parameter.values()):
+    def _by_number(self, trained: dict[str, Tensor], setting: str, usual: float) -> Tensor | None:
+        """Return a setting of the optimiser for each number, or ``None`` where it is the usual one for all."""
+        by_parameter = {p: group[setting] for group in self.optimizer.param_groups for p in group["params"]}
+        if all(value == usual for value in by_parameter.values()):
             return None
         return self.parameters.joined([torch.full_like(p, by_parameter[p]) for p in trained.values()])
 

@@ -49,6 +49,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     *,
+    guide_lr: float | None = None,
     weight_decay: float = 0.0,
     milestones: Sequence[int] = (),
     gamma: float = 0.1,
@@ -82,6 +83,8 @@ def fit(
         seed: Seeds the order of batches (of replicate ``r`` as ``seed + r`` does alone) and any randomness of
             the network's own; the global generator is left as it was.
         progress: Whether to show a progress bar with the ELBO and the most probable architecture.
+        guide_lr: Learning rate of the guide; ``lr`` unless given. With the paper's, the same for both, the guide lags
+            behind the exact posterior; ten times as much follows it (``experiments/guide_lag.py``).
         weight_decay: L2 penalty on the weights of the network; guide, noise scale and priors have none.
         milestones: Epochs at which the learning rate is multiplied by ``gamma``.
         gamma: Factor of the learning rate at each milestone.
@@ -104,7 +107,9 @@ def fit(
         MemoryError: If training cannot fit the device.
         NonFiniteLossError: If the loss becomes NaN or infinite.
     """
-    check_positive(max_epochs=max_epochs, batch_size=batch_size, patience=patience, lr=lr, gamma=gamma)
+    guide_lr = lr if guide_lr is None else guide_lr
+    rates = {"lr": lr, "guide_lr": guide_lr, "gamma": gamma}
+    check_positive(max_epochs=max_epochs, batch_size=batch_size, patience=patience, **rates)
     check_optimiser(momentum, weight_decay)
     if any(milestone < 1 for milestone in milestones):
         raise ValueError(f"Expected milestones of at least 1 epoch, got {list(milestones)}.")
@@ -118,7 +123,8 @@ def fit(
     held_out = None if held_out is None else _moved(held_out, target)
     groups = [
         {"params": list(model.backbone.parameters()), "weight_decay": weight_decay},
-        {"params": [p for name, p in elbo.named_parameters() if not name.startswith("model.backbone.")]},
+        {"params": [p for name, p in model.named_parameters() if not name.startswith("backbone.")]},
+        {"params": list(guide.parameters()), "lr": guide_lr},
     ]
     optimizer = SGD([g for g in groups if g["params"]], lr=lr, momentum=momentum)
     with isolated_rng(target, seed), computing_in(model, precision, target):

@@ -3,8 +3,8 @@
 import pytest
 
 from experiments import claims
-from experiments.claims import images, spirals
-from experiments.claims.__main__ import END, README, START, inserted
+from experiments.claims import ablations, images, spirals
+from experiments.claims.__main__ import README, inserted
 from experiments.claims.parts import load
 
 
@@ -141,6 +141,21 @@ def test_time_is_compared_with_the_share_of_blocks(half, verdict):
     assert images.faster(times)[1] == verdict
 
 
+def test_lag_is_that_of_each_learning_rate():
+    states = [
+        {"epoch": e, "gap": g, "chosen_depth": 3, "chosen_depth_exact": 2}
+        for e, g in ((0, 9.0), (1000, 2.0), (3000, 1.0))
+    ]
+    repeat = {"states": states, "test": {"full": {"log_likelihood": -0.1, "ece": 0.01}}}
+    settings = {"num_points": 2000, "train_fraction": 0.1}
+    found = [{"settings": settings, "guide_lr_factor": f, "repeats": [repeat]} for f in (10, 1)]
+    first, second = ablations.lag(found).split(".<br>")
+    assert first.startswith(
+        "N = 200, guide's learning rate x 1: gap 2.00 ± 0.00 nats after 1,000 epochs, 1.00 ± 0.00 after"
+    )
+    assert "x 10: " in second
+
+
 def test_every_claim_has_a_finding_and_the_readme_shows_it():
     text = README.read_text()
     assert inserted(text) == text, "run: python -m experiments.claims"
@@ -154,4 +169,3 @@ def test_every_claim_has_a_finding_and_the_readme_shows_it():
 def test_markers_are_needed():
     with pytest.raises(ValueError, match="Expected the markers"):
         inserted("no markers")
-    assert inserted(f"a{START}old{END}b").startswith(f"a{START}| figure ")

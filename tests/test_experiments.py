@@ -250,7 +250,7 @@ def test_a_result_has_all_that_was_measured(tiny):
 def test_guide_lag_compares_guide_and_exact_posterior(tiny):
     for result in tiny["guide_lag"]:
         states = result["repeats"][0]["states"]
-        assert [s["epoch"] for s in states] == [0, 10, 11]
+        assert [s["epoch"] for s in states] == [1, 10, 11]
         assert all(s["gap"] >= 0 for s in states)
     slow, fast = (np.array(r["repeats"][0]["states"][-1]["q"]) for r in tiny["guide_lag"])
     assert np.abs(fast - 1 / 3).max() > np.abs(slow - 1 / 3).max()

@@ -53,9 +53,9 @@ PROBLEMS = {
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS.keys())
 def test_fifty_compiled_steps_equal_eager_ones(problem):
-    """25 epochs of two batches, the last one smaller; with decay, momentum and a milestone."""
+    """25 epochs of two batches, the last one smaller; with decay, momentum, a milestone and two learning rates."""
     # With a larger step batch norm over few points amplifies the last bits, differently on every machine.
-    how = {"max_epochs": 25, "batch_size": 7, "lr": 0.003, "weight_decay": 0.01, "milestones": [6]}
+    how = {"max_epochs": 25, "batch_size": 7, "lr": 0.003, "guide_lr": 0.02, "weight_decay": 0.01, "milestones": [6]}
     (eager, one), (compiled, other) = (trained(problem, compile=c, **how) for c in (False, True))
     assert len(eager) * 2 >= 50
     torch.testing.assert_close(compiled.elbo, eager.elbo)

@@ -101,6 +101,20 @@ def test_weight_decay_spares_the_guide():
     torch.testing.assert_close(guide.logits["depth"].detach(), before, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("compile", [False, True])
+def test_guide_has_a_learning_rate_of_its_own(compile):
+    def step(**rates):
+        model, guide, x, y = oracles.problem(1)
+        learnt = (model.backbone.head.weight, guide.logits["depth"])
+        before = [parameter.detach().clone() for parameter in learnt]
+        fit(model, guide, (x, y), max_epochs=2, momentum=0.0, compile=compile, **rates, **QUIET)
+        return [now.detach() - then for now, then in zip(learnt, before, strict=True)]
+
+    (network, guide), (other_network, other_guide) = step(lr=1e-3), step(lr=1e-3, guide_lr=5e-3)
+    torch.testing.assert_close(other_network, network)
+    torch.testing.assert_close(other_guide, 5 * guide)
+
+
 def test_data_loader_gives_the_same_as_tensors():
     found = []
     for data in (None, "loader"):

@@ -4,10 +4,11 @@
 same lines. Every verdict follows from the numbers by a rule that stands beside it.
 """
 
+from experiments.claims.ablations import ABLATIONS, Ablation
 from experiments.claims.images import IMAGE_CLAIMS
 from experiments.claims.parts import Claim, Verdict, finding
 from experiments.claims.spirals import SPIRAL_CLAIMS
 
 CLAIMS = [*SPIRAL_CLAIMS, *IMAGE_CLAIMS]
 
-__all__ = ["CLAIMS", "Claim", "Verdict", "finding"]
+__all__ = ["ABLATIONS", "CLAIMS", "Ablation", "Claim", "Verdict", "finding"]

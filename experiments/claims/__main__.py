@@ -1,47 +1,66 @@
-"""Write the table of claims into ``experiments/README.md``: ``python -m experiments.claims``."""
+"""Write the tables of ``experiments/README.md``: ``python -m experiments.claims``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.claims import CLAIMS, Claim, finding
+from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
 from experiments.claims.parts import load, seconds
 from pyro_vds.runs import atomic
 
 README = Path(__file__).parents[1] / "README.md"
-START, END = "<!-- claims: python -m experiments.claims -->\n", "<!-- end of claims -->"
+START, END = "<!-- {}: python -m experiments.claims -->\n", "<!-- end of {} -->"
 
 
-def table() -> str:
-    """Return the claims with findings and verdicts as a Markdown table."""
+def claims_table() -> str:
+    """Return the paper's claims with findings and verdicts as a Markdown table."""
     head = "| figure | claim | found here (mean ± standard deviation over repeats) | verdict | experiments | time |"
-    return "\n".join([head, "| --- " * 6 + "|", *map(_row, CLAIMS)]) + "\n"
+    return "\n".join([head, "| --- " * 6 + "|", *map(_claim, CLAIMS)]) + "\n"
+
+
+def ablations_table() -> str:
+    """Return our own questions and answers as a Markdown table."""
+    head = "| question | found (mean ± standard deviation over repeats) | experiments | time |"
+    return "\n".join([head, "| --- " * 4 + "|", *map(_ablation, ABLATIONS)]) + "\n"
+
+
+TABLES = {"claims": claims_table, "ablations": ablations_table}
 
 
 def inserted(text: str) -> str:
-    """Return the README's text with the table of now between the markers.
+    """Return the README's text with the tables of now between the markers.
 
     Args:
         text: The text.
 
     Raises:
-        ValueError: If the markers are absent.
+        ValueError: If markers are absent.
     """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"Expected the markers {START!r} and {END!r} in the text.")
-    return before + start + table() + end + after
+    for name, table in TABLES.items():
+        start, end = START.format(name), END.format(name)
+        before, found_start, rest = text.partition(start)
+        _, found_end, after = rest.partition(end)
+        if not found_start or not found_end:
+            raise ValueError(f"Expected the markers {start!r} and {end!r} in the text.")
+        text = before + start + table() + end + after
+    return text
 
 
-def _row(claim: Claim) -> str:
+def _claim(claim: Claim) -> str:
     found, verdict = finding(claim)
-    names = ", ".join(f"`{name}`{_form(name)}" for name in claim.experiments)
-    return f"| {claim.figure} | {claim.text} | {found} | {verdict} | {names} | {seconds(claim) / 60:.0f} min |"
+    return f"| {claim.figure} | {claim.text} | {found} | {verdict} | {_made_by(claim.experiments)} |"
 
 
-def _form(name: str) -> str:
-    """Return the option with which the committed results were made."""
-    commands = {"--cpu" in result["command"] for result in load(name)}
-    return " `--cpu`" if commands == {True} else ""
+def _ablation(ablation: Ablation) -> str:
+    found = [load(name) for name in ablation.experiments]
+    answer = ablation.answer(*found) if all(found) else "not run"
+    return f"| {ablation.question} | {answer} | {_made_by(ablation.experiments)} |"
+
+
+def _made_by(experiments: Sequence[str]) -> str:
+    """Return the experiments, with the option of the committed results, and the time that they took."""
+    forms = {name: {"--cpu" in result["command"] for result in load(name)} for name in experiments}
+    names = ", ".join(f"`{name}`{' `--cpu`' if form == {True} else ''}" for name, form in forms.items())
+    return f"{names} | {seconds(experiments) / 60:.0f} min"
 
 
 if __name__ == "__main__":

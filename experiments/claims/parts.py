@@ -45,9 +45,9 @@ def finding(claim: Claim) -> tuple[str, Verdict]:
     return claim.judge(*found) if all(found) else ("no results", "not run")
 
 
-def seconds(claim: Claim) -> float:
-    """Return how long the committed results of a claim took to make."""
-    return sum(result["seconds"] for name in claim.experiments for result in load(name))
+def seconds(experiments: Sequence[str]) -> float:
+    """Return how long the committed results of some experiments took to make."""
+    return sum(result["seconds"] for name in experiments for result in load(name))
 
 
 def means(found: Sequence[Result], get: Get) -> np.ndarray:
