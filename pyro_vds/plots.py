@@ -1,6 +1,6 @@
 """Figures. Every function takes matplotlib axes, or makes them, and returns them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -110,13 +110,16 @@ def plot_reliability(
     return ax
 
 
-def plot_history(history: History, axes: ManyAxes | None = None) -> ManyAxes:
+def plot_history(
+    history: History, axes: ManyAxes | None = None, *, coords: Mapping[str, Sequence[int]] | None = None
+) -> ManyAxes:
     """Draw the ELBO with its parts, the guide's probabilities and the validation metrics over the epochs.
 
     Args:
         history: A record of :func:`pyro_vds.fit`.
         axes: One for the objective, one for each axis of architectures, and one for the validation metrics if
             there are any; a new figure unless given.
+        coords: The entries of the axes of architectures, ``model.coords``; counted from 0 unless given.
 
     Returns:
         The axes.
@@ -133,6 +136,9 @@ def plot_history(history: History, axes: ManyAxes | None = None) -> ManyAxes:
             extent=(0.5, max(len(history), 1) + 0.5, -0.5, probs.shape[1] - 0.5),
         )  # fmt: skip
         ax.set(xlabel="epoch", ylabel=axis, title=f"q({axis})")
+        entries = range(probs.shape[1]) if coords is None else coords[axis]
+        shown = range(0, len(entries), 1 + (len(entries) - 1) // 8)
+        ax.set_yticks(shown, [str(entries[i]) for i in shown])
         ax.figure.colorbar(image, ax=ax)
         open_frame(ax)
     for ax in panels if history.validation else ():

@@ -349,7 +349,7 @@ def draw_figures(
         cut: The chosen architecture.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _save(plots.plot_history(history)[0].get_figure(), folder / "history.png")
+    _save(plots.plot_history(history, coords=model.coords)[0].get_figure(), folder / "history.png")
     if tree is not None:
         _save(plots.plot_depth_posterior(tree, chosen=cut.get("depth")).get_figure(), folder / "posterior.png")
     if not isinstance(model.likelihood, Classification):

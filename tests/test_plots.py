@@ -71,6 +71,15 @@ def test_history_draws_the_objective_and_each_axis(trained):
     np.testing.assert_allclose(axes[1].images[0].get_array(), history.probs["depth"].T)
 
 
+def test_history_names_the_entries_of_each_axis(trained):
+    history = trained[-1]
+    probs = torch.rand(len(history), 20)
+    wide = replace(history, probs={"width": probs})
+    ax = vds.plots.plot_history(wide, coords={"width": [5 * i for i in range(1, 21)]})[1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["5", "20", "35", "50", "65", "80", "95"]
+    assert ax.get_yticks().tolist() == [0, 3, 6, 9, 12, 15, 18]
+
+
 def test_history_draws_the_validation_metrics_last(trained):
     model, guide, x, y, _ = trained
     history = vds.fit(model, guide, (x, y), max_epochs=4, validation=(x, y), progress=False)
