@@ -35,6 +35,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "noise": (0.25, 0.5, 1.0, 2.0),
     "blur": (0.5, 1.0, 2.0, 3.0),
 }
+SHOWN: dict[str, tuple[float, ...]] = {"rotation": (0, 30, 60, 90, 180), "noise": (0.5, 1.0), "blur": (1.0, 2.0)}
 SCORES = {"entropy": "total", "mutual_information": "mutual_information"}
 FIGURE = Path(__file__).parent / "results" / "shift" / "corruptions.png"
 
@@ -88,6 +89,23 @@ def table(content: Mapping[str, Any], measure: str = "auroc") -> str:
                 cells = [_cell(by_method[method][measure]) if method in by_method else "" for method in NAMES]
                 first = [text.replace("_", " ") for text in (name, other, score)]
                 lines.append("| " + " | ".join([*first, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def corruptions_table(content: Mapping[str, Any]) -> str:
+    """Return error (per cent), log-likelihood (nats per point) and ECE (per cent) at some levels as a Markdown table.
+
+    Args:
+        content: What :func:`run` returned.
+    """
+    lines = ["| MNIST | measure | " + " | ".join(NAMES.values()) + " |", "| --- " * (2 + len(NAMES)) + "|"]
+    for found in content["corruptions"]:
+        if found["level"] not in SHOWN[found["kind"]]:
+            continue
+        title = f"{found['kind']} {found['level']:g}"
+        for measure, factor, digits in (("error", 100, 1), ("log_likelihood", 1, 2), ("ece", 100, 1)):
+            cells = [_cell(found[method][measure], factor, digits) for method in NAMES]
+            lines.append("| " + " | ".join([title, measure.replace("_", "-"), *cells]) + " |")
     return "\n".join(lines)
 
 
@@ -154,5 +172,6 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else 0.0}
 
 
-def _cell(value: Mapping[str, float]) -> str:
-    return f"{100 * value['mean']:.1f}" + (f" ± {100 * value['std']:.1f}" if value["std"] else "")
+def _cell(value: Mapping[str, float], factor: float = 100, digits: int = 1) -> str:
+    mean, std = (factor * value[name] for name in ("mean", "std"))
+    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if std else "")

@@ -50,6 +50,19 @@ def test_result_is_tabled():
     assert "| 50.0 |" in shift.table(content, "aupr")
 
 
+def test_corruptions_are_tabled_at_some_levels():
+    values = {
+        "error": {"mean": 0.1, "std": 0.01},
+        "log_likelihood": {"mean": -0.5, "std": 0.0},
+        "ece": {"mean": 0.2, "std": 0},
+    }
+    found = [{"kind": "rotation", "level": level} | dict.fromkeys(shift.NAMES, values) for level in (0, 15, 30)]
+    lines = shift.corruptions_table({"corruptions": found}).splitlines()
+    assert len(lines) == 2 + 2 * 3
+    assert lines[2].startswith("| rotation 0 | error | 10.0 ± 1.0 |")
+    assert lines[6].startswith("| rotation 30 | log-likelihood | -0.50 |")
+
+
 def test_outside_images_are_in_the_units_of_training(shared_data):
     settings = Settings(data="mnist", data_root=str(shared_data), train_size=500)
     data = settings.load_data()

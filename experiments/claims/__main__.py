@@ -1,10 +1,13 @@
 """Write the tables of ``experiments/README.md``: ``python -m experiments.claims``."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
 from experiments.claims.parts import load, seconds
+from experiments.engine.runner import RESULTS
+from experiments.shift import corruptions_table, table
 from pyro_vds.runs import atomic
 
 README = Path(__file__).parents[1] / "README.md"
@@ -23,7 +26,16 @@ def ablations_table() -> str:
     return "\n".join([head, "| --- " * 4 + "|", *map(_ablation, ABLATIONS)]) + "\n"
 
 
-TABLES = {"claims": claims_table, "ablations": ablations_table}
+def shift_tables() -> str:
+    """Return the tables of the experiment ``shift``."""
+    path = RESULTS / "shift.json"
+    if not path.exists():
+        return "not run\n"
+    content = json.loads(path.read_text())
+    return f"{table(content)}\n\n{corruptions_table(content)}\n"
+
+
+TABLES = {"claims": claims_table, "ablations": ablations_table, "shift": shift_tables}
 
 
 def inserted(text: str) -> str:
@@ -35,13 +47,13 @@ def inserted(text: str) -> str:
     Raises:
         ValueError: If markers are absent.
     """
-    for name, table in TABLES.items():
+    for name, content in TABLES.items():
         start, end = START.format(name), END.format(name)
         before, found_start, rest = text.partition(start)
         _, found_end, after = rest.partition(end)
         if not found_start or not found_end:
             raise ValueError(f"Expected the markers {start!r} and {end!r} in the text.")
-        text = before + start + table() + end + after
+        text = before + start + content() + end + after
     return text
 
 

@@ -30,7 +30,7 @@ def draw_corruptions(measured: Sequence[Mapping[str, Any]], path: Path) -> None:
     """
     kinds, measures = list(dict.fromkeys(found["kind"] for found in measured)), ("error", "log_likelihood", "ece")
     figure, axes = plt.subplots(
-        len(measures), len(kinds), figsize=(4 * len(kinds), 8.4), layout="constrained", sharex="col", sharey="row",
+        len(measures), len(kinds), figsize=(4 * len(kinds), 8.4), layout="constrained", sharex="col",
         squeeze=False,
     )  # fmt: skip
     clean = measured[0]
@@ -42,7 +42,19 @@ def draw_corruptions(measured: Sequence[Mapping[str, Any]], path: Path) -> None:
             for method, name in NAMES.items():
                 values = np.array([[one[method][measure][part] for part in ("mean", "std")] for one in found]).T
                 levels = [one["level"] for one in found]
-                ax.errorbar(levels, *values, marker="o", ms=3, lw=1.2, capsize=2, color=COLOURS[method], label=name)
+                ax.errorbar(
+                    levels,
+                    *values,
+                    marker="o",
+                    ms=3,
+                    lw=1.2,
+                    capsize=2,
+                    color=COLOURS[method],
+                    label=name,
+                    ls="--" if method == "ldn_pruned" else "-",
+                )
+            if measure != "log_likelihood":
+                ax.set_ylim(0, 1)
             if column == 0:
                 ax.set_ylabel(LABELS[measure])
         axes[-1, column].set_xlabel(UNITS[kind])
