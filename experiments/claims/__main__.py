@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from experiments import per_input, shift
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
 from experiments.claims.parts import load, seconds
 from experiments.engine.runner import RESULTS
-from experiments.shift import corruptions_table, table
 from pyro_vds.runs import atomic
 
 README = Path(__file__).parents[1] / "README.md"
@@ -28,14 +29,20 @@ def ablations_table() -> str:
 
 def shift_tables() -> str:
     """Return the tables of the experiment ``shift``."""
-    path = RESULTS / "shift.json"
-    if not path.exists():
-        return "not run\n"
-    content = json.loads(path.read_text())
-    return f"{table(content)}\n\n{corruptions_table(content)}\n"
+    content = _single("shift")
+    return f"{shift.table(content)}\n\n{shift.corruptions_table(content)}\n"
 
 
-TABLES = {"claims": claims_table, "ablations": ablations_table, "shift": shift_tables}
+def per_input_table() -> str:
+    """Return the table of the experiment ``per_input``."""
+    return per_input.table(_single("per_input")) + "\n"
+
+
+def _single(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+TABLES = {"claims": claims_table, "ablations": ablations_table, "shift": shift_tables, "per input": per_input_table}
 
 
 def inserted(text: str) -> str:
