@@ -84,6 +84,16 @@ class AutoPerInput(Guide):
             )
         return logits.log_softmax(-1)
 
+    def stops(self, x: Inputs, threshold: float) -> Int[Tensor, " batch"]:
+        """Return for each input the smallest depth ``k`` with ``q(d > k | x) < threshold``.
+
+        Args:
+            x: Inputs ``(batch, ...)``.
+            threshold: Mass that may lie above the stop, ``[0, 1)``; with 0 the last depth that has mass.
+        """
+        above = self.by_input(x).exp().flip(-1).cumsum(-1).flip(-1)[:, 1:]  # q(d > k), k = 0..D-1
+        return (above >= max(threshold, torch.finfo(above.dtype).tiny)).sum(-1)
+
     def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, " size"]:
         """Return the log of the mean ``q(d | x)`` over some inputs, in nats."""
         log_probs = self.by_input(_given(x))
@@ -136,8 +146,7 @@ class AdaptiveNetwork(nn.Module):
         Args:
             x: Inputs ``(batch, ...)``.
         """
-        above = self.guide.by_input(x).exp().flip(-1).cumsum(-1).flip(-1)[:, 1:]  # q(d > k), k = 0..D-1
-        return (above >= max(self.threshold, torch.finfo(above.dtype).tiny)).sum(-1)
+        return self.guide.stops(x, self.threshold)
 
     @torch.inference_mode()
     def forward(self, x: Inputs) -> tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]:

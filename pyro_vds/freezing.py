@@ -29,5 +29,10 @@ def freeze(module: nn.Module) -> nn.Module:
     return module
 
 
+def is_frozen(module: nn.Module) -> bool:
+    """Return whether :func:`freeze` has frozen a module."""
+    return _stay_in_eval_mode in module._forward_pre_hooks.values()
+
+
 def _stay_in_eval_mode(module: nn.Module, inputs: object) -> None:
     module.training = False

@@ -53,7 +53,7 @@ def mixture_pit(y: ArrayLike, means: ArrayLike, weights: ArrayLike, scale: Array
     y, means, weights, scale = (np.asarray(value, dtype=np.float64) for value in (y, means, weights, scale))
     components = weights.shape[:1]
     shapes_fit = means.shape == (*components, *y.shape) and weights.shape in (components, means.shape)
-    if y.ndim != 1 or len(y) == 0 or not shapes_fit:
+    if y.ndim != 1 or len(y) == 0 or weights.ndim == 0 or not shapes_fit:
         raise ValueError(
             "Expected y (N,), means (components, N) and weights (components,) or (components, N), N > 0; got "
             f"{y.shape}, {means.shape} and {weights.shape}. Take the column of one target: y[:, 0], means[..., 0]."

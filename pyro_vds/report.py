@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_vds import calibration, intervals, plots
-from pyro_vds.adaptive import AdaptiveNetwork, AutoPerInput
+from pyro_vds.adaptive import AutoPerInput
 from pyro_vds.choice import Cut
 from pyro_vds.costs import choose, count, multiply_adds
 from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification
-from pyro_vds.model import VDSModel
+from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.moments import predict_moments, predict_pit
 from pyro_vds.posterior import ExactPosterior, exact_posterior
 from pyro_vds.predictive import BATCH_SIZE, log_predictive, predict_proba
@@ -166,10 +166,11 @@ def find_stops(
     """
     if not isinstance(guide, AutoPerInput):
         return None, {}
-    device, network = model.device_tensor().device, AdaptiveNetwork(model, guide, threshold)
-    with torch.inference_mode():
-        stops = torch.cat([network.stops(part.to(device)) for part in x.split(BATCH_SIZE)]).cpu()
-        q = torch.stack([guide.probs(part.to(device))["depth"] * len(part) for part in x.split(BATCH_SIZE)]).sum(0)
+    device = model.device_tensor().device
+    parts = [part.to(device) for part in x.split(BATCH_SIZE)]
+    with torch.inference_mode(), eval_mode(guide):
+        stops = torch.cat([guide.stops(part, threshold) for part in parts]).cpu()
+        q = torch.stack([guide.probs(part)["depth"] * len(part) for part in parts]).sum(0)
     costs = multiply_adds(model.backbone, x).double()
     own = count(guide.network, x[:1].to(device))
     counts = torch.bincount(stops, minlength=len(costs))
@@ -243,8 +244,7 @@ def collect_metrics(
     exact, cut = None, choose_cut(model, guide, rule, costs)
     if cut:
         exact = exact_posterior(model, train)
-        shift = len(train[0]) * _log_units(target_std)
-        in_units = replace(exact, log_likelihood=exact.log_likelihood - shift)
+        in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
         parameters["pruned"] = _count(prune(model, guide, **cut))
         if costs is not None:
@@ -255,6 +255,17 @@ def collect_metrics(
         parameters["adaptive"] = parameters["full"] + _count(guide)
     metrics["test"] = evaluate_run(model, guide, test, cut=cut, stops=stops, target_std=target_std)
     return metrics, exact
+
+
+def in_data_units(exact: ExactPosterior, num_data: int, target_std: Tensor | None) -> ExactPosterior:
+    """Return an exact posterior whose densities are those of the targets before they were standardised.
+
+    Args:
+        exact: The posterior of standardised targets.
+        num_data: Number of them.
+        target_std: What they were divided by; ``None`` for classes.
+    """
+    return replace(exact, log_likelihood=exact.log_likelihood - num_data * _log_units(target_std))
 
 
 def summary_text(metrics: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pyro_vds.model import VDSModel
 from pyro_vds.posterior import ExactPosterior, reweight
 from pyro_vds.prior import PriorLike
 from pyro_vds.pruning import Rule, choose_depth
-from pyro_vds.report import choose_cut, evaluate_run, measures_table
+from pyro_vds.report import choose_cut, evaluate_run, in_data_units, measures_table
 from pyro_vds.typing import Data
 
 POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -32,7 +32,7 @@ def compare_priors(
 
     Args:
         model: A trained model with a depth axis.
-        exact: Its exact posterior, given the training data.
+        exact: Its exact posterior, given the training data as the network saw them.
         priors: The other prior of each axis.
         test: Test data.
         rule: The rule that chooses the architecture.
@@ -49,7 +49,9 @@ def compare_priors(
         ValueError: If a prior does not fit its axis.
     """
     result: dict[str, Any] = {}
-    cases = {"model": (model.priors, exact), "other": (priors, reweight(exact, priors))}
+    exact = in_data_units(exact, model.num_data, target_std)
+    fitted = {axis: model.fitted_prior(axis) for axis in model.axes}
+    cases = {"model": (fitted, exact), "other": (priors, reweight(exact, priors))}
     for name, (its_priors, posterior) in cases.items():
         guide = AutoJointCategorical(model)
         guide.set_joint_probs(posterior.log_joint_probs.exp())

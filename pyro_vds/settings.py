@@ -175,7 +175,7 @@ class Settings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        names = ("max_epochs", "batch_size", "patience", "lr", "guide_lr", "gamma")
+        names = ("max_epochs", "batch_size", "patience", "lr", "guide_lr", "gamma", "channels", "image_size")
         check_positive(**{n: getattr(self, n) for n in names if getattr(self, n) is not None})
         check_optimiser(self.momentum, self.weight_decay)
         if self.widths and self.readout == "last":

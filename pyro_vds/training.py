@@ -1,12 +1,11 @@
 """Training: gradient steps on weights and guide together, on the same exact objective."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 from torch.optim.swa_utils import update_bn
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, as_pair, batch_lengths
 from pyro_vds.elbo import enum_elbo, guide_or_empty
+from pyro_vds.freezing import is_frozen
 from pyro_vds.guides import Guide
 from pyro_vds.history import History
 from pyro_vds.loop import TrainingLoop
@@ -121,10 +121,11 @@ def fit(
     held_out = None if validation is None else _checked(model, validation, "validation data")
     batches = _prepare(model, data, batch_size, target, seed, held_out)
     held_out = None if held_out is None else _moved(held_out, target)
+    shared_with_model = set(model.parameters())  # a guide may look at inputs through the network's own stem
     groups = [
         {"params": list(model.backbone.parameters()), "weight_decay": weight_decay},
         {"params": [p for name, p in model.named_parameters() if not name.startswith("backbone.")]},
-        {"params": list(guide.parameters()), "lr": guide_lr},
+        {"params": [p for p in guide.parameters() if p not in shared_with_model], "lr": guide_lr},
     ]
     optimizer = SGD([g for g in groups if g["params"]], lr=lr, momentum=momentum)
     with isolated_rng(target, seed), computing_in(model, precision, target):
@@ -146,7 +147,7 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
     """Recompute the running statistics of batch norm on the training data with the final weights.
 
     During training the statistics average over weights that have since moved. The new ones are plain means
-    over one pass (``torch.optim.swa_utils.update_bn``).
+    over one pass (``torch.optim.swa_utils.update_bn``). Frozen parts keep theirs.
 
     Args:
         model: The trained model, changed in place.
@@ -167,15 +168,23 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
         batches = IndexBatches(pair, batch_size, torch.Generator().manual_seed(seed))
     norms = [m for m in model.backbone.modules() if isinstance(m, _BatchNorm)]
     momenta, before = [norm.momentum for norm in norms], copy.deepcopy(model.backbone.state_dict())
+    frozen = [(norm, copy.deepcopy(norm.state_dict())) for norm in norms if is_frozen(norm)]
     try:
         with train_mode(model), isolated_rng(device, seed):
-            update_bn(cast(Iterable, batches), model.backbone)
+            update_bn(_after_restoring(frozen, batches), model.backbone)
     except BaseException:
         # update_bn leaves statistics of zero and no momentum behind.
         model.backbone.load_state_dict(before)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         raise
+
+
+def _after_restoring(frozen: Sequence[tuple[nn.Module, dict[str, Tensor]]], batches: Iterable) -> Iterator:
+    """Yield the batches, after frozen norms have their statistics back, which ``update_bn`` resets before."""
+    for norm, state in frozen:
+        norm.load_state_dict(state)
+    yield from batches
 
 
 def _use_channels_last(model: VDSModel) -> None:

@@ -152,6 +152,14 @@ def test_model_is_a_pyro_model_with_a_depth_for_each_point():
     assert guide(x)["depth"].shape == (12,)
 
 
+def test_guide_may_look_through_the_network_s_stem():
+    model, _, x, y = problem()
+    guide = vds.AutoPerInput(model, nn.Sequential(model.backbone.stem, nn.Linear(5, 4)))
+    before = guide.network[1].weight.detach().clone()
+    vds.fit(model, guide, (x, y), max_epochs=3, guide_lr=0.5, **QUIET)
+    assert not torch.equal(guide.network[1].weight, before)
+
+
 def test_depths_share_their_blocks():
     model, guide, *_ = problem(6)
     network = vds.AdaptiveNetwork(model, guide)

@@ -849,6 +849,17 @@ def test_another_prior_is_compared_without_training(capsys, finished, tmp_path):
     assert (code, "prior" in message) == (2, True)
 
 
+def test_comparison_is_in_the_units_of_the_data_and_of_the_learnt_prior(capsys, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "other.json"
+    words = ["fit", "diabetes", "--max-depth", "2", "--max-epochs", "2", "--progress", "false", "--learn-prior"]
+    cli.main([*words, "--out", str(run)])
+    cli.main(["reweight", str(run), "--prior", "Uniform", "--out", str(out)])
+    metrics, found = read_json(run / "metrics.json"), read_json(out)["model"]
+    assert found["log_evidence"] == pytest.approx(metrics["posterior"]["log_evidence"])
+    assert found["posterior"] == pytest.approx(metrics["posterior"]["exact_posterior"])
+    assert found["priors"]["depth"] != "Geometric(decay=0.85)"
+
+
 def test_priors_of_depth_and_width_are_compared(capsys, tmp_path):
     run = tmp_path / "run"
     cli.main([*BRIEF, "--widths", "[2, 4]", "--out", str(run)])

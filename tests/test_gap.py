@@ -65,6 +65,14 @@ def test_an_error_of_the_user_s_function_keeps_the_best_state():
     assert not torch.equal(guide.probs()["depth"], before)
 
 
+def test_a_diverging_run_ends_as_without_a_record():
+    model, guide, x, y = oracles.problem(3)
+    gap = vds.BoundGap(model, guide, (x, y), every=1)
+    with pytest.raises(vds.NonFiniteLossError) as error:
+        vds.fit(model, guide, (x, y), on_epoch=gap, max_epochs=9, lr=1e200, progress=False)
+    assert len(error.value.history) == len(gap.to_dataset()["epoch"])
+
+
 @pytest.mark.usefixtures("as_a_user")
 def test_what_has_no_gap_is_refused():
     model, guide, x, y = oracles.problem(3)

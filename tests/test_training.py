@@ -6,6 +6,7 @@ import math
 import oracles
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import pyro_vds as vds
@@ -440,3 +441,24 @@ def test_arrays_are_refused_with_the_way_to_tensors():
     model, guide, x, y = oracles.problem(2)
     with pytest.raises(TypeError, match="Expected training data as torch tensors, got ndarray. Convert with"):
         vds.fit(model, guide, (x.numpy(), y.numpy()), progress=False)
+
+
+def test_recalibration_leaves_frozen_statistics_as_they_are():
+    torch.manual_seed(0)
+    norms = [nn.BatchNorm1d(4) for _ in range(2)]
+    net = vds.PerDepth(nn.Linear(2, 4), [nn.Sequential(norms[0], nn.Tanh())], nn.Sequential(norms[1], nn.Linear(4, 3)))
+    norms[0].running_mean.fill_(3.0)
+    norms[0].running_var.fill_(7.0)
+    vds.freeze(net.blocks)
+    model = vds.VDSModel(net, num_data=12)
+    x, y = torch.randn(12, 2), torch.randint(0, 3, (12,))
+    vds.recalibrate_batch_norm(model, (x, y))
+    assert norms[0].running_mean.tolist() == [3.0] * 4
+    assert norms[0].running_var.tolist() == [7.0] * 4
+    # The others see the network as it predicts: behind frozen norms that use their statistics.
+    activations = net.stem(x)
+    after = activations + torch.tanh((activations - 3) / (7 + norms[0].eps) ** 0.5)
+    statistics = net.eval().head[0].state_dict()
+    expected = torch.stack([activations.mean(0), after.mean(0)])
+    found = next(value for name, value in statistics.items() if "running_mean" in name)
+    torch.testing.assert_close(found.reshape(2, 4), expected.detach())

@@ -16,11 +16,13 @@ class Ablation:
         question: The question.
         experiments: Whose results answer it.
         answer: Takes the results of each, and returns the answer in words and numbers.
+        partial: Whether a part of the settings is enough.
     """
 
     question: str
     experiments: tuple[str, ...]
     answer: Callable[..., str]
+    partial: bool = True
 
 
 def lag(found: Results) -> str:
@@ -91,5 +93,5 @@ ABLATIONS = [
     Ablation("Does the guide prefer other depths than the exact posterior?", ("max_depth",), twice_as_deep),
     Ablation("Does the guide lag, and does a larger learning rate of its own help? (D = 20)", ("guide_lag",), lag),
     Ablation("How much does the prior's decay matter? (spirals, D = 20)", ("prior_decay",), prior),
-    Ablation("Head statistics for each depth, or shared?", ("calibration",), head_statistics),
+    Ablation("Head statistics for each depth, or shared?", ("calibration",), head_statistics, partial=False),
 ]

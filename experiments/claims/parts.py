@@ -1,5 +1,6 @@
 """Claims and findings, and the numbers that they share."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,8 +9,10 @@ import numpy as np
 from scipy.stats import rankdata
 
 from experiments.engine.runner import results
-from experiments.figures.parts import Get, Result, Results, spread
+from experiments.engine.scan import Form, Scan
+from experiments.figures.parts import Get, Result, Results, data_sets, spread
 
+FORMS: tuple[Form, ...] = ("paper", "cpu")
 Verdict = Literal["holds", "holds in part", "does not hold", "not run"]
 
 
@@ -22,17 +25,26 @@ class Claim:
         text: What the figure claims.
         experiments: Whose results decide.
         judge: Takes the results of each, and returns what was found and the verdict.
+        partial: Whether a part of the settings is enough to judge by.
     """
 
     figure: str
     text: str
     experiments: tuple[str, ...]
     judge: Callable[..., tuple[str, Verdict]]
+    partial: bool = True
 
 
 def load(name: str) -> Results:
-    """Return the committed results of an experiment: of the paper's sizes, else of the form for a CPU."""
-    return results(name) or results(name, "cpu")
+    """Return the committed results of an experiment: of the form, the paper's or that for a CPU, with more of them."""
+    return max((results(name, form) for form in FORMS), key=len)
+
+
+def progress(name: str) -> tuple[int, int]:
+    """Return how many settings of an experiment are finished, and how many its form has."""
+    scan: Scan = importlib.import_module(f"experiments.{name}").SCAN
+    form = max(FORMS, key=lambda form: len(results(name, form)))
+    return len(results(name, form)), len(scan.grid(form).points)
 
 
 def finding(claim: Claim) -> tuple[str, Verdict]:
@@ -41,8 +53,11 @@ def finding(claim: Claim) -> tuple[str, Verdict]:
     Args:
         claim: The claim.
     """
-    found = [load(name) for name in claim.experiments]
-    return claim.judge(*found) if all(found) else ("no results", "not run")
+    for name in claim.experiments:
+        done, total = progress(name)
+        if not done or (done < total and not claim.partial):
+            return f"{done} of {total} settings of `{name}` are finished", "not run"
+    return claim.judge(*map(load, claim.experiments))
 
 
 def seconds(experiments: Sequence[str]) -> float:
@@ -76,3 +91,16 @@ def rank_correlation(x: Any, y: Any) -> float:
 def exact_depth(repeat: dict[str, Any]) -> float:
     """Return the mode of the exact posterior of a repeat."""
     return repeat["posterior"]["chosen_depth_exact"]["argmax"]
+
+
+def at_largest(learnt: Results) -> list[Result]:
+    """Return the results of the largest max depth that every data set has, in the order of the data sets."""
+    names = data_sets(learnt)
+    depths = [{int(r["settings"]["max_depth"]) for r in learnt if r["settings"]["data"] == name} for name in names]
+    return [r for r in learnt if r["settings"]["max_depth"] == max(set.intersection(*depths))]
+
+
+def standard_error(result: Result, get: Get) -> float:
+    """Return the standard error of the mean over the repeats; infinite for one."""
+    values = [get(repeat) for repeat in result["repeats"]]
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.inf

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 
 from experiments import figures
 from experiments.claims import CLAIMS, finding
-from experiments.claims.parts import load
+from experiments.claims.parts import at_largest, load
 from experiments.figures.parts import Results
 
 # The figure of the paper: the function that draws it, and the experiments whose results it takes.
@@ -40,7 +40,7 @@ def show(number: int) -> None:
     if missing:
         print(f"No results of {', '.join(missing)} yet: python -m experiments NAME makes them.")
     else:
-        draw(*found, **({"max_depth": _largest(load("image_max_depth"))} if number in LARGEST else {}))
+        draw(*found, **({"max_depth": _largest()} if number in LARGEST else {}))
         plt.show()
         print(_sizes(found))
     for claim in CLAIMS:
@@ -50,11 +50,8 @@ def show(number: int) -> None:
                 print(textwrap.fill(f"{label:8} {words}", 118, subsequent_indent=" " * 9))
 
 
-def _largest(results: Results) -> int:
-    """Return the largest max depth that all data sets have."""
-    sets = {r["settings"]["data"] for r in results}
-    depths = {r["settings"]["max_depth"] for r in results}
-    return max(d for d in depths if {r["settings"]["data"] for r in results if r["settings"]["max_depth"] == d} == sets)
+def _largest() -> int:
+    return at_largest(load("image_max_depth"))[0]["settings"]["max_depth"]
 
 
 def _sizes(found: list[Results]) -> str:
