@@ -41,8 +41,8 @@ def beats_all(learnt: Results, plain: Results) -> tuple[str, Verdict]:
     best = plain[int(np.argmax(likelihoods))]
     text = (
         f"learnt depth, D = 20: log-likelihood {listed(one, LIKELIHOOD, 3)}, error {_error(one[0])}; better in both "
-        f"than {better.sum()} of {len(plain)} plain networks, the best of which (depth {best['settings']['max_depth']}) has "
-        f"{listed([best], LIKELIHOOD, 3)}, error {_error(best)}"
+        f"than {better.sum()} of {len(plain)} plain networks; the one with the best log-likelihood (depth "
+        f"{best['settings']['max_depth']}) has {listed([best], LIKELIHOOD, 3)}, error {_error(best)}"
     )
     return text, "holds" if better.all() else "holds in part" if better.mean() > 0.5 else "does not hold"
 
