@@ -75,7 +75,7 @@ def test_nothing_names_the_machine_that_ran_it(notebook):
 
 
 def test_size_stays_small(notebook):
-    assert notebook.stat().st_size < 600_000
+    assert notebook.stat().st_size < (900_000 if notebook.stem == "paper_figures" else 600_000)  # it has ten figures
 
 
 def test_every_link_between_notebooks_is_to_one(notebook):

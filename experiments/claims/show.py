@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 
 from experiments import figures
 from experiments.claims import CLAIMS, finding
-from experiments.claims.parts import at_largest, load
+from experiments.claims.parts import at_largest, load, progress
 from experiments.figures.parts import Results
 
 # The figure of the paper: the function that draws it, and the experiments whose results it takes.
@@ -26,6 +26,8 @@ FIGURES: dict[int, tuple[Callable[..., Any], tuple[str, ...]]] = {
     11: (figures.figure_11, ("forward_time", "image_max_depth")),
 }
 LARGEST = {4, 11}  # show one max depth, the largest that there is
+WHOLE = {3, 10}  # compare the settings with each other
+DPI = 72
 
 
 def show(number: int) -> None:
@@ -36,11 +38,13 @@ def show(number: int) -> None:
     """
     draw, names = FIGURES[number]
     found = [load(name) for name in names]
-    missing = [name for name, results in zip(names, found, strict=True) if not results]
-    if missing:
-        print(f"No results of {', '.join(missing)} yet: python -m experiments NAME makes them.")
+    done = {name: progress(name) for name in names}
+    if not all(n == total or (n and number not in WHOLE) for n, total in done.values()):
+        parts = ", ".join(f"{n} of {total} settings of {name}" for name, (n, total) in done.items())
+        print(f"Not drawn: {parts} are finished. python -m experiments NAME makes the others.")
     else:
         draw(*found, **({"max_depth": _largest()} if number in LARGEST else {}))
+        plt.gcf().set_dpi(DPI)
         plt.show()
         print(_sizes(found))
     for claim in CLAIMS:

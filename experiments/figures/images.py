@@ -65,7 +65,7 @@ def figure_9(learnt: Results, plain: Results, axes: Any = None, *, measure: str 
         measure: The measure.
     """
     names = data_sets(need(learnt, "image_max_depth"))
-    axes = make_axes(axes, 2 * len(names))
+    axes = make_axes(axes, 2 * len(names), rows=2)
     for name, top, bottom in zip(names, axes, axes[len(names) :], strict=False):
         ours = select(learnt, "image_max_depth", data=name)
         others = select(plain, "image_deterministic_depth", data=name)
@@ -94,7 +94,7 @@ def figure_10(calibration: Results, axes: Any = None) -> list[Axes]:
         axes: Four for each data set.
     """
     names = data_sets(need(calibration, "calibration"))
-    axes = make_axes(axes, 4 * len(names), (3.0, 3.4))
+    axes = make_axes(axes, 4 * len(names), (3.0, 3.4), rows=len(names))
     for row, name in enumerate(names):
         (plain,) = select(calibration, "calibration", data=name, readout="last")
         (ours,) = select(calibration, "calibration", data=name, readout="all", head_statistics="per_depth")

@@ -29,19 +29,22 @@ NAMES = {
 }
 
 
-def make_axes(axes: Any, count: int, size: tuple[float, float] = (4.6, 3.6)) -> list[Axes]:
+def make_axes(axes: Any, count: int, size: tuple[float, float] = (4.6, 3.6), *, rows: int = 1) -> list[Axes]:
     """Return axes as a list, in a new figure unless given.
 
     Args:
         axes: One or several axes, or ``None``.
         count: How many are needed.
         size: Width and height of each new one, inches.
+        rows: Rows of new ones.
 
     Raises:
         ValueError: If another number of axes was given.
     """
     if axes is None:
-        axes = plt.subplots(1, count, figsize=(count * size[0], size[1]), layout="constrained", squeeze=False)[1]
+        columns = count // rows
+        figsize = (columns * size[0], rows * size[1])
+        axes = plt.subplots(rows, columns, figsize=figsize, layout="constrained", squeeze=False)[1]
     found: list[Axes] = list(np.ravel(np.asarray(axes, dtype=object)))
     if len(found) != count:
         raise ValueError(f"Expected {count} axes to draw on, got {len(found)}.")

@@ -68,7 +68,7 @@ def figure_3(functions: Results, axes: Any = None, *, depths: tuple[int, ...] = 
         depths: The depths.
     """
     rows = [select(functions, "functions", readout=readout)[0] for readout in ("all", "last")]
-    axes = make_axes(axes, 2 * len(depths), (1.7, 2.0))
+    axes = make_axes(axes, 2 * len(depths), (1.7, 2.0), rows=2)
     for i, ax in enumerate(axes):
         row, column = divmod(i, len(depths))
         _draw_function(ax, rows[row], depths[column])
