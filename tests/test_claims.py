@@ -67,15 +67,17 @@ def test_stability_is_that_from_20_to_50():
 
 
 @pytest.mark.parametrize(
-    ("ours", "verdict"),
-    [((9, 5, 0.1, 0.1), "holds"), ((4, 4, 1, 2), "holds in part"), ((2, 2, 2, 2), "does not hold")],
+    ("quarter", "moves", "verdict"),
+    [(90, 0.1, "holds"), (90, 0.4, "holds in part"), (20, 0.1, "holds in part"), (20, 0.4, "does not hold")],
 )
-def test_early_layers_do_clearly_more(ours, verdict):
-    networks = [
-        {"settings": {"readout": name}, "repeats": [{"moves": list(moves)}]}
-        for name, moves in (("all", ours), ("last", (2, 2, 2, 2)))
-    ]
-    assert spirals.early_layers(networks)[1] == verdict
+def test_early_layers_do_much_more_and_late_ones_much_less(quarter, moves, verdict):
+    def network(name, at_a_quarter, late):
+        # Two points, in the cells (0, 1) and (1, 0); the other cells say nothing.
+        percent = [[[50, p], [p, 7]] for p in (0, at_a_quarter, 100, 100, 100)]
+        repeat = {"percent": percent, "points": [[-2.4, 2.1], [9.0, -3.0]], "moves": [1.0, 1.0, 1.0, late]}
+        return {"settings": {"readout": name}, "extent": 2.5, "repeats": [repeat]}
+
+    assert spirals.early_layers([network("all", quarter, moves), network("last", 40, 0.4)])[1] == verdict
 
 
 @pytest.mark.parametrize(

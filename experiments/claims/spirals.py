@@ -1,5 +1,7 @@
 """The claims of figures 2, 3 and 5 to 8, on spirals."""
 
+from typing import Any
+
 import numpy as np
 
 from experiments.claims.parts import Claim, Verdict, by, exact_depth, listed, means, rank_correlation
@@ -10,7 +12,6 @@ LIKELIHOOD, ERROR = score("log_likelihood"), score("error")
 # How steep a trend has to be for "grows": Spearman's rank correlation of the means.
 TREND = 0.8
 STABLE = 2.0
-CLEARLY = 0.1
 
 
 def best_depths(learnt: Results, plain: Results) -> tuple[str, Verdict]:
@@ -64,20 +65,34 @@ def stable_depth(learnt: Results) -> tuple[str, Verdict]:
 
 
 def early_layers(functions: Results) -> tuple[str, Verdict]:
-    """Holds if the first blocks do clearly more of the work than in a plain network, and the last move half as much."""
-    shares = {}
+    """Holds if a quarter of the blocks gets much nearer to the final function, and late blocks move much less.
+
+    "Much" is half of what a plain network has. How near functions are is the mean difference of the second class's
+    probability at the training points, as beyond them functions differ at random; a block's move is relative to its
+    input.
+    """
+    left, late = {}, {}
     for result in functions:
-        moves = np.array([repeat["moves"] for repeat in result["repeats"]]).mean(0)
-        quarter = len(moves) // 4
-        shares[result["settings"]["readout"]] = moves[:quarter].sum() / moves.sum(), moves[-quarter:].mean()
-    (ours, our_late), (theirs, their_late) = shares["all"], shares["last"]
+        name, repeats = result["settings"]["readout"], result["repeats"]
+        quarter = (len(repeats[0]["percent"]) - 1) // 4
+        at_points = [_at_points(repeat, result["extent"]) for repeat in repeats]
+        left[name] = float(np.mean([np.abs(p[quarter] - p[-1]).mean() for p in at_points]))
+        late[name] = 100 * float(np.mean([repeat["moves"][-quarter:] for repeat in repeats]))
     text = (
-        f"the first quarter of the blocks makes {100 * ours:.0f} % of all relative moves with learnt depth, "
-        f"{100 * theirs:.0f} % in a plain network; a block of the last quarter moves activations by "
-        f"{100 * our_late:.0f} % and {100 * their_late:.0f} %"
+        f"after a quarter of the blocks the function differs from the final one, at the training points, by "
+        f"{left['all']:.0f} points of probability with learnt depth, by {left['last']:.0f} in a plain network; a block "
+        f"of the last quarter moves activations by {late['all']:.0f} % and {late['last']:.0f} %"
     )
-    more, nearer = ours > theirs + CLEARLY, our_late < their_late / 2
-    return text, "holds" if more and nearer else "holds in part" if more or nearer else "does not hold"
+    less = [of["all"] <= of["last"] / 2 for of in (left, late)]
+    return text, "holds" if all(less) else "holds in part" if any(less) else "does not hold"
+
+
+def _at_points(repeat: dict[str, Any], extent: float) -> np.ndarray:
+    """Return the probability of each depth in the cell of each training point, per cent."""
+    percent, points = np.array(repeat["percent"]), np.array(repeat["points"])
+    cells = np.rint((points + extent) / (2 * extent) * (percent.shape[1] - 1)).astype(int)
+    first, second = cells.clip(0, percent.shape[1] - 1).T
+    return percent[:, first, second]
 
 
 def narrow_deep(widths: Results) -> tuple[str, Verdict]:
