@@ -28,6 +28,7 @@ from pyro_vds.report import (
     choose_cut,
     collect_metrics,
     costs_to_choose_by,
+    count_parameters,
     draw_figures,
     evaluate_run,
     find_stops,
@@ -318,11 +319,11 @@ def _evaluate(options: Namespace, parser: ArgumentParser) -> None:
     metrics["test"] = evaluate_run(run.model, run.guide, data.test, cut=cut, stops=stops, target_std=data.target_std)
     if saving:
         metrics["per_input"] = saving
-        metrics["parameters"]["adaptive"] = run.parameters + sum(p.numel() for p in run.guide.parameters())
+        metrics["parameters"]["adaptive"] = run.parameters + count_parameters(run.guide)
     if cut:
         metrics |= cut
         pruned = prune(run.model, run.guide, **cut)
-        metrics["parameters"]["pruned"] = sum(p.numel() for p in pruned.parameters())
+        metrics["parameters"]["pruned"] = count_parameters(pruned)
         _say(f"pruned to {_named(cut)}")
     _say(summary_text(metrics))
     if options.out is not None:
@@ -350,7 +351,7 @@ def _prune(options: Namespace, parser: ArgumentParser) -> None:
             )  # fmt: skip
         else:
             raise ValueError(f"Expected a file that ends in .pt2 or .onnx, got {out}.")
-    _say(f"{_named(cut)}, {sum(p.numel() for p in network.parameters()):,} parameters: {out}")
+    _say(f"{_named(cut)}, {count_parameters(network):,} parameters: {out}")
 
 
 def _plot(options: Namespace, parser: ArgumentParser) -> None:

@@ -234,7 +234,7 @@ def collect_metrics(
         The metrics, densities and errors those of the targets before they were divided by ``target_std``; and
         the exact posterior if the model has one depth for all, given the targets as they are.
     """
-    parameters: dict[str, int] = {"full": _count(model)}
+    parameters: dict[str, int] = {"full": count_parameters(model)}
     metrics: dict[str, Any] = {
         "train_size": len(train[0]),
         "test_size": len(test[0]),
@@ -246,13 +246,13 @@ def collect_metrics(
         exact = exact_posterior(model, train)
         in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
-        parameters["pruned"] = _count(prune(model, guide, **cut))
+        parameters["pruned"] = count_parameters(prune(model, guide, **cut))
         if costs is not None:
             metrics["posterior"] |= {"widths": model.coords["width"], "multiply_adds": costs.tolist()}
     stops, saving = find_stops(model, guide, test[0], threshold)
     if stops is not None:
         metrics["per_input"] = saving
-        parameters["adaptive"] = parameters["full"] + _count(guide)
+        parameters["adaptive"] = parameters["full"] + count_parameters(guide)
     metrics["test"] = evaluate_run(model, guide, test, cut=cut, stops=stops, target_std=target_std)
     return metrics, exact
 
@@ -422,7 +422,8 @@ def _log_units(target_std: Tensor | None) -> float:
     return 0.0 if target_std is None else float(target_std.double().log().sum())
 
 
-def _count(module: torch.nn.Module) -> int:
+def count_parameters(module: torch.nn.Module) -> int:
+    """Return the number of parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

@@ -119,8 +119,9 @@ class CompiledStep:
         self.momentum = torch.zeros_like(self.parameters.flat)
         self.decay = self._by_number(trained, "weight_decay", 0.0)
         # The rates change over training, their ratios do not.
-        self.rate = optimizer.param_groups[0]["lr"]
-        self.rates = self._by_number(trained, "lr", self.rate)
+        rate = optimizer.param_groups[0]["lr"]
+        rates = self._by_number(trained, "lr", rate)
+        self.scale = None if rates is None else rates / rate
         self.lr = torch.zeros((), dtype=self.momentum.dtype, device=self.momentum.device)
         self.compiled: Callable[..., list[Tensor]] | None = None
         self.shapes: tuple[torch.Size, torch.Size] | None = None
@@ -193,7 +194,7 @@ class CompiledStep:
             gradient = gradient + self.decay * parameters
         velocity = self.optimizer.param_groups[0]["momentum"] * momentum + gradient
         momentum.copy_(velocity)
-        change = velocity if self.rates is None else self.rates / self.rate * velocity
+        change = velocity if self.scale is None else self.scale * velocity
         parameters.copy_(parameters - lr * change)
         for group, flat in zip(self.buffers, buffers, strict=True):
             flat.copy_(group.joined([changing[name] for name in group.names]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments import per_input, shift
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
-from experiments.claims.parts import load, progress, seconds
+from experiments.claims.parts import enough, load, seconds
 from experiments.engine.runner import RESULTS
 from pyro_vds.runs import atomic
 
@@ -70,9 +70,8 @@ def _claim(claim: Claim) -> str:
 
 
 def _ablation(ablation: Ablation) -> str:
-    done = [progress(name) for name in ablation.experiments]
-    enough = all(n == total or (n and ablation.partial) for n, total in done)
-    answer = ablation.answer(*map(load, ablation.experiments)) if enough else "not run to the end"
+    ready = all(enough(name, partial=ablation.partial) for name in ablation.experiments)
+    answer = ablation.answer(*map(load, ablation.experiments)) if ready else "not run to the end"
     return f"| {ablation.question} | {answer} | {_made_by(ablation.experiments)} |"
 
 

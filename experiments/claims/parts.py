@@ -47,6 +47,17 @@ def progress(name: str) -> tuple[int, int]:
     return len(results(name, form)), len(scan.grid(form).points)
 
 
+def enough(name: str, *, partial: bool) -> bool:
+    """Return whether so many settings of an experiment are finished that its results can be used.
+
+    Args:
+        name: Its name.
+        partial: Whether a part of them is enough.
+    """
+    done, total = progress(name)
+    return done == total or (done > 0 and partial)
+
+
 def finding(claim: Claim) -> tuple[str, Verdict]:
     """Return what was found about a claim, and the verdict.
 
@@ -54,8 +65,8 @@ def finding(claim: Claim) -> tuple[str, Verdict]:
         claim: The claim.
     """
     for name in claim.experiments:
-        done, total = progress(name)
-        if not done or (done < total and not claim.partial):
+        if not enough(name, partial=claim.partial):
+            done, total = progress(name)
             return f"{done} of {total} settings of `{name}` are finished", "not run"
     return claim.judge(*map(load, claim.experiments))
 

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 
 from experiments import figures
 from experiments.claims import CLAIMS, finding
-from experiments.claims.parts import at_largest, load, progress
+from experiments.claims.parts import at_largest, enough, load, progress
 from experiments.figures.parts import Results
 
 # The figure of the paper: the function that draws it, and the experiments whose results it takes.
@@ -38,9 +38,8 @@ def show(number: int) -> None:
     """
     draw, names = FIGURES[number]
     found = [load(name) for name in names]
-    done = {name: progress(name) for name in names}
-    if not all(n == total or (n and number not in WHOLE) for n, total in done.values()):
-        parts = ", ".join(f"{n} of {total} settings of {name}" for name, (n, total) in done.items())
+    if not all(enough(name, partial=number not in WHOLE) for name in names):
+        parts = ", ".join("{} of {} settings of {}".format(*progress(name), name) for name in names)
         print(f"Not drawn: {parts} are finished. python -m experiments NAME makes the others.")
     else:
         draw(*found, **({"max_depth": _largest()} if number in LARGEST else {}))
