@@ -4,6 +4,6 @@ from experiments.engine import Grid, Scan, product
 from experiments.engine.presets import LESS_NOISE, REPEATS_SPIRALS, TINY_SPIRALS
 
 SCAN = Scan(
-    paper=Grid(product({"num_points": range(500, 8500, 500)}), LESS_NOISE, REPEATS_SPIRALS),
+    paper=Grid(product({"num_points": range(500, 8500, 500)}), LESS_NOISE, REPEATS_SPIRALS, compile=True),
     tiny=Grid(product({"num_points": (100, 200)}), TINY_SPIRALS | LESS_NOISE, repeats=2),
 )

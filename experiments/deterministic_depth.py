@@ -6,6 +6,6 @@ from experiments.engine.presets import REPEATS_SPIRALS, SPIRALS, TINY_SPIRALS
 PLAIN = SPIRALS | {"readout": "last"}
 
 SCAN = Scan(
-    paper=Grid(product({"max_depth": range(41)}), PLAIN, REPEATS_SPIRALS),
+    paper=Grid(product({"max_depth": range(41)}), PLAIN, REPEATS_SPIRALS, compile=True),
     tiny=Grid(product({"max_depth": (0, 2)}), PLAIN | TINY_SPIRALS, repeats=2),
 )

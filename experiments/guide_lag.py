@@ -81,7 +81,7 @@ def _compare(model: vds.VDSModel, guide: Guide, data: DataSet) -> dict[str, Any]
 
 # The guide's step does not know the number of points, by which the exact posterior sharpens: so two amounts of data.
 SCAN = Scan(
-    paper=Grid(product({"num_points": (2000, 20000), FACTOR: (1, 10, 100)}), LESS_NOISE, REPEATS_SPIRALS),
+    paper=Grid(product({"num_points": (2000, 20000), FACTOR: (1, 10, 100)}), LESS_NOISE, REPEATS_SPIRALS, compile=True),
     tiny=Grid(product({FACTOR: (1, 10)}), LESS_NOISE | TINY_SPIRALS | {"max_epochs": 11}, repeats=2),
     measure=measure_lag,
 )

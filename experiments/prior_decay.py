@@ -6,7 +6,10 @@ from pyro_vds.priors import Geometric
 
 SCAN = Scan(
     paper=Grid(
-        product({"prior": [Geometric(d) for d in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 1.0)]}), SPIRALS, REPEATS_SPIRALS
+        product({"prior": [Geometric(d) for d in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 1.0)]}),
+        SPIRALS,
+        REPEATS_SPIRALS,
+        compile=True,
     ),
     tiny=Grid(product({"prior": [Geometric(d) for d in (0.5, 1.0)]}), SPIRALS | TINY_SPIRALS, repeats=2),
 )
