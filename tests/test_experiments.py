@@ -1,5 +1,6 @@
 """Scans know their settings, go on where they were stopped, and give results that figures can be drawn of."""
 
+import copy
 import importlib
 import json
 import pkgutil
@@ -8,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 import experiments
 import pyro_vds as vds
@@ -16,6 +18,7 @@ from experiments.engine import Grid, Scan, product, runner
 from experiments.engine.measures import measure_depths, measure_repeat, paper_ece, rounded
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
 from experiments.engine.training import Resources, as_settings, train_repeats
+from experiments.image_guide_lag import posterior_in_train_mode
 from pyro_vds import runs
 from pyro_vds.priors import Geometric
 
@@ -61,6 +64,11 @@ def test_scans_are_those_of_the_paper():
     for name, noise in (("max_depth", 0.2), ("width", 0.2), ("rotation", 0.15), ("data_amount", 0.15)):
         assert all(as_settings(values, CPU).noise == noise for values in values_of(name)), name
     assert all(as_settings(v, CPU).readout == "last" for v in values_of("image_deterministic_depth", "cpu"))
+    shared = [
+        {k: v for k, v in values.items() if k != "head_statistics"} for values in values_of("image_shared_statistics")
+    ]
+    assert shared == [values for values in values_of("image_max_depth") if values["max_depth"]]
+    assert all(as_settings(v, CPU).head_statistics == "shared" for v in values_of("image_shared_statistics"))
 
 
 @pytest.mark.parametrize("number", [0, 7, 15])
@@ -254,6 +262,30 @@ def test_guide_lag_compares_guide_and_exact_posterior(tiny):
         assert all(s["gap"] >= 0 for s in states)
     slow, fast = (np.array(r["repeats"][0]["states"][-1]["q"]) for r in tiny["guide_lag"])
     assert np.abs(fast - 1 / 3).max() > np.abs(slow - 1 / 3).max()
+
+
+def test_guide_lag_on_images_compares_each_mode(tiny):
+    for result in tiny["image_guide_lag"]:
+        for state in result["repeats"][0]["states"]:
+            assert all(part["gap"] >= 0 for part in (state, state["train_mode"], state["recalibrated"]))
+            # One batch is the whole set: statistics of the batch and recalibrated ones differ by N / (N - 1).
+            modes = [np.array(state[mode]["exact_posterior"]) for mode in ("train_mode", "recalibrated")]
+            np.testing.assert_allclose(*modes, atol=0.01)
+            assert np.abs(modes[0] - state["exact_posterior"]).max() > 0.1
+
+
+def test_the_posterior_in_train_mode_is_that_of_plain_torch():
+    (repeat,), _ = train_repeats(SMALL | {"max_epochs": 20}, 1, CPU)
+    model, (x, y) = repeat.model.double(), (repeat.data.train[0].double(), repeat.data.train[1])
+    network = copy.deepcopy(model.backbone).train()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        sums = [-F.cross_entropy(f, y[i], reduction="sum") for i in order.split(15) for f in network(x[i])]
+    log_likelihood = torch.stack(sums).view(2, 3).sum(0)
+    exact = posterior_in_train_mode(model, (x, y), 15, seed=3)
+    torch.testing.assert_close(exact.log_likelihood, log_likelihood)
+    evidence = torch.logsumexp(log_likelihood + model.log_prior(), 0)
+    assert exact.log_evidence == pytest.approx(float(evidence))
 
 
 DRAWN = {

@@ -1,0 +1,79 @@
+"""MNIST, all 60,000 training images: does the guide lag behind the exact posterior?
+
+The posterior is that of the network in eval mode, as it is used; in train mode, where each batch is normalised by its
+own statistics, as the guide sees it; and in eval mode after batch norm was recalibrated.
+"""
+
+import copy
+from functools import partial
+from typing import Any
+
+import torch
+
+import pyro_vds as vds
+from experiments.engine import Grid, Scan, product
+from experiments.engine.lag import FACTOR, against, in_eval_mode, measure_lag
+from experiments.engine.measures import measure_prediction
+from experiments.engine.presets import REPEATS_CPU, REPEATS_IMAGES, TINY_IMAGES
+from pyro_vds.batches import IndexBatches
+from pyro_vds.guides import Guide
+from pyro_vds.model import train_mode
+from pyro_vds.posterior import ExactPosterior
+from pyro_vds.settings import Settings
+from pyro_vds.splits import DataSet
+from pyro_vds.typing import Data
+
+ALL_IMAGES = {"data": "mnist", "validation_fraction": 0.0}
+FACTORS = {FACTOR: (1, 10, 100)}
+
+
+def compare_modes(model: vds.VDSModel, guide: Guide, data: DataSet, settings: Settings) -> dict[str, Any]:
+    """Compare the guide with the exact posterior in each mode, and its predictions with those of that posterior."""
+    size = settings.batch_size or len(data.train[0])
+    other = copy.deepcopy(model)
+    trained = against(posterior_in_train_mode(other, data.train, size), guide)
+    vds.recalibrate_batch_norm(other, data.train, batch_size=size)
+    exact = vds.exact_posterior(other, data.train)
+    closed = vds.AutoCategorical(other)
+    closed.set_probs(dict(exact.probs))
+    return in_eval_mode(model, guide, data, settings) | {
+        "train_mode": trained,
+        "recalibrated": against(exact, guide)
+        | {
+            "test": measure_prediction(other, guide, data.test),
+            "test_exact": measure_prediction(other, closed, data.test),
+        },
+    }
+
+
+@torch.no_grad()
+def posterior_in_train_mode(model: vds.VDSModel, data: Data, batch_size: int, seed: int = 0) -> ExactPosterior:
+    """Return the exact posterior of a network that normalises each batch by its own statistics, as in training.
+
+    Args:
+        model: The model; its running statistics change.
+        data: The training data.
+        batch_size: Points in a batch.
+        seed: Seeds the order of the points.
+    """
+    device = model.device_tensor().device
+    x, y = (tensor.to(device) for tensor in data)
+    with train_mode(model):
+        parts = [
+            model.likelihood(model.outputs(inputs)).log_prob(labels).double().sum(-1)
+            for inputs, labels in IndexBatches((x, y), batch_size, torch.Generator().manual_seed(seed))
+        ]
+    log_prior = model.log_prior().double().cpu()
+    return ExactPosterior(model.axes, log_prior, torch.stack(parts).sum(0).cpu().reshape(model.sizes))
+
+
+SCAN = Scan(
+    paper=Grid(product(FACTORS), ALL_IMAGES | {"max_depth": 50, "max_epochs": 30}, REPEATS_IMAGES, compile=True),
+    cpu=Grid(
+        product(FACTORS),
+        ALL_IMAGES | {"channels": 8, "bottleneck": 4, "max_depth": 8, "max_epochs": 5},
+        REPEATS_CPU,
+    ),
+    tiny=Grid(product({FACTOR: (1, 10)}), TINY_IMAGES | {"data": "digits", "max_depth": 2, "max_epochs": 2}, repeats=2),
+    measure=partial(measure_lag, checkpoints=(1, 3, 10), compare=compare_modes),
+)
