@@ -17,14 +17,14 @@ START, END = "<!-- {}: python -m experiments.claims -->\n", "<!-- end of {} -->"
 
 def claims_table() -> str:
     """Return the paper's claims with findings and verdicts as a Markdown table."""
-    head = "| figure | claim | found here (mean ± standard deviation over repeats) | verdict | experiments | time |"
-    return "\n".join([head, "| --- " * 6 + "|", *map(_claim, CLAIMS)]) + "\n"
+    found = "found here (mean ± standard deviation over repeats)"
+    head = f"| figure | claim | the paper's numbers | {found} | verdict | experiments | time |"
+    return "\n".join([head, "| --- " * 7 + "|", *map(_claim, CLAIMS)]) + "\n"
 
 
-def ablations_table() -> str:
-    """Return our own questions and answers as a Markdown table."""
-    head = "| question | found (mean ± standard deviation over repeats) | experiments | time |"
-    return "\n".join([head, "| --- " * 4 + "|", *map(_ablation, ABLATIONS)]) + "\n"
+def ablations_tables() -> str:
+    """Return our own questions, each with the Markdown table that answers it."""
+    return "\n".join(map(_ablation, ABLATIONS))
 
 
 def shift_tables() -> str:
@@ -42,7 +42,7 @@ def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-TABLES = {"claims": claims_table, "ablations": ablations_table, "shift": shift_tables, "per input": per_input_table}
+TABLES = {"claims": claims_table, "ablations": ablations_tables, "shift": shift_tables, "per input": per_input_table}
 
 
 def inserted(text: str) -> str:
@@ -66,20 +66,24 @@ def inserted(text: str) -> str:
 
 def _claim(claim: Claim) -> str:
     found, verdict = finding(claim)
-    return f"| {claim.figure} | {claim.text} | {found} | {verdict} | {_made_by(claim.experiments)} |"
+    cells = (claim.figure, claim.text, claim.reference, found, verdict, *_made_by(claim.experiments))
+    return f"| {' | '.join(cells)} |"
 
 
 def _ablation(ablation: Ablation) -> str:
     ready = all(enough(name, partial=ablation.partial) for name in ablation.experiments)
-    answer = ablation.answer(*map(load, ablation.experiments)) if ready else "not run to the end"
-    return f"| {ablation.question} | {answer} | {_made_by(ablation.experiments)} |"
+    rows = ablation.rows(*map(load, ablation.experiments)) if ready else []
+    lines = [ablation.columns, ("---",) * len(ablation.columns), *rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines) if rows else "Not run to the end."
+    names, time = _made_by(ablation.experiments)
+    return f"### {ablation.question}\n\n{names}; {time}.\n\n{table}\n"
 
 
-def _made_by(experiments: Sequence[str]) -> str:
+def _made_by(experiments: Sequence[str]) -> tuple[str, str]:
     """Return the experiments, with the option of the committed results, and the time that they took."""
     forms = {name: {"--cpu" in result["command"] for result in load(name)} for name in experiments}
     names = ", ".join(f"`{name}`{' `--cpu`' if form == {True} else ''}" for name, form in forms.items())
-    return f"{names} | {seconds(experiments) / 60:.0f} min"
+    return names, f"{seconds(experiments) / 60:.0f} min"
 
 
 if __name__ == "__main__":

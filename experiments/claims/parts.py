@@ -13,6 +13,7 @@ from experiments.engine.scan import Form, Scan
 from experiments.figures.parts import Get, Result, Results, data_sets, spread
 
 FORMS: tuple[Form, ...] = ("paper", "cpu")
+PLOTTED = "plotted only"
 Verdict = Literal["holds", "holds in part", "does not hold", "not run"]
 
 
@@ -23,6 +24,7 @@ class Claim:
     Attributes:
         figure: Its figure.
         text: What the figure claims.
+        reference: The numbers that the paper or its code give for it, in words; the paper's plots have more.
         experiments: Whose results decide.
         judge: Takes the results of each, and returns what was found and the verdict.
         partial: Whether a part of the settings is enough to judge by.
@@ -30,6 +32,7 @@ class Claim:
 
     figure: str
     text: str
+    reference: str
     experiments: tuple[str, ...]
     judge: Callable[..., tuple[str, Verdict]]
     partial: bool = True

@@ -49,7 +49,12 @@ def show(number: int) -> None:
     for claim in CLAIMS:
         if str(number) in re.findall(r"\d+", claim.figure):
             text, verdict = finding(claim)
-            for label, words in (("claim", claim.text), ("found", text), ("verdict", verdict.upper())):
+            for label, words in (
+                ("claim", claim.text),
+                ("paper", claim.reference),
+                ("found", text),
+                ("verdict", verdict.upper()),
+            ):
                 print(textwrap.fill(f"{label:8} {words}", 118, subsequent_indent=" " * 9))
 
 
