@@ -9,9 +9,9 @@ from torch import Tensor
 
 import pyro_vds as vds
 from pyro_vds.choice import Cut, chosen_indices
+from pyro_vds.evaluation import measure
 from pyro_vds.guides import Guide
 from pyro_vds.model import VDSModel, eval_mode
-from pyro_vds.report import measure
 from pyro_vds.runs import DataSummary, build, train
 from pyro_vds.settings import Settings
 from pyro_vds.typing import Data

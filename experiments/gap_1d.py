@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import torch
 
 import pyro_vds as vds
+from pyro_vds.evaluation import evaluate_run
 from pyro_vds.guides import Guide
-from pyro_vds.report import evaluate_run
 from pyro_vds.runs import DataSummary, build, train
 from pyro_vds.settings import Settings
 from pyro_vds.tables import GAP_1D_INTERVALS

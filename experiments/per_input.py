@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pyro_vds as vds
-from pyro_vds.report import evaluate_run, find_stops
+from pyro_vds.evaluation import evaluate_run, find_stops
 from pyro_vds.runs import DataSummary, build, train
 from pyro_vds.settings import Settings
 

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 import pyro_vds as vds
+from pyro_vds.evaluation import evaluate_run
 from pyro_vds.guides import Guide
 from pyro_vds.intervals import interval_table
-from pyro_vds.report import evaluate_run
 from pyro_vds.splits import DataSet
 
 VALIDATION = 0.1

@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vds import runs
-from pyro_vds.report import chosen_line, saving_line
+from pyro_vds.summary import chosen_line, saving_line
 
 PERCENT = ("error", "ece")
 # In the order in which the page shows them.

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pyro_vds.evaluation import choose_cut, evaluate_run, in_data_units
 from pyro_vds.guides import AutoJointCategorical
 from pyro_vds.model import VDSModel
 from pyro_vds.posterior import ExactPosterior, reweight
 from pyro_vds.prior import PriorLike
 from pyro_vds.pruning import Rule, choose_depth
-from pyro_vds.report import choose_cut, evaluate_run, in_data_units, measures_table
+from pyro_vds.summary import measures_table
 from pyro_vds.typing import Data
 
 POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -36,7 +37,7 @@ def compare_priors(
         priors: The other prior of each axis.
         test: Test data.
         rule: The rule that chooses the architecture.
-        costs: What :func:`pyro_vds.report.costs_to_choose_by` returns.
+        costs: What :func:`pyro_vds.evaluation.costs_to_choose_by` returns.
         target_std: What standardised regression targets were divided by.
 
     Returns:

@@ -15,7 +15,7 @@ import xarray as xr
 import yaml
 
 import pyro_vds as vds
-from pyro_vds import cli, predict_proba, prune, runs
+from pyro_vds import cli, fit_command, predict_proba, prune, run_figures, runs
 from pyro_vds.posterior import load_datatree
 from pyro_vds.priors import PRIORS, Geometric
 from pyro_vds.runs import Run, load_run
@@ -331,7 +331,7 @@ def test_interruption_after_training_says_where_the_files_are(capsys, tmp_path, 
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "collect_metrics", interrupt)
+    monkeypatch.setattr(fit_command, "collect_metrics", interrupt)
     code, message = fails(capsys, *BRIEF, "--out", tmp_path / "run")
     (partial,) = tmp_path.iterdir()
     assert code == 130
@@ -461,8 +461,8 @@ def test_damaged_posterior_is_reported(capsys, run, tmp_path):
 @pytest.mark.parametrize(
     ("names", "cause"),
     [
-        (cli.DRAWN, "log_q is of [5] architectures, the network has [3]"),
-        (cli.DRAWN[1:], "no entry 'Could not find node at log_q'"),
+        (run_figures.DRAWN, "log_q is of [5] architectures, the network has [3]"),
+        (run_figures.DRAWN[1:], "no entry 'Could not find node at log_q'"),
     ],
 )
 def test_posterior_of_another_network_is_reported(capsys, run, names, cause):

@@ -45,8 +45,9 @@ LAYERS = [
     ["loop", "bands"],
     ["training", "pruning", "posterior", "comparison"],
     ["plots", "settings", "gap"],
-    ["runs", "report", "diagnostic_plots"],
-    ["page", "sensitivity"],
+    ["runs", "evaluation", "summary", "diagnostic_plots"],
+    ["page", "sensitivity", "run_figures"],
+    ["fit_command", "run_commands"],
     ["cli"],
 ]
 
@@ -81,7 +82,7 @@ def test_few_modules_import_arviz():
 
 
 def test_modules_stay_small():
-    long = {p.name: n for p in PACKAGE.glob("*.py") if (n := p.read_text().count("\n")) > 450}
+    long = {p.name: n for p in PACKAGE.glob("*.py") if (n := p.read_text().count("\n")) > 400}
     assert not long
 
 

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pyro_vds import predict_moments, predict_proba, runs
+from pyro_vds.evaluation import collect_metrics, measure
 from pyro_vds.likelihoods import Gaussian
 from pyro_vds.priors import Weights
-from pyro_vds.report import collect_metrics, measure
 from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet, split_and_normalise
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyro_vds.report import collect_metrics
+from pyro_vds.evaluation import collect_metrics
 from pyro_vds.runs import DataSummary, build, train
 from pyro_vds.settings import Settings
 

@@ -1,23 +1,17 @@
-"""What a trained model achieves: measured, written down, drawn."""
+"""What a trained model achieves, measured: everything that ``metrics.json`` holds."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-import numpy as np
 import torch
-import xarray as xr
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from pyro_vds import calibration, intervals, plots
+from pyro_vds import calibration, intervals
 from pyro_vds.adaptive import AutoPerInput
 from pyro_vds.choice import Cut
 from pyro_vds.costs import choose, count, multiply_adds
 from pyro_vds.guides import Guide
-from pyro_vds.history import History
 from pyro_vds.likelihoods import Classification
 from pyro_vds.model import VDSModel, eval_mode
 from pyro_vds.moments import predict_moments, predict_pit
@@ -268,165 +262,11 @@ def in_data_units(exact: ExactPosterior, num_data: int, target_std: Tensor | Non
     return replace(exact, log_likelihood=exact.log_likelihood - num_data * _log_units(target_std))
 
 
-def summary_text(metrics: dict[str, Any]) -> str:
-    """Return the metrics as a short text for people."""
-    lines = []
-    if "posterior" in metrics:
-        posterior = metrics["posterior"]
-        lines += [
-            chosen_line(posterior),
-            f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
-            f"gap {posterior['evidence_gap']:.2f}",
-            "",
-            *(_joint_table(posterior) if "q_joint" in posterior else _posterior_table(posterior)),
-            "",
-        ]
-    if "per_input" in metrics:
-        lines += [saving_line(metrics["per_input"]), ""]
-    lines.append(f"test ({metrics['test_size']} points)")
-    head, *rows = measures_table(metrics["test"])
-    parameters = [f"   {metrics['parameters'][case]:,} parameters" for case in metrics["test"]]
-    return "\n".join([*lines, head, *(row + count for row, count in zip(rows, parameters, strict=True))])
-
-
-def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
-    """Return the measures of some predictions as the lines of a table.
-
-    Args:
-        cases: What :func:`evaluate_run` returns.
-    """
-    names = list(cases["full"])
-    head = f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names)
-    percent = ("error", "ece", "interval_error")
-    return [head] + [
-        f"{case:8}" + "".join(f"{f'{100 * v[n]:.2f} %' if n in percent else f'{v[n]:.4f}':>16}" for n in names)
-        for case, v in cases.items()
-    ]
-
-
-def chosen_line(posterior: dict[str, Any]) -> str:
-    """Return which architecture was chosen, by which rule, in one line.
-
-    Args:
-        posterior: The posterior part of a run's metrics.
-    """
-    largest, rule, chosen = len(posterior["q"]) - 1, posterior["rule"], posterior["chosen"]
-    if "width" in chosen:
-        costs = np.asarray(posterior["multiply_adds"])
-        width = posterior["widths"].index(chosen["width"])
-        share = costs[chosen["depth"], width] / costs[-1, -1]
-        widths = ", ".join(map(str, posterior["widths"]))
-        return (
-            f"chosen depth: {chosen['depth']} of 0..{largest}, width: {chosen['width']} of {widths} "
-            f"(rule {rule}; {100 * share:.1f} % of the multiply-adds)"
-        )
-    others = ", ".join(f"{name} {depth}" for name, depth in posterior["chosen_depth"].items() if name != rule)
-    return f"chosen depth: {chosen['depth']} of 0..{largest} (rule {rule}; {others})"
-
-
-def saving_line(per_input: dict[str, Any]) -> str:
-    """Return at which depth inputs stop, and what that saves, in one line.
-
-    Args:
-        per_input: The part of a run's metrics about a depth for each input.
-    """
-    total, largest = sum(per_input["stops"]), len(per_input["stops"]) - 1
-    most = ", ".join(f"{d}: {100 * n / total:.0f} %" for d, n in enumerate(per_input["stops"]) if n >= 0.005 * total)
-    return (
-        f"a depth for each input: {per_input['mean_depth']:.2f} of 0..{largest} on average ({most}), "
-        f"{100 * per_input['multiply_adds']:.1f} % of the multiply-adds (threshold {per_input['threshold']:g})"
-    )
-
-
-def draw_figures(
-    model: VDSModel,
-    guide: Guide,
-    history: History,
-    test: Data,
-    tree: xr.DataTree | None,
-    folder: Path,
-    *,
-    cut: Cut,
-) -> None:
-    """Write the figures of a run as PNG files.
-
-    Args:
-        model: A trained model.
-        guide: Its guide.
-        history: The record of training.
-        test: Test data, for reliability diagrams, coverage of intervals, decision functions and bands.
-        tree: Its DataTree, for the depth posterior; ``None`` for a model without one.
-        folder: Where the files go.
-        cut: The chosen architecture.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    _save(plots.plot_history(history, coords=model.coords)[0].get_figure(), folder / "history.png")
-    if tree is not None:
-        _save(plots.plot_depth_posterior(tree, chosen=cut.get("depth")).get_figure(), folder / "posterior.png")
-    if not isinstance(model.likelihood, Classification):
-        _draw_regression(model, guide, test, folder)
-        return
-    _save(_reliability_figure(model, guide, test, cut), folder / "reliability.png")
-    x, y = test
-    if model.axes == ("depth",) and x.ndim == 2 and x.shape[1] == 2 and int(y.max()) == 1:
-        _save(plots.plot_depth_functions(model, x[:400], y[:400])[0].get_figure(), folder / "functions.png")
-
-
-def _draw_regression(model: VDSModel, guide: Guide, test: Data, folder: Path) -> None:
-    """Draw the coverage of intervals, and with one input the band; targets are standardised ones."""
-    x, y = test
-    if y.ndim != 1:
-        return
-    _save(plots.plot_intervals(predict_pit(model, guide, x, y)).get_figure(), folder / "intervals.png")
-    if x.ndim == 2 and x.shape[1] == 1:
-        grid = torch.linspace(float(x.min()) - 0.5, float(x.max()) + 0.5, 400)[:, None]
-        _save(plots.plot_band(model, guide, grid, test).get_figure(), folder / "band.png")
-
-
-def _reliability_figure(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> Figure:
-    name = ", ".join(f"{axis} {entry}" for axis, entry in cut.items())
-    cases: dict[str, Cut] = {"all depths": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
-    figure, axes = plt.subplots(1, len(cases), figsize=(4 * len(cases), 4), layout="constrained", squeeze=False)
-    for ax, (title, choice) in zip(axes.flat, cases.items(), strict=True):
-        probs = predict_proba(model, guide, test[0], **choice).cpu()
-        plots.plot_reliability(probs, test[1].cpu(), ax, title=title)
-    return figure
-
-
-def _joint_table(posterior: dict[str, Any]) -> list[str]:
-    """Return q(depth, width), of the depths that matter."""
-    q = np.asarray(posterior["q_joint"])
-    shown = np.flatnonzero(q.sum(1) >= 0.005)
-    head = "depth " + "".join(f"{f'width {w}':>12}" for w in posterior["widths"]) + "    q(depth)"
-    rows = [f"{d:5} " + "".join(f"{p:12.3f}" for p in q[d]) + f"{q[d].sum():12.3f}" for d in shown]
-    foot = "q(width)" + "".join(f"{p:12.3f}" for p in q.sum(0))[2:]
-    return [head, *rows, foot]
-
-
-def _posterior_table(posterior: dict[str, Any]) -> list[str]:
-    """Return the depths that matter, with their probabilities and log-likelihoods."""
-    q = np.asarray(posterior["q"])
-    shown = np.flatnonzero(q >= 0.005)
-    rows = ["depth   q(depth)   exact   log-likelihood (train, nats per point)"]
-    rows += [
-        f"{d:5}   {q[d]:8.3f}   {posterior['exact_posterior'][d]:5.3f}   "
-        f"{posterior['train_log_likelihood_by_depth'][d]:10.6f}   {'█' * round(40 * q[d] / q.max())}"
-        for d in shown
-    ]
-    left_out = len(q) - len(shown)
-    return rows + ([f"({left_out} depths with q below 0.005 are not shown)"] if left_out else [])
-
-
-def _log_units(target_std: Tensor | None) -> float:
-    """Return what a log density of standardised targets is above that of the targets themselves, nats."""
-    return 0.0 if target_std is None else float(target_std.double().log().sum())
-
-
 def count_parameters(module: torch.nn.Module) -> int:
     """Return the number of parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+def _log_units(target_std: Tensor | None) -> float:
+    """Return what a log density of standardised targets is above that of the targets themselves, nats."""
+    return 0.0 if target_std is None else float(target_std.double().log().sum())
