@@ -35,7 +35,7 @@ def compare_modes(model: vds.VDSModel, guide: Guide, data: DataSet, settings: Se
     vds.recalibrate_batch_norm(other, data.train, batch_size=size)
     exact = vds.exact_posterior(other, data.train)
     closed = vds.AutoCategorical(other)
-    closed.set_probs(dict(exact.probs))
+    closed.set_probs(exact.probs)
     return in_eval_mode(model, guide, data, settings) | {
         "train_mode": trained,
         "recalibrated": against(exact, guide)

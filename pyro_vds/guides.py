@@ -1,6 +1,7 @@
 """Guides: the variational posterior ``q`` over architectures, enumerated exactly."""
 
 from itertools import pairwise
+from collections.abc import Mapping
 from typing import cast
 
 import pyro
@@ -158,7 +159,7 @@ class AutoCategorical(Guide):
         return dict(zip(self.axes, self.conditionals(), strict=True))
 
     @torch.no_grad()
-    def set_probs(self, probs: dict[str, Float[Tensor, "*replicate size"]]) -> None:
+    def set_probs(self, probs: Mapping[str, Float[Tensor, "*replicate size"]]) -> None:
         """Set the marginal of each axis, for example to ``exact_posterior(model, data).probs``.
 
         Args:
