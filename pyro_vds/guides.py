@@ -1,7 +1,7 @@
 """Guides: the variational posterior ``q`` over architectures, enumerated exactly."""
 
-from itertools import pairwise
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import cast
 
 import pyro
