@@ -1,5 +1,6 @@
 """MNIST, all 60,000 training images: does the guide lag behind the exact posterior?
 
+The guide's step does not know the number of points, by which the exact posterior sharpens; ``guide_lag`` has 200.
 The posterior is that of the network in eval mode, as it is used; in train mode, where each batch is normalised by its
 own statistics, as the guide sees it; and in eval mode after batch norm was recalibrated.
 """

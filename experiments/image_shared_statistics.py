@@ -1,20 +1,23 @@
 """Images: learnt depth of growing max depth, with one set of head statistics for all depths, as in the paper's code.
 
-Beside ``image_max_depth``, which keeps statistics for each depth.
+Beside ``image_max_depth``, which keeps statistics for each depth. One max depth has both kinds in ``calibration``.
 """
 
 from dataclasses import replace
 
+from experiments.calibration import SCAN as CALIBRATION
 from experiments.engine import Grid, Scan
+from experiments.engine.scan import Form
 from experiments.image_max_depth import SCAN as PER_DEPTH
 
 SHARED = {"head_statistics": "shared"}
 
 
-def _shared(grid: Grid) -> Grid:
-    """Return the settings of a grid with at least one block: a stem alone has one depth."""
-    points = [point for point in grid.points if point["max_depth"]]
+def _shared(form: Form) -> Grid:
+    """Return the settings that neither ``calibration`` has, nor a network without blocks, which has one depth."""
+    grid, done = PER_DEPTH.grid(form), CALIBRATION.grid(form).base["max_depth"]
+    points = [point for point in grid.points if point["max_depth"] not in (0, done)]
     return replace(grid, points=points, base={**grid.base, **SHARED})
 
 
-SCAN = Scan(paper=_shared(PER_DEPTH.paper), cpu=_shared(PER_DEPTH.grid("cpu")), tiny=_shared(PER_DEPTH.tiny))
+SCAN = Scan(paper=_shared("paper"), cpu=_shared("cpu"), tiny=_shared("tiny"))

@@ -220,10 +220,13 @@ def test_head_statistics_are_compared_where_both_are_there():
     def at(ece, depths):
         return [result(SCORED | {"ece": ece}, data="mnist", max_depth=depth) for depth in depths]
 
-    rows = ablations.head_statistics(at(0.01, (0, 2, 4)), at(0.1, (2,)))
+    calibration = [result(SCORED, data="mnist", max_depth=4, head_statistics=kind) for kind in ("per_depth", "shared")]
+    rows = ablations.head_statistics(at(0.01, (0, 2, 4)), at(0.1, (2,)), calibration)
     assert [(*row[:3], row[-1][:4]) for row in rows] == [
         ("MNIST", "2", "for each depth", "1.0 "),
         ("MNIST", "2", "shared", "10.1"),
+        ("MNIST", "4", "for each depth", "1.0 "),
+        ("MNIST", "4", "shared", "1.0 "),
     ]
 
 

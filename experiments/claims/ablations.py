@@ -100,9 +100,10 @@ def prior(found: Results) -> Rows:
     ]
 
 
-def head_statistics(per_depth: Results, shared: Results) -> Rows:
+def head_statistics(per_depth: Results, shared: Results, calibration: Results) -> Rows:
     """Return accuracy, log-likelihood, ECE and chosen depth with both kinds of head statistics at each max depth."""
     rows = []
+    shared = [*shared, *(r for r in calibration if r["settings"]["head_statistics"] == "shared")]
     for name in data_sets(shared):
         kinds = {
             kind: {r["settings"]["max_depth"]: r for r in found if r["settings"]["data"] == name}
@@ -176,7 +177,7 @@ ABLATIONS = [
     ),
     Ablation(
         "Head statistics for each depth, or shared?",
-        ("image_max_depth", "image_shared_statistics"),
+        ("image_max_depth", "image_shared_statistics", "calibration"),
         ("data", "D", "statistics", "depth (rule 95)", *SCORES),
         head_statistics,
     ),
