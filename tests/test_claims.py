@@ -4,7 +4,7 @@ import pytest
 
 from experiments import claims
 from experiments.claims import ablations, images, spirals
-from experiments.claims.__main__ import README, inserted
+from experiments.claims.__main__ import PAGES, inserted
 from experiments.claims.parts import progress
 
 
@@ -231,8 +231,10 @@ def test_head_statistics_are_compared_where_both_are_there():
 
 
 def test_every_claim_has_a_finding_and_the_readme_shows_it():
-    text = README.read_text()
-    assert inserted(text) == text, "run: python -m experiments.claims"
+    texts = {page: page.read_text() for page in PAGES}
+    for page, tables in PAGES.items():
+        assert inserted(texts[page], tables) == texts[page], "run: python -m experiments.claims"
+    text = "\n".join(texts.values())
     for claim in claims.CLAIMS:
         found, verdict = claims.finding(claim)
         assert found in text
@@ -242,4 +244,4 @@ def test_every_claim_has_a_finding_and_the_readme_shows_it():
 
 def test_markers_are_needed():
     with pytest.raises(ValueError, match="Expected the markers"):
-        inserted("no markers")
+        inserted("no markers", {"claims": str})

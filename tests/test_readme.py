@@ -81,19 +81,6 @@ def test_head_statistics_numbers_are_the_committed_ones():
     assert test["per_depth"]["full"]["ece"] < test["shared"]["full"]["ece"]
 
 
-def test_rotation_numbers_are_the_committed_ones():
-    found = [json.loads(path.read_text()) for path in (RESULTS / "rotation").glob("*.json")]
-    assert len(found) == 8
-    for one in found:
-        depths = [
-            [repeat["posterior"][rule]["argmax"] for repeat in one["repeats"]]
-            for rule in ("chosen_depth", "chosen_depth_exact")
-        ]
-        errors = [100 * repeat["test"]["full"]["error"] for repeat in one["repeats"]]
-        cells = [f"{mean(values):.1f} ± {stdev(values):.1f}" for values in (*depths, errors)]
-        assert f"| {one['varied']['rotation']:.0f}° | {' | '.join(cells)} % |" in README
-
-
 def test_claims_have_the_committed_numbers():
     text = (ROOT / "experiments" / "README.md").read_text()
 

@@ -1,7 +1,7 @@
-"""Write the tables of ``experiments/README.md``: ``python -m experiments.claims``."""
+"""Write the tables of both READMEs from the result files: ``python -m experiments.claims``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,14 @@ from experiments.claims.parts import enough, load, seconds
 from experiments.engine.runner import RESULTS
 from pyro_vds.runs import atomic
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[2]
 START, END = "<!-- {}: python -m experiments.claims -->\n", "<!-- end of {} -->"
+
+
+def verdicts_table() -> str:
+    """Return the paper's claims with the verdicts alone as a Markdown table."""
+    rows = [f"| {claim.figure} | {claim.text} | {finding(claim)[1]} |" for claim in CLAIMS]
+    return "\n".join(["| figure | the paper's claim | here |", "| --- " * 3 + "|", *rows]) + "\n"
 
 
 def claims_table() -> str:
@@ -42,19 +48,29 @@ def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-TABLES = {"claims": claims_table, "ablations": ablations_tables, "shift": shift_tables, "per input": per_input_table}
+Tables = Mapping[str, Callable[[], str]]
+PAGES: dict[Path, Tables] = {
+    ROOT / "README.md": {"verdicts": verdicts_table},
+    ROOT / "experiments" / "README.md": {
+        "claims": claims_table,
+        "ablations": ablations_tables,
+        "shift": shift_tables,
+        "per input": per_input_table,
+    },
+}
 
 
-def inserted(text: str) -> str:
-    """Return the README's text with the tables of now between the markers.
+def inserted(text: str, tables: Tables) -> str:
+    """Return a text with the tables of now between their markers.
 
     Args:
         text: The text.
+        tables: The tables by the names of the markers.
 
     Raises:
         ValueError: If markers are absent.
     """
-    for name, content in TABLES.items():
+    for name, content in tables.items():
         start, end = START.format(name), END.format(name)
         before, found_start, rest = text.partition(start)
         _, found_end, after = rest.partition(end)
@@ -87,5 +103,6 @@ def _made_by(experiments: Sequence[str]) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    with atomic(README) as temporary:
-        temporary.write_text(inserted(README.read_text()))
+    for page, tables in PAGES.items():
+        with atomic(page) as temporary:
+            temporary.write_text(inserted(page.read_text(), tables))
