@@ -14,7 +14,7 @@ SHARED = {"head_statistics": "shared"}
 
 
 def _shared(form: Form) -> Grid:
-    """Return the settings that neither ``calibration`` has, nor a network without blocks, which has one depth."""
+    """Return those of ``image_max_depth`` but D = 0, one depth where both kinds agree, and that of ``calibration``."""
     grid, done = PER_DEPTH.grid(form), CALIBRATION.grid(form).base["max_depth"]
     points = [point for point in grid.points if point["max_depth"] not in (0, done)]
     return replace(grid, points=points, base={**grid.base, **SHARED})

@@ -1,4 +1,4 @@
-"""What a run found, in words for people."""
+"""What a run found, in words for people, and where they are written."""
 
 import sys
 from typing import Any
@@ -40,7 +40,7 @@ def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
     """Return the measures of some predictions as the lines of a table.
 
     Args:
-        cases: What :func:`evaluate_run` returns.
+        cases: What :func:`pyro_vds.evaluation.evaluate_run` returns.
     """
     names = list(cases["full"])
     head = f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names)

@@ -87,12 +87,11 @@ def _claim(claim: Claim) -> str:
 
 
 def _ablation(ablation: Ablation) -> str:
-    ready = all(enough(name, partial=ablation.partial) for name in ablation.experiments)
-    rows = ablation.rows(*map(load, ablation.experiments)) if ready else []
-    lines = [ablation.columns, ("---",) * len(ablation.columns), *rows]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines) if rows else "Not run to the end."
-    names, time = _made_by(ablation.experiments)
-    return f"### {ablation.question}\n\n{names}; {time}.\n\n{table}\n"
+    if not all(enough(name, partial=ablation.partial) for name in ablation.experiments):
+        return f"### {ablation.question}\n\nNot run to the end: {', '.join(ablation.experiments)}.\n"
+    lines = [ablation.columns, ("---",) * len(ablation.columns), *ablation.rows(*map(load, ablation.experiments))]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"### {ablation.question}\n\n{'; '.join(_made_by(ablation.experiments))}.\n\n{table}\n"
 
 
 def _made_by(experiments: Sequence[str]) -> tuple[str, str]:

@@ -1,11 +1,12 @@
 """How the guide follows the exact posterior in training, when it learns with a rate of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyro_vds as vds
 from experiments.engine.measures import measure_prediction
-from experiments.engine.training import Resources, as_settings, build, described, load_repeats
+from experiments.engine.training import TRAINING, Resources, as_settings, build, described, load_repeats
 from pyro_vds.guides import Guide
 from pyro_vds.posterior import ExactPosterior
 from pyro_vds.runs import DataSummary
@@ -13,14 +14,14 @@ from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet
 
 FACTOR = "guide_lr_factor"
-# Returns what is compared of one repeat at a checkpoint.
+# Returns what is compared of one repeat, for the weights as they are.
 Compare = Callable[[vds.VDSModel, Guide, DataSet, Settings], dict[str, Any]]
 
 
 def measure_lag(
     values: Mapping[str, Any], repeats: int, resources: Resources, *, checkpoints: Sequence[int], compare: Compare
 ) -> dict[str, Any]:
-    """Train without early stopping, and compare the guide with the exact posterior on the way.
+    """Train without early stopping, and compare the guide with the exact posterior on the way and at the best state.
 
     Args:
         values: What differs from the default settings, and the factor of the guide's learning rate.
@@ -32,41 +33,27 @@ def measure_lag(
     known = {name: value for name, value in values.items() if name != FACTOR}
     settings = as_settings(known, resources)
     assert settings.lr is not None
-    assert settings.max_epochs is not None
+    settings = replace(settings, guide_lr=values[FACTOR] * settings.lr, patience=settings.max_epochs)
     sets = load_repeats(settings, known["data"], repeats)
     model, guide = build(settings, DataSummary.of(sets[0]), repeats)
     states: list[list[dict[str, Any]]] = []
 
+    def compared(epochs: Sequence[int]) -> list[dict[str, Any]]:
+        each = zip(epochs, vds.replicates(model, guide), sets, strict=True)
+        return [{"epoch": epoch} | compare(*pair, data, settings) for epoch, pair, data in each]
+
     def record(epoch: int) -> None:
         if epoch + 1 in checkpoints or epoch + 1 == settings.max_epochs:
-            pairs = zip(vds.replicates(model, guide), sets, strict=True)
-            states.append([{"epoch": epoch + 1} | compare(*pair, data, settings) for pair, data in pairs])
+            states.append(compared([epoch + 1] * repeats))
 
-    vds.fit(
-        model,
-        guide,
-        [data.train for data in sets],
-        max_epochs=settings.max_epochs,
-        patience=settings.max_epochs,
-        batch_size=settings.batch_size or 0,
-        lr=settings.lr,
-        guide_lr=values[FACTOR] * settings.lr,
-        momentum=settings.momentum,
-        compile=settings.compile,
-        device=resources.device,
-        progress=False,
-        on_epoch=record,
-    )
+    how: dict[str, Any] = {name: getattr(settings, name) for name in (*TRAINING, "guide_lr", "compile")}
+    train = [data.train for data in sets]
+    history = vds.fit(model, guide, train, device=resources.device, progress=False, on_epoch=record, **how)
+    assert isinstance(history.best_epoch, tuple)
+    best = compared(history.best_epoch)
     records = [
-        {
-            "seed": settings.seed + r,
-            "train_size": len(data.train[0]),
-            "states": list(of_one),
-            "test": {"full": measure_prediction(*pair, data.test)},
-        }
-        for r, (of_one, pair, data) in enumerate(
-            zip(zip(*states, strict=True), vds.replicates(model, guide), sets, strict=True)
-        )
+        {"seed": settings.seed + r, "train_size": len(data.train[0]), "states": list(of_one), "best": best[r]}
+        for r, (of_one, data) in enumerate(zip(zip(*states, strict=True), sets, strict=True))
     ]
     return {"settings": described(settings, known), FACTOR: values[FACTOR], "repeats": records}
 
@@ -74,8 +61,11 @@ def measure_lag(
 def in_eval_mode(model: vds.VDSModel, guide: Guide, data: DataSet, settings: Settings) -> dict[str, Any]:
     """Compare the guide with the posterior that it is judged by: batch norm has its running statistics."""
     q = guide.probs()["depth"].cpu()
-    compared = against(vds.exact_posterior(model, data.train), guide)
-    return compared | {"q": q.tolist(), "chosen_depth": vds.choose_depth(q)}
+    return against(vds.exact_posterior(model, data.train), guide) | {
+        "q": q.tolist(),
+        "chosen_depth": vds.choose_depth(q),
+        "test": measure_prediction(model, guide, data.test),
+    }
 
 
 def against(exact: ExactPosterior, guide: Guide) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from pyro_vds.settings import Settings
 from pyro_vds.splits import DataSet
 from pyro_vds.typing import Data
 
+# The settings of training that decide the numbers, as fit takes them.
+TRAINING = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma")
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -144,8 +147,7 @@ def _fit(
     device: torch.device,
 ) -> vds.History:
     """Train; where every repeat diverges, its best state before that is its result."""
-    names = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma")
-    how: dict[str, Any] = {name: getattr(settings, name) for name in (*names, "compile")}
+    how: dict[str, Any] = {name: getattr(settings, name) for name in (*TRAINING, "compile")}
     try:
         return vds.fit(model, guide, train, validation=validation, device=device, progress=False, **how)
     except vds.NonFiniteLossError as error:
