@@ -160,8 +160,8 @@ def test_the_papers_savings_are_those_of_depths():
     times = [timed(image, d, float(d)) for image in ("1x28x28", "3x32x32") for d in range(0, 101, 10)]
     times[7] = timed("1x28x28", 70, 20.0)  # noise must not turn the curve
     text = images.faster(times)[0]
-    assert "62 % (MNIST) as depth 38, 41 % (Fashion-MNIST) as depth 59 does here" in text
-    assert "37 % (SVHN) as depth 63 does here" in text
+    assert "savings are those of depth 38 (MNIST, 62 %), 59 (Fashion-MNIST, 41 %) here" in text
+    assert "savings are those of depth 63 (SVHN, 37 %) here" in text
 
 
 @pytest.mark.parametrize(("half", "verdict"), [(5.4, "holds"), (9.0, "does not hold")])

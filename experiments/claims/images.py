@@ -103,13 +103,13 @@ def faster(times: Results) -> tuple[str, Verdict]:
         depths = sorted(found)
         shares = np.maximum.accumulate([found[d]["pruned"] / found[d]["all read-outs"] for d in depths])
         alike = [
-            f"{100 * saved:.0f} % ({name}) as depth {np.interp(1 - saved, shares, depths):.0f}"
+            f"{np.interp(1 - saved, shares, depths):.0f} ({name}, {100 * saved:.0f} %)"
             for name, saved in PAPER_SAVES.get(image, {}).items()
         ]
         lines.append(
             f"{image} pixels: {half} of {last} blocks take {100 * share['plain']:.0f} % of a plain network's time and "
-            f"{100 * share['all read-outs']:.0f} % of that with all read-outs; the paper saves "
-            f"{', '.join(alike)} does here"
+            f"{100 * share['all read-outs']:.0f} % of that with all read-outs; the paper's savings are those of "
+            f"depth {', '.join(alike)} here"
         )
         near.append(abs(share["plain"] - half / last) <= 0.1)
     return "; ".join(lines), "holds" if all(near) else "holds in part" if any(near) else "does not hold"
