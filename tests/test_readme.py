@@ -2,6 +2,8 @@
 
 import json
 import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -79,6 +81,19 @@ def test_head_statistics_numbers_are_the_committed_ones():
         assert row in README
     assert test["per_depth"]["full"]["log_likelihood"] > test["shared"]["full"]["log_likelihood"]
     assert test["per_depth"]["full"]["ece"] < test["shared"]["full"]["ece"]
+
+
+def test_lag_numbers_are_the_committed_ones():
+    def best(factor: int, *names: str) -> float:
+        (path,) = (RESULTS / "image_guide_lag").glob(f"guide_lr_factor={factor}-*.json")
+        return mean(reduce(getitem, names, repeat["best"]) for repeat in json.loads(path.read_text())["repeats"])
+
+    assert f"by {best(1, 'gap'):,.0f} nats" in README
+    assert f"leaves {best(10, 'gap'):.0f} nats" in README
+    eces = [100 * best(1, "test", "ece"), 100 * best(10, "test", "ece")]
+    assert f"from {eces[0]:.1f} to {eces[1]:.1f} %".replace(" ", "") in README.replace("\n", "").replace(" ", "")
+    assert f"takes it to {100 * best(1, 'recalibrated', 'test_exact', 'ece'):.1f} %" in README
+    assert best(100, "chosen_depth") < best(10, "chosen_depth")
 
 
 def test_claims_have_the_committed_numbers():
