@@ -83,17 +83,35 @@ def test_early_layers_do_much_more_and_late_ones_much_less(quarter, moves, verdi
 
 @pytest.mark.parametrize(
     ("judge", "name", "sign"),
-    [(spirals.narrow_deep, "width", -1), (spirals.more_rotation, "rotation", 1), (spirals.more_data, "num_points", 1)],
+    [
+        (spirals.narrow_deep, "width", -1),
+        (spirals.more_rotation, "rotation", 1),
+        (spirals.more_data, "num_points", 100),
+    ],
 )
 def test_trends_are_rank_correlations(judge, name, sign):
     def scan(guide, exact):
-        return [fitted(0.0, q=q, exact=e, **{name: x}) for x, q, e in zip((1, 2, 3, 4), guide, exact, strict=True)]
+        values = (abs(sign) * x for x in (2, 3, 4, 5))
+        return [fitted(0.0, q=q, exact=e, **{name: x}) for x, q, e in zip(values, guide, exact, strict=True)]
 
     up, flat = (1, 2, 4, 9), (3, 3, 3, 3)
     rising, falling = (up, up[::-1]) if sign > 0 else (up[::-1], up)
     assert judge(scan(rising, rising))[1] == "holds"
     assert judge(scan(rising, flat))[1] == "holds in part"
     assert judge(scan(falling, flat))[1] == "does not hold"
+
+
+def test_more_data_may_make_deeper_only_at_first():
+    def scan(guide, exact, sizes=(100, 200, 500, 800)):
+        rows = zip(sizes, guide, exact, strict=True)
+        return [fitted(0.0, q=q, exact=e, num_points=x, repeats=3) for x, q, e in rows]
+
+    at_first = (2, 9, 8, 7)
+    text, verdict = spirals.more_data(scan(at_first, at_first))
+    assert verdict == "holds in part"
+    assert "deeper with 500 points and more than with the fewest by 5.5 and 5.5 blocks" in text
+    assert spirals.more_data(scan(at_first, (8, 9, 8, 7)))[1] == "does not hold"
+    assert spirals.more_data(scan(at_first, at_first, sizes=(1, 2, 3, 4)))[1] == "not run"
 
 
 def image(data, q=1, error=0.1, pruned=0.1, max_depth=4):
