@@ -1,12 +1,12 @@
 """Images: calibration of a plain network, and of learnt depth with both kinds of head statistics (figure 10)."""
 
 from experiments.engine import Grid, Scan, product
-from experiments.engine.presets import CPU_IMAGES, DATA_SETS, DEPTHS_CPU, REPEATS_CPU, REPEATS_IMAGES, TINY_IMAGES
+from experiments.engine.presets import CPU_CONVERGED, DATA_SETS, DEPTHS_CPU, REPEATS_CPU, REPEATS_IMAGES, TINY_IMAGES
 
-NETWORKS = ({"readout": "last"}, {"head_statistics": "per_depth"}, {"head_statistics": "shared"})
+NETWORKS = ({"readout": "last"}, {}, {"head_statistics": "shared"})
 
 SCAN = Scan(
     paper=Grid(product({"data": DATA_SETS}, NETWORKS), {"max_depth": 50}, REPEATS_IMAGES, compile=True),
-    cpu=Grid(product({"data": DATA_SETS}, NETWORKS), CPU_IMAGES | {"max_depth": DEPTHS_CPU[-1]}, REPEATS_CPU),
+    cpu=Grid(product({"data": DATA_SETS}, NETWORKS), CPU_CONVERGED | {"max_depth": DEPTHS_CPU[-1]}, REPEATS_CPU),
     tiny=Grid(product({"data": ("digits",)}, NETWORKS), TINY_IMAGES | {"max_depth": 2}, repeats=2),
 )

@@ -19,5 +19,5 @@ from experiments.engine.presets import (
 SCAN = Scan(
     paper=Grid(product({"data": DATA_SETS, "max_depth": DEPTHS_IMAGES}), {}, REPEATS_IMAGES, compile=True),
     cpu=Grid(product({"data": DATA_SETS, "max_depth": DEPTHS_CPU}), CPU_IMAGES, REPEATS_CPU),
-    tiny=Grid(product({"data": ("digits",), "max_depth": (0, 1, 2)}), TINY_IMAGES, repeats=2),
+    tiny=Grid(product({"data": ("digits",), "max_depth": (0, 2)}), TINY_IMAGES, repeats=2),
 )

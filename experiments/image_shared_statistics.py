@@ -1,11 +1,10 @@
 """Images: learnt depth of growing max depth, with one set of head statistics for all depths, as in the paper's code.
 
-Beside ``image_max_depth``, which keeps statistics for each depth. One max depth has both kinds in ``calibration``.
+Beside ``image_max_depth``, which keeps statistics for each depth.
 """
 
 from dataclasses import replace
 
-from experiments.calibration import SCAN as CALIBRATION
 from experiments.engine import Grid, Scan
 from experiments.engine.scan import Form
 from experiments.image_max_depth import SCAN as PER_DEPTH
@@ -14,9 +13,9 @@ SHARED = {"head_statistics": "shared"}
 
 
 def _shared(form: Form) -> Grid:
-    """Return those of ``image_max_depth`` but D = 0, one depth where both kinds agree, and that of ``calibration``."""
-    grid, done = PER_DEPTH.grid(form), CALIBRATION.grid(form).base["max_depth"]
-    points = [point for point in grid.points if point["max_depth"] not in (0, done)]
+    """Return those of ``image_max_depth`` but D = 0, one depth, where both kinds agree."""
+    grid = PER_DEPTH.grid(form)
+    points = [point for point in grid.points if point["max_depth"]]
     return replace(grid, points=points, base={**grid.base, **SHARED})
 
 

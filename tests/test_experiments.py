@@ -67,7 +67,7 @@ def test_scans_are_those_of_the_paper():
     shared = [
         {k: v for k, v in values.items() if k != "head_statistics"} for values in values_of("image_shared_statistics")
     ]
-    assert shared == [values for values in values_of("image_max_depth") if values["max_depth"] not in (0, 50)]
+    assert shared == [values for values in values_of("image_max_depth") if values["max_depth"]]
     assert all(as_settings(v, CPU).head_statistics == "shared" for v in values_of("image_shared_statistics"))
 
 
@@ -121,6 +121,27 @@ def test_a_killed_scan_goes_on_with_the_setting_that_it_was_in(tmp_path):
     assert all({"varied", "command", "seconds", "environment"} <= c.keys() for c in contents)
 
 
+def test_what_another_experiment_has_measured_is_taken_over(tmp_path):
+    scan = SCANS["calibration"]
+    (trial,) = replace(scan.tiny, points=[{"data": "digits"}]).trials()
+    (twin,) = [t for t in SCANS["image_max_depth"].tiny.trials() if t.digest == trial.digest]
+    other = {"varied": {"max_depth": 2}, "command": "the first", "repeats": [1]}
+    for name, path in (("guide_lag", "other measures"), ("elsewhere", "no experiment"), ("image_max_depth", twin.key)):
+        (tmp_path / name).mkdir()
+        suffix = "" if path == twin.key else f"-{trial.digest}"
+        (tmp_path / name / f"{path}{suffix}.json").write_text(json.dumps(other | {"from": name}))
+    grid = replace(scan.tiny, points=[{"data": "digits"}])
+    (line,) = runner.run_scan(scan, grid, tmp_path / "calibration", CPU, "the second")
+    assert line.endswith("as in image_max_depth")
+    found = json.loads((tmp_path / "calibration" / f"{trial.key}.json").read_text())
+    assert found == other | {
+        "varied": {"data": "digits"},
+        "from": "image_max_depth",
+        "taken_from": "image_max_depth",
+        "command": "the second",
+    }
+
+
 def test_the_command_runs_a_scan_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["experiments", "max_depth", "--tiny", "--out", str(tmp_path)])
     for expected in (False, True):
@@ -172,10 +193,16 @@ def alone(values, seed):
     return model, guide, history
 
 
-@pytest.mark.parametrize("how", [{}, {"readout": "last"}, {"readout": "last", "validation_fraction": 0.2}])
+IMAGES = {"data": "digits", "channels_last": True, "channels": 4, "bottleneck": 2, "train_size": 100, "max_epochs": 2}
+
+
+@pytest.mark.parametrize("how", [{}, {"readout": "last"}, {"readout": "last", "validation_fraction": 0.2}, IMAGES])
 def test_each_repeat_is_what_it_would_be_alone(how):
-    values = SMALL | how
+    values = how | {"max_depth": 2} if "data" in how else SMALL | how
     trained, _ = train_repeats(values, 2, CPU)
+    assert not how.get("channels_last") or trained[0].model.backbone.stem[0].weight.is_contiguous(
+        memory_format=torch.channels_last
+    )
     for seed, repeat in enumerate(trained):
         model, guide, history = alone(values, seed)
         torch.testing.assert_close(dict(repeat.model.state_dict()), dict(model.state_dict()))

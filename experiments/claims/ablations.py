@@ -103,10 +103,9 @@ def prior(found: Results) -> Rows:
     ]
 
 
-def head_statistics(per_depth: Results, shared: Results, calibration: Results) -> Rows:
+def head_statistics(per_depth: Results, shared: Results) -> Rows:
     """Return accuracy, log-likelihood, ECE and chosen depth with both kinds of head statistics at each max depth."""
     rows = []
-    shared = [*shared, *(r for r in calibration if r["settings"]["head_statistics"] == "shared")]
     for name in data_sets(shared):
         kinds = {
             kind: {r["settings"]["max_depth"]: r for r in found if r["settings"]["data"] == name}
@@ -185,7 +184,7 @@ ABLATIONS = [
     ),
     Ablation(
         "Head statistics for each depth, or shared?",
-        ("image_max_depth", "image_shared_statistics", "calibration"),
+        ("image_max_depth", "image_shared_statistics"),
         ("data", "D", "statistics", "chosen depth (95)", *SCORES),
         head_statistics,
     ),

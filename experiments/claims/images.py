@@ -77,7 +77,7 @@ def less_confident(calibration: Results) -> tuple[str, Verdict]:
         )
         right += [over[0] > 0] if name == "mnist" else [over[0] > 0, abs(over[1]) < over[0]]
     verdict: Verdict = "holds" if all(right) else "holds in part" if any(right) else "does not hold"
-    return "; ".join(lines), verdict
+    return f"{_size([*calibration])}: {'; '.join(lines)}", verdict
 
 
 def under_confident(calibration: Results) -> tuple[str, Verdict]:
@@ -85,9 +85,9 @@ def under_confident(calibration: Results) -> tuple[str, Verdict]:
     _, ours, shared = _networks(calibration, "mnist")
     gaps = [_over_confidence(result) for result in (ours, shared)]
     text = (
-        f"confidence minus accuracy {100 * gaps[1]:+.1f} points with the paper's shared head statistics "
-        f"(ECE {listed([shared], score('ece'), 1, percent=True)} %), {100 * gaps[0]:+.1f} with statistics for each "
-        f"depth (ECE {listed([ours], score('ece'), 1, percent=True)} %)"
+        f"{_size([shared])}: confidence minus accuracy {100 * gaps[1]:+.1f} points with the paper's shared head "
+        f"statistics (ECE {listed([shared], score('ece'), 1, percent=True)} %), {100 * gaps[0]:+.1f} with statistics "
+        f"for each depth (ECE {listed([ours], score('ece'), 1, percent=True)} %)"
     )
     under = [gap < -0.005 for gap in gaps]
     return text, "holds" if all(under) else "holds in part" if any(under) else "does not hold"
@@ -131,7 +131,8 @@ def _size(found: list[Result]) -> str:
     settings, repeats = found[0]["settings"], len(found[0]["repeats"])
     images = found[0]["repeats"][0]["train_size"]
     return (
-        f"D = {settings['max_depth']}, {settings['channels']} channels, {images:,} training images, {repeats} repeats"
+        f"D = {settings['max_depth']}, {settings['channels']} channels, {images:,} training images, "
+        f"{settings['max_epochs']} epochs, {repeats} repeats"
     )
 
 

@@ -1,6 +1,7 @@
 """The runner: goes through the settings of a scan, and keeps the result of each in a file of its own."""
 
 import importlib
+import importlib.util
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.engine.measures import rounded
-from experiments.engine.scan import Form, Grid, Scan
+from experiments.engine.scan import Form, Grid, Scan, Trial
 from experiments.engine.training import Resources
 from pyro_vds.runs import atomic, environment
 
@@ -19,12 +20,13 @@ def run_scan(scan: Scan, grid: Grid, folder: Path, resources: Resources, command
     """Run the settings that have no result yet; yields a line about each.
 
     A result is written in one step when its setting is finished, so that a run that is killed loses at most the
-    setting that it was in, and a second start goes on from there.
+    setting that it was in, and a second start goes on from there. What another experiment has measured of the very
+    same setting is taken over.
 
     Args:
         scan: What is measured.
         grid: The settings.
-        folder: Where the results are kept.
+        folder: Where the results are kept, beside those of other experiments.
         resources: How settings are run.
         command: How this run was started, for the results.
     """
@@ -34,11 +36,17 @@ def run_scan(scan: Scan, grid: Grid, folder: Path, resources: Resources, command
         if path.exists():
             yield f"[{number}/{len(trials)}] {trial.key}: is there"
             continue
+        head = {"varied": {name: _plain(value) for name, value in trial.varied.items()}}
+        twin = _twin(scan, trial, folder)
+        if twin is not None:
+            taken = {"command": command, "taken_from": twin.parent.name}
+            _write(path, json.loads(twin.read_text()) | head | taken)
+            yield f"[{number}/{len(trials)}] {trial.key}: as in {twin.parent.name}"
+            continue
         started = time.perf_counter()
         content = scan.measure(trial.values, trial.repeats, resources)
         seconds = time.perf_counter() - started
         about = {"command": command, "seconds": seconds, "environment": environment(resources.device)}
-        head = {"varied": {name: _plain(value) for name, value in trial.varied.items()}}
         _write(path, rounded(head | content | about))
         yield f"[{number}/{len(trials)}] {trial.key}: {seconds:.1f} s"
 
@@ -56,6 +64,17 @@ def results(name: str, form: Form = "paper", folder: Path = RESULTS, data: Seque
     grid = scan.grid(form).on(data) if data else scan.grid(form)
     paths = [folder / name / f"{trial.key}.json" for trial in grid.trials()]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def _twin(scan: Scan, trial: Trial, folder: Path) -> Path | None:
+    """Return the result of the same setting in another experiment that measures the same."""
+    for path in sorted(folder.parent.glob(f"*/*-{trial.digest}.json")):
+        name = f"experiments.{path.parent.name}"
+        module = importlib.import_module(name) if importlib.util.find_spec(name) else None
+        other = getattr(module, "SCAN", None)
+        if other is not None and other.measure is scan.measure:
+            return path
+    return None
 
 
 def _plain(value: Any) -> Any:

@@ -30,12 +30,16 @@ class Trial:
     repeats: int
 
     @property
-    def key(self) -> str:
-        """The name of its result: what is varied, to read, and a digest of all settings, to tell forms apart."""
-        varied = ",".join(f"{name}={value}" for name, value in self.varied.items())
+    def digest(self) -> str:
+        """Tells all settings, and the number of repeats, apart."""
         everything = json.dumps([dict(self.values), self.repeats], sort_keys=True, default=repr)
-        digest = hashlib.sha256(everything.encode()).hexdigest()[:8]
-        return f"{re.sub(r'[^A-Za-z0-9_.,=]+', '-', varied).strip('-')}-{digest}"
+        return hashlib.sha256(everything.encode()).hexdigest()[:8]
+
+    @property
+    def key(self) -> str:
+        """The name of its result: what is varied, to read, and the digest, to tell forms apart."""
+        varied = ",".join(f"{name}={value}" for name, value in self.varied.items())
+        return f"{re.sub(r'[^A-Za-z0-9_.,=]+', '-', varied).strip('-')}-{self.digest}"
 
 
 @dataclass(frozen=True)

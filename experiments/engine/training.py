@@ -17,7 +17,10 @@ from pyro_vds.splits import DataSet
 from pyro_vds.typing import Data
 
 # The settings of training that decide the numbers, as fit takes them.
-TRAINING = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma")
+TRAINING = (
+    "max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma",
+    "precision", "channels_last",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ def train_repeats(values: Mapping[str, Any], repeats: int, resources: Resources)
     """
     settings = as_settings(values, resources)
     sets = load_repeats(settings, values["data"], repeats)
-    # pyro_vds cannot validate replicates of a network without axes.
-    together = settings.readout == "all" or not settings.validation_fraction
+    # pyro_vds cannot validate replicates of a network without axes, nor lay out their images otherwise.
+    together = not settings.channels_last and (settings.readout == "all" or not settings.validation_fraction)
     started = time.perf_counter()
     trained = (_train_together if together else _train_each)(settings, sets, resources.device)
     return trained, time.perf_counter() - started
