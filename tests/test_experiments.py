@@ -352,6 +352,8 @@ def test_figures_draw(tiny, name):
     axes = draw(*given, **options)
     assert all(ax.get_xlabel() or ax.get_title() for ax in axes)
     axes[0].figure.canvas.draw()
+    images = any(e.startswith(("image_", "calibration")) for e in experiments_of)
+    assert images == ("4 channels" in axes[0].figure.get_suptitle()), "figures of images say how large they are"
     assert draw(*given, axes=axes, **options) == axes
     with pytest.raises(ValueError, match=rf"{experiments_of[0]}, got none. Make them: python -m experiments"):
         draw(*([] for _ in given), **options)

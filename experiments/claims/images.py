@@ -13,6 +13,7 @@ from experiments.figures.parts import (
     data_sets,
     expected_depth,
     score,
+    size_of,
     spread,
 )
 
@@ -29,7 +30,7 @@ def complexity(learnt: Results) -> tuple[str, Verdict]:
     errors = ", ".join(f"{_name(r)} {listed([r], score('error'), 1, percent=True)} %" for r in found)
     names = ", ".join(map(_name, found))
     text = (
-        f"{_size(found)}: expected depth {listed(found, expected_depth)} for {names}; largest probability of a depth "
+        f"{size_of(found[0])}: expected depth {listed(found, expected_depth)} for {names}; largest q "
         f"{listed(found, _largest_probability, 3)} (uniform: {1 / (1 + found[0]['settings']['max_depth']):.3f}); "
         f"error {errors}"
     )
@@ -49,7 +50,7 @@ def pruning_is_free(learnt: Results) -> tuple[str, Verdict]:
     ]
     free = (cost <= NOTHING) & (means(found, chosen_depth("95")) < found[0]["settings"]["max_depth"])
     verdict: Verdict = "holds" if free.all() else "holds in part" if free.any() else "does not hold"
-    return f"{_size(found)}: " + "; ".join(lines), verdict
+    return f"{size_of(found[0])}: " + "; ".join(lines), verdict
 
 
 def deeper_with_more_blocks(learnt: Results) -> tuple[str, Verdict]:
@@ -77,7 +78,7 @@ def less_confident(calibration: Results) -> tuple[str, Verdict]:
         )
         right += [over[0] > 0] if name == "mnist" else [over[0] > 0, abs(over[1]) < over[0]]
     verdict: Verdict = "holds" if all(right) else "holds in part" if any(right) else "does not hold"
-    return f"{_size([*calibration])}: {'; '.join(lines)}", verdict
+    return f"{size_of(calibration[0])}: {'; '.join(lines)}", verdict
 
 
 def under_confident(calibration: Results) -> tuple[str, Verdict]:
@@ -85,7 +86,7 @@ def under_confident(calibration: Results) -> tuple[str, Verdict]:
     _, ours, shared = _networks(calibration, "mnist")
     gaps = [_over_confidence(result) for result in (ours, shared)]
     text = (
-        f"{_size([shared])}: confidence minus accuracy {100 * gaps[1]:+.1f} points with the paper's shared head "
+        f"{size_of(shared)}: confidence minus accuracy {100 * gaps[1]:+.1f} points with the paper's shared head "
         f"statistics (ECE {listed([shared], score('ece'), 1, percent=True)} %), {100 * gaps[0]:+.1f} with statistics "
         f"for each depth (ECE {listed([ours], score('ece'), 1, percent=True)} %)"
     )
@@ -125,15 +126,6 @@ def _name(result: Result) -> str:
 
 def _percent(networks: tuple[Result, ...], measure: str) -> str:
     return ", ".join(listed([result], score(measure), 1, percent=True) for result in networks)
-
-
-def _size(found: list[Result]) -> str:
-    settings, repeats = found[0]["settings"], len(found[0]["repeats"])
-    images = found[0]["repeats"][0]["train_size"]
-    return (
-        f"D = {settings['max_depth']}, {settings['channels']} channels, {images:,} training images, "
-        f"{settings['max_epochs']} epochs, {repeats} repeats"
-    )
 
 
 def _networks(calibration: Results, name: str) -> tuple[Result, Result, Result]:

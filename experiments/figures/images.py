@@ -22,6 +22,7 @@ from experiments.figures.parts import (
     select,
     setting,
     spread,
+    state_size,
 )
 from pyro_vds.plots import BLUE, GREEN, GREY, ORANGE, RED
 
@@ -52,6 +53,7 @@ def figure_4(
         twin.set_ylabel(LABELS[measure])
         legend(ax, twin)
         ax.text(0.02, 0.97, NAMES[name], transform=ax.transAxes, va="top", fontsize=9)
+    state_size(axes, chosen[0])
     return axes
 
 
@@ -80,6 +82,7 @@ def figure_9(learnt: Results, plain: Results, axes: Any = None, *, measure: str 
         bottom.set(xlabel="max depth D", ylabel=f"depth (residual blocks), {NAMES[name]}")
         legend(top)
         legend(bottom)
+    state_size(axes, max(learnt, key=setting("max_depth")), of="up to ")
     return axes
 
 
@@ -110,6 +113,7 @@ def figure_10(calibration: Results, axes: Any = None) -> list[Axes]:
             (ece,), (theirs,) = (spread([result], score(m, *case))[0] for m in ("ece", "paper_ece"))
             head = f"{NAMES[name]}, {label}"
             ax.set_title(f"{head}\nECE {100 * ece:.1f} %, of the paper's code {100 * theirs:.1f} %", fontsize=8)
+    state_size(axes, calibration[0])
     return axes
 
 
@@ -124,6 +128,7 @@ def figure_11(times: Results, learnt: Results = (), axes: Any = None, *, max_dep
     """
     shapes = list(dict.fromkeys(r["settings"]["image"] for r in need(times, "forward_time")))
     axes = make_axes(axes, len(shapes))
+    marked = [r for r in learnt if r["settings"]["max_depth"] == max_depth]
     for ax, shape in zip(axes, shapes, strict=True):
         ordered = sorted(select(times, "forward_time", image=shape), key=setting("depth"))
         depths = [r["settings"]["depth"] for r in ordered]
@@ -131,8 +136,8 @@ def figure_11(times: Results, learnt: Results = (), axes: Any = None, *, max_dep
             shares = [r["ms"]["pruned"] / r["ms"][baseline] for r in ordered]
             ax.plot(depths, shares, "o", ms=4, lw=1.2, **{"ls": "-"} | style, label=f"against: {baseline}")
         ax.axhline(1, color=GREY, lw=1)
-        for result in learnt:
-            if result["settings"]["max_depth"] == max_depth and result["settings"]["data"] in SHAPES[shape]:
+        for result in marked:
+            if result["settings"]["data"] in SHAPES[shape]:
                 (depth,), _ = spread([result], chosen_depth("95"))
                 name = NAMES[result["settings"]["data"]]
                 ax.axvline(depth, color=GREEN, lw=1, ls=":")
@@ -141,6 +146,8 @@ def figure_11(times: Results, learnt: Results = (), axes: Any = None, *, max_dep
                 )
         ax.set(xlabel=f"depth of the pruned network, {shape} pixels", ylabel="share of the full network's time")
         legend(ax)
+    if marked:
+        state_size(axes, marked[0], of="chosen depths (dotted) of ")
     return axes
 
 

@@ -80,6 +80,29 @@ def data_sets(results: Results) -> list[str]:
     return list(dict.fromkeys(r["settings"]["data"] for r in results))
 
 
+def size_of(result: Result) -> str:
+    """Return how large an experiment on images was, in words."""
+    settings, repeats = result["settings"], len(result["repeats"])
+    images = result["repeats"][0]["train_size"]
+    return (
+        f"D = {settings['max_depth']}, {settings['channels']} channels, {images:,} training images, "
+        f"{settings['max_epochs']} epochs, {repeats} repeats"
+    )
+
+
+def state_size(axes: Sequence[Axes], result: Result, *, of: str = "") -> None:
+    """Write the size of an experiment above a figure that has no title.
+
+    Args:
+        axes: The figure's axes.
+        result: A result, the one with the largest max depth.
+        of: What the size is of.
+    """
+    figure = axes[0].get_figure(root=True)
+    if figure is not None and not figure.get_suptitle():
+        figure.suptitle(of + size_of(result), fontsize=8)
+
+
 def setting(name: str) -> Callable[[Result], float]:
     """Return a function that gives a setting of a result."""
     return lambda result: result["settings"][name]
