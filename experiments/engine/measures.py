@@ -15,6 +15,7 @@ from pyro_vds.calibration import reliability_table
 from pyro_vds.evaluation import choose_cut, measure, summarise_posterior
 from pyro_vds.guides import Guide
 from pyro_vds.model import eval_mode
+from pyro_vds.posterior import ExactPosterior
 from pyro_vds.predictive import BATCH_SIZE
 from pyro_vds.pruning import Rule
 from pyro_vds.typing import Data
@@ -75,6 +76,19 @@ def measure_prediction(model: vds.VDSModel, guide: Guide, test: Data, depth: int
         "true_class_probability": float(probs[np.arange(len(labels)), labels].mean()),
         "paper_ece": paper_ece(probs, labels),
     }
+
+
+def measure_exactly(model: vds.VDSModel, exact: ExactPosterior, test: Data) -> dict[str, float]:
+    """Return the measures of the prediction that weights the depths by the exact posterior.
+
+    Args:
+        model: A trained classification model.
+        exact: Its exact posterior.
+        test: Test inputs and targets.
+    """
+    guide = vds.AutoCategorical(model)
+    guide.set_probs(exact.probs)
+    return measure_prediction(model, guide, test)
 
 
 def paper_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
@@ -145,9 +159,7 @@ def _measure_posterior(
     )
     probs = exact.probs["depth"]
     posterior["chosen_depth_exact"] = {rule: vds.choose_depth(probs, rule) for rule in RULES}
-    its_guide = vds.AutoCategorical(model)
-    its_guide.set_probs({"depth": probs})
-    return posterior, measure_prediction(model, its_guide, test)
+    return posterior, measure_exactly(model, exact, test)
 
 
 def _training(repeat: Repeat) -> dict[str, Any]:
