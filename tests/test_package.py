@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pyro_vds as vds
+from tests.api import SNAPSHOT
 
 PACKAGE = Path(vds.__file__).parent
 # Each line may import from the lines above it, not from its own or those below.
@@ -89,6 +90,13 @@ def test_modules_stay_small():
 def test_all_is_sorted_and_complete():
     assert list(vds.__all__) == sorted(vds.__all__)
     assert all(hasattr(vds, name) for name in vds.__all__)
+
+
+def test_public_names_and_signatures_are_the_recorded_ones():
+    """Record a change that is meant with ``python -m tests.api``, and write it into CHANGELOG."""
+    code = "from tests.api import snapshot; print(snapshot(), end='')"  # without the wrappers of the import hook
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert found == SNAPSHOT.read_text()
 
 
 def test_importing_changes_nothing_global():
