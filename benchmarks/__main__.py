@@ -11,7 +11,7 @@ from benchmarks.memory import peak_memory
 from benchmarks.prediction import prediction
 from benchmarks.scaling import scaling
 from benchmarks.steps import images, spirals
-from pyro_vds.runs import environment, write_json
+from pyro_vds.runs.files import environment, write_json
 
 
 def main() -> None:

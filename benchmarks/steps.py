@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import pyro_vds as vds
 from benchmarks.measure import Comparison, interleaved
-from pyro_vds.steps import CompiledStep, EagerStep, Objective
+from pyro_vds.training.steps import CompiledStep, EagerStep, Objective
 
 REPLICATES = 6
 Build = Callable[..., vds.PerDepth]

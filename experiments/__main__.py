@@ -20,7 +20,7 @@ import experiments
 from experiments.engine.runner import RESULTS, run_scan
 from experiments.engine.scan import Form
 from experiments.engine.training import Resources
-from pyro_vds.runs import environment, write_json
+from pyro_vds.runs.files import environment, write_json
 
 
 def main() -> None:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 import pyro_vds as vds
-from pyro_vds.choice import Cut, chosen_indices
-from pyro_vds.evaluation import measure
-from pyro_vds.guides import Guide
-from pyro_vds.model import VDSModel, eval_mode
-from pyro_vds.runs import DataSummary, build, train
-from pyro_vds.settings import Settings
-from pyro_vds.typing import Data
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.runs.build import DataSummary, build, train
+from pyro_vds.runs.metrics import measure
+from pyro_vds.runs.settings import Settings
+from pyro_vds.spaces.space import Cut, chosen_indices
+from pyro_vds.spaces.typing import Data
 
 POINT = 0.01
 

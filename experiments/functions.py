@@ -9,7 +9,7 @@ import pyro_vds as vds
 from experiments.engine import Grid, Scan, product
 from experiments.engine.presets import SPIRALS, TINY_SPIRALS
 from experiments.engine.training import Repeat, Resources, as_settings, described, train_repeats
-from pyro_vds.model import eval_mode
+from pyro_vds.ops.modes import eval_mode
 
 EXTENT, RESOLUTION = 2.5, 40
 

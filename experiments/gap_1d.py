@@ -7,11 +7,11 @@ import matplotlib.pyplot as plt
 import torch
 
 import pyro_vds as vds
-from pyro_vds.evaluation import evaluate_run
-from pyro_vds.guides import Guide
-from pyro_vds.runs import DataSummary, build, train
-from pyro_vds.settings import Settings
-from pyro_vds.tables import GAP_1D_INTERVALS
+from pyro_vds.datasets.toy import GAP_1D_INTERVALS
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.runs.build import DataSummary, build, train
+from pyro_vds.runs.metrics import evaluate_run
+from pyro_vds.runs.settings import Settings
 
 SETTINGS: dict[str, Any] = {
     "data": "gap_1d",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.engine.single import run_once
-from pyro_vds.settings import Settings
+from pyro_vds.runs.settings import Settings
 
 
 def run(*, tiny: bool, data_root: str) -> dict[str, Any]:

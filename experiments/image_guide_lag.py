@@ -16,13 +16,13 @@ from experiments.engine import Grid, Scan, product
 from experiments.engine.lag import FACTOR, against, in_eval_mode, measure_lag
 from experiments.engine.measures import measure_exactly, measure_prediction
 from experiments.engine.presets import REPEATS_CPU, REPEATS_IMAGES, TINY_IMAGES
-from pyro_vds.batches import IndexBatches
-from pyro_vds.guides import Guide
-from pyro_vds.model import train_mode
-from pyro_vds.posterior import ExactPosterior
-from pyro_vds.settings import Settings
-from pyro_vds.splits import DataSet
-from pyro_vds.typing import Data
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.infer.exact import ExactPosterior
+from pyro_vds.ops.modes import train_mode
+from pyro_vds.runs.settings import Settings
+from pyro_vds.spaces.typing import Data
+from pyro_vds.training.batches import IndexBatches
 
 ALL_IMAGES = {"data": "mnist", "validation_fraction": 0.0}
 FACTORS = {FACTOR: (1, 10, 100)}

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pyro_vds as vds
-from pyro_vds.evaluation import evaluate_run, find_stops
-from pyro_vds.runs import DataSummary, build, train
-from pyro_vds.settings import Settings
+from pyro_vds.runs.build import DataSummary, build, train
+from pyro_vds.runs.metrics import evaluate_run, find_stops
+from pyro_vds.runs.settings import Settings
 
 SIZE: dict[str, Any] = {"data": "digits", "max_depth": 8, "channels": 32, "bottleneck": 16}
 # Each input pays for its depth: with N latents a steep prior weighs N times what it does with one.

@@ -2,7 +2,7 @@
 
 from experiments.engine import Grid, Scan, product
 from experiments.engine.presets import REPEATS_SPIRALS, SPIRALS, TINY_SPIRALS
-from pyro_vds.priors import Geometric
+from pyro_vds.priors.families import Geometric
 
 SCAN = Scan(
     paper=Grid(

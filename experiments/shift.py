@@ -16,10 +16,12 @@ from experiments.engine.outside import EMNIST_LETTERS, SVHN_DIGITS, outside_imag
 from experiments.engine.presets import CPU_IMAGES
 from experiments.engine.rivals import DROPOUT, PASSES, Mixture, ensemble, train_rivals
 from experiments.figures.shift import NAMES, draw_corruptions
-from pyro_vds import calibration, corruptions
-from pyro_vds.settings import Settings
-from pyro_vds.typing import Data
-from pyro_vds.uncertainty import EntropySplit, detect_outside, split_entropy
+from pyro_vds.datasets import corruptions
+from pyro_vds.infer.predictive import EntropySplit, split_entropy
+from pyro_vds.metrics import calibration
+from pyro_vds.metrics.uncertainty import detect_outside
+from pyro_vds.runs.settings import Settings
+from pyro_vds.spaces.typing import Data
 
 # For each training set, the sets that are outside of it.
 OUTSIDE = {

@@ -4,7 +4,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from experiments.engine.single import run_once
-from pyro_vds.settings import Settings
+from pyro_vds.runs.settings import Settings
 
 
 def run(*, tiny: bool, data_root: str) -> dict[str, Any]:

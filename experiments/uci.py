@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 import pyro_vds as vds
-from pyro_vds.evaluation import evaluate_run
-from pyro_vds.guides import Guide
-from pyro_vds.intervals import interval_table
-from pyro_vds.splits import DataSet
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.metrics.intervals import interval_table
+from pyro_vds.runs.metrics import evaluate_run
 
 VALIDATION = 0.1
 # Batches of about 64 points; the large set gets larger ones and fewer epochs.

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from pyro_vds.runs import atomic
+from pyro_vds.runs.files import atomic
 
 FOLDER = Path(__file__).parent
 TIMEOUT = 600

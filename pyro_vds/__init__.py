@@ -4,43 +4,48 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import (
-    calibration,
-    comparison,
-    corruptions,
-    datasets,
-    diagnostic_plots,
-    diagnostics,
-    intervals,
-    likelihoods,
-    plots,
-    priors,
-    resampling,
-    temperature,
-    uncertainty,
+from pyro_vds import datasets, diagnostics, likelihoods, plots, priors
+from pyro_vds.backbones import (
+    FromModules,
+    PerDepth,
+    Replicated,
+    ResidualConvNet,
+    ResidualMLP,
+    Standardise,
+    WithWidths,
+    from_resnet,
+    from_sequential,
+    from_vit,
 )
-from pyro_vds.adapted import FromModules, from_sequential
-from pyro_vds.adaptive import AdaptiveNetwork, AutoPerInput
-from pyro_vds.backbones import PerDepth, ResidualConvNet, ResidualMLP
-from pyro_vds.costs import choose, multiply_adds
-from pyro_vds.elbo import enum_elbo
-from pyro_vds.freezing import freeze
-from pyro_vds.gap import BoundGap
-from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
-from pyro_vds.history import History
-from pyro_vds.loop import NonFiniteLossError
-from pyro_vds.memory import estimate_memory
-from pyro_vds.model import VDSModel
-from pyro_vds.moments import predict_components, predict_moments, predict_pit, predict_variance_parts
-from pyro_vds.normalisation import Standardise
-from pyro_vds.posterior import exact_posterior, reweight, to_datatree
-from pyro_vds.predictive import log_predictive, predict_proba
-from pyro_vds.pruning import choose_depth, prune
-from pyro_vds.replicated import Replicated
-from pyro_vds.training import fit, recalibrate_batch_norm
-from pyro_vds.unstack import replicates
-from pyro_vds.vision import from_resnet, from_vit
-from pyro_vds.width import WithWidths
+from pyro_vds.datasets import corruptions
+from pyro_vds.diagnostics import comparison
+from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, AutoPerInput
+from pyro_vds.infer import (
+    enum_elbo,
+    exact_posterior,
+    log_predictive,
+    predict_components,
+    predict_entropy,
+    predict_moments,
+    predict_pit,
+    predict_proba,
+    predict_variance_parts,
+    reweight,
+    to_datatree,
+)
+from pyro_vds.metrics import calibration, intervals, resampling, temperature, uncertainty
+from pyro_vds.models import VDSModel
+from pyro_vds.models.replicates import replicates
+from pyro_vds.ops import freeze
+from pyro_vds.pruning import AdaptiveNetwork, choose, choose_depth, multiply_adds, prune
+from pyro_vds.training import (
+    BoundGap,
+    History,
+    NonFiniteLossError,
+    estimate_memory,
+    fit,
+    recalibrate_batch_norm,
+)
 
 __all__ = [
     "AdaptiveNetwork",
@@ -65,7 +70,6 @@ __all__ = [
     "comparison",
     "corruptions",
     "datasets",
-    "diagnostic_plots",
     "diagnostics",
     "enum_elbo",
     "estimate_memory",
@@ -81,6 +85,7 @@ __all__ = [
     "multiply_adds",
     "plots",
     "predict_components",
+    "predict_entropy",
     "predict_moments",
     "predict_pit",
     "predict_proba",

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from pyro_vds import cli
+from pyro_vds.cli import main as cli
 
 DRIVER, BROWSER = shutil.which("chromedriver"), shutil.which("chromium")
 pytestmark = pytest.mark.skipif(not (DRIVER and BROWSER), reason="chromium and chromium-driver are not installed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyro_vds import cli
+from pyro_vds.cli import main as cli
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -19,8 +19,8 @@ from experiments.engine.measures import measure_depths, measure_repeat, paper_ec
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
 from experiments.engine.training import Resources, as_settings, train_repeats
 from experiments.image_guide_lag import compare_modes, posterior_in_train_mode
-from pyro_vds import runs
-from pyro_vds.priors import Geometric
+from pyro_vds.priors.families import Geometric
+from pyro_vds.runs import build
 
 CPU = Resources(torch.device("cpu"))
 MODULES = [m.name for m in pkgutil.iter_modules(experiments.__path__) if not m.ispkg and not m.name.startswith("_")]
@@ -188,8 +188,8 @@ def test_the_papers_ece_has_a_closed_form():
 def alone(values, seed):
     settings = replace(as_settings(values, CPU), seed=seed)
     data = settings.load_data()
-    model, guide = runs.build(settings, runs.DataSummary.of(data))
-    history = runs.train(settings, model, guide, data, progress=False)
+    model, guide = build.build(settings, build.DataSummary.of(data))
+    history = build.train(settings, model, guide, data, progress=False)
     return model, guide, history
 
 
@@ -308,7 +308,7 @@ def test_comparing_modes_leaves_training_alone():
     data = settings.load_data()
 
     def trained(compare):
-        model, guide = runs.build(settings, runs.DataSummary.of(data))
+        model, guide = build.build(settings, build.DataSummary.of(data))
         how = {"max_epochs": 5, "batch_size": 7, "progress": False}
         torch.manual_seed(5)
         vds.fit(model, guide, data.train, **how, on_epoch=lambda _: compare(model, guide, data, settings))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.steps import CompiledStep, EagerStep, Objective
+from pyro_vds.training.steps import CompiledStep, EagerStep, Objective
 
 pytestmark = [
     pytest.mark.gpu,

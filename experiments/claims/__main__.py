@@ -9,7 +9,7 @@ from experiments import per_input, shift
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.runner import RESULTS
-from pyro_vds.runs import atomic
+from pyro_vds.runs.files import atomic
 
 ROOT = Path(__file__).parents[2]
 START, END = "<!-- {}: python -m experiments.claims -->\n", "<!-- end of {} -->"

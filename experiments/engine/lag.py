@@ -7,11 +7,11 @@ from typing import Any
 import pyro_vds as vds
 from experiments.engine.measures import measure_prediction
 from experiments.engine.training import TRAINING, Resources, as_settings, build, described, load_repeats
-from pyro_vds.guides import Guide
-from pyro_vds.posterior import ExactPosterior
-from pyro_vds.runs import DataSummary
-from pyro_vds.settings import Settings
-from pyro_vds.splits import DataSet
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.infer.exact import ExactPosterior
+from pyro_vds.runs.build import DataSummary
+from pyro_vds.runs.settings import Settings
 
 FACTOR = "guide_lr_factor"
 # Returns what is compared of one repeat, for the weights as they are.

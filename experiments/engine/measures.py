@@ -11,14 +11,14 @@ from torch import Tensor
 
 import pyro_vds as vds
 from experiments.engine.training import Repeat, Resources, as_settings, described, train_repeats
-from pyro_vds.calibration import reliability_table
-from pyro_vds.evaluation import choose_cut, measure, summarise_posterior
-from pyro_vds.guides import Guide
-from pyro_vds.model import eval_mode
-from pyro_vds.posterior import ExactPosterior
-from pyro_vds.predictive import BATCH_SIZE
-from pyro_vds.pruning import Rule
-from pyro_vds.typing import Data
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.infer.exact import ExactPosterior
+from pyro_vds.infer.mixture import BATCH_SIZE
+from pyro_vds.metrics.calibration import reliability_table
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.pruning.rules import Rule
+from pyro_vds.runs.metrics import choose_cut, measure, summarise_posterior
+from pyro_vds.spaces.typing import Data
 
 RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
 

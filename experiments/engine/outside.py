@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from experiments.engine.svhn import svhn_test_digits
 from pyro_vds import datasets
-from pyro_vds.settings import Settings
-from pyro_vds.splits import DataSet
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.runs.settings import Settings
 
 READERS = {"mnist": datasets.mnist, "fashion_mnist": datasets.fashion_mnist}
 EMNIST_LETTERS, SVHN_DIGITS = "emnist_letters", "svhn_digits"

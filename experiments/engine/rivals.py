@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 import pyro_vds as vds
-from pyro_vds.model import VDSModel, eval_mode
-from pyro_vds.randomness import isolated_rng
-from pyro_vds.settings import Settings
-from pyro_vds.splits import DataSet
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.runs.settings import Settings
 
 DROPOUT, PASSES = 0.1, 16
 

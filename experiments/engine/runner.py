@@ -11,7 +11,7 @@ from typing import Any
 from experiments.engine.measures import rounded
 from experiments.engine.scan import Form, Grid, Scan, Trial
 from experiments.engine.training import Resources
-from pyro_vds.runs import atomic, environment
+from pyro_vds.runs.files import atomic, environment
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pyro_vds.evaluation import collect_metrics
-from pyro_vds.runs import DataSummary, build, train
-from pyro_vds.settings import Settings
+from pyro_vds.runs.build import DataSummary, build, train
+from pyro_vds.runs.metrics import collect_metrics
+from pyro_vds.runs.settings import Settings
 
 
 def run_once(settings: Settings) -> tuple[dict[str, Any], int]:

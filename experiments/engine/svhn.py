@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from pyro_vds.settings import Settings
-from pyro_vds.splits import DataSet, split_and_normalise
+from pyro_vds.datasets.dataset import DataSet, split_and_normalise
+from pyro_vds.runs.settings import Settings
 
 SVHN_TEST_DIGITS = "svhn_test_digits"
 LAST_TRAINING_PHOTO = 4032

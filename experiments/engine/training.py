@@ -9,12 +9,12 @@ import torch
 
 import pyro_vds as vds
 from experiments.engine.svhn import SVHN_TEST_DIGITS, svhn_test_digits
-from pyro_vds import runs
-from pyro_vds.guides import Guide
-from pyro_vds.runs import DataSummary
-from pyro_vds.settings import Settings
-from pyro_vds.splits import DataSet
-from pyro_vds.typing import Data
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.runs.build import DataSummary
+from pyro_vds.runs.build import build as build_one
+from pyro_vds.runs.settings import Settings
+from pyro_vds.spaces.typing import Data
 
 # The settings of training that decide the numbers, as fit takes them.
 TRAINING = (
@@ -135,7 +135,7 @@ def _train_each(settings: Settings, sets: list[DataSet], device: torch.device) -
     trained = []
     for seed, data in enumerate(sets, start=settings.seed):
         one = replace(settings, seed=seed)
-        model, guide = runs.build(one, DataSummary.of(data))
+        model, guide = build_one(one, DataSummary.of(data))
         history = _fit(one, model, guide, data.train, data.validation, device)
         trained.append(Repeat(one, data, model, guide, history))
     return trained

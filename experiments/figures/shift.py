@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from experiments.figures.parts import LABELS
-from pyro_vds.canvas import BLUE, GREEN, GREY, ORANGE, RED
+from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, RED
 
 NAMES = {
     "ldn": "LDN",

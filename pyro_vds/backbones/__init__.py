@@ -1,0 +1,21 @@
+"""Networks that return every read-out architecture in one pass."""
+
+from pyro_vds.backbones.from_modules import FromModules, from_sequential
+from pyro_vds.backbones.normalisation import Standardise
+from pyro_vds.backbones.replicated import Replicated
+from pyro_vds.backbones.residual import PerDepth, ResidualConvNet, ResidualMLP
+from pyro_vds.backbones.vision import from_resnet, from_vit
+from pyro_vds.backbones.width import WithWidths
+
+__all__ = [
+    "FromModules",
+    "PerDepth",
+    "Replicated",
+    "ResidualConvNet",
+    "ResidualMLP",
+    "Standardise",
+    "WithWidths",
+    "from_resnet",
+    "from_sequential",
+    "from_vit",
+]

@@ -1,0 +1,247 @@
+"""Networks of any blocks, whose activations may change their shape on the way, read out at every depth."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vds.backbones.normalisation import HeadStatistics, keep_readout_statistics
+from pyro_vds.backbones.residual import PerDepth, Readout, read_out_together
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.spaces.typing import Inputs
+
+WidthsToModule = Callable[[int, int], nn.Module]
+
+
+WidthToModule = Callable[[int], nn.Module]
+
+
+class FromModules(PerDepth):
+    """A network of blocks that are whole maps, read out at every depth.
+
+    ``a_0 = stem(x)``, ``a_i = block_i(a_{i-1})``, ``f_i(x) = head(adapter_s(pool(a_i)))``, ``i = 0..D``, where
+    ``s`` is the stage of depth ``i``: neighbouring depths whose pooled activations have one shape. The blocks
+    hold their own skip connections, if any, as those of torchvision do; for residual branches alone there is
+    :class:`pyro_vds.PerDepth`. The modules are taken over, not copied. (Early exits with heads of their own:
+    Teerapittayanon et al., "BranchyNet", 2016, arXiv 1709.01686.)
+
+    Example::
+
+        blocks = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()), nn.Sequential(nn.Linear(8, 4), nn.Tanh())]
+        net = FromModules(nn.Linear(2, 8), blocks, nn.Linear(4, 3), example=torch.zeros(1, 2))
+        net(x)  # (3, batch, 3); depths 0 and 1 reach the head through a Linear(8, 4)
+
+    Args:
+        stem: Maps inputs to the first activations ``a_0``.
+        blocks: Map activations to the next ones, of any shape; their number is the maximal depth ``D``.
+        head: Maps what ``pool`` makes of the last activations to outputs ``(batch, *event)``, and reads out every
+            depth. Or a function that takes the width of a stage and returns a head for it: each stage then has
+            its own, and no adapters.
+        example: Inputs ``(batch, ...)``, of which the first is run once to find the stages.
+        pool: Reduces activations to features, for example global average pooling; ``(batch, width)`` where
+            shapes change. As in an adapter, a batch norm in it would mix depths: it belongs in the head.
+        adapter: ``adapter(width, last_width)`` makes the map from the features of a stage to what the shared
+            head takes; used only for stages of another shape than the last. A linear map unless given.
+        readout: ``"all"`` depths, or only the ``"last"`` one: the network itself (a DDN).
+        head_statistics: Whether batch norms in the head keep running statistics ``"per_depth"`` or one
+            ``"shared"`` set. Batch norms in ``head`` are replaced in place.
+
+    Raises:
+        TypeError: If ``example`` is not a tensor, or ``head`` neither a module nor a function.
+        ValueError: If there are no blocks, modules do not fit each other, a block changes its input in place, or an
+            option is unknown.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        blocks: Iterable[nn.Module],
+        head: nn.Module | WidthToModule,
+        *,
+        example: Inputs,
+        pool: nn.Module | None = None,
+        adapter: WidthsToModule = nn.Linear,
+        readout: Readout = "all",
+        head_statistics: HeadStatistics = "per_depth",
+    ) -> None:
+        blocks = list(blocks)
+        _check_arguments(blocks, head, example)
+        pool = nn.Identity() if pool is None else pool
+        features = _example_features(stem, blocks, pool, example)
+        # Replaced below where each stage has a head of its own.
+        shared = head if isinstance(head, nn.Module) else nn.Identity()
+        super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)
+        groups = [list(group) for _, group in groupby(features, key=lambda feature: feature.shape)]
+        firsts = [group[0] for group in groups]
+        self.stages: tuple[int, ...] = tuple(stage for stage, group in enumerate(groups) for _ in group)
+        adapts = isinstance(head, nn.Module) and readout == "all"
+        self.adapters = nn.ModuleList(_adapters(firsts, adapter) if adapts else [nn.Identity() for _ in firsts])
+        if not isinstance(head, nn.Module):
+            self._add_heads(head, firsts, head_statistics)
+        self._check_heads(features)
+
+    def truncated(self, depth: int) -> "FromModules":
+        """Return a copy without the blocks above ``depth``, and the adapters and heads that only they need.
+
+        Args:
+            depth: The new maximal depth, ``0..D``.
+
+        Raises:
+            ValueError: If ``depth`` is out of range.
+        """
+        shorter = cast(FromModules, super().truncated(depth))
+        shorter.stages = self.stages[: depth + 1]
+        used = shorter.stages[-1] + 1
+        shorter.adapters = shorter.adapters[:used]
+        if isinstance(shorter.head, nn.ModuleList):
+            shorter.head = shorter.head[:used]
+        return shorter
+
+    def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
+        return block(activations)
+
+    def _features(self, activations: Tensor, depth: int) -> Tensor:
+        return self.adapters[self.stages[depth]](self.pool(activations))
+
+    def _read_out(self, features: list[Tensor]) -> Tensor:
+        if not isinstance(self.head, nn.ModuleList):
+            return super()._read_out(features)
+        if self.readout == "last":
+            return self.head[-1](features[0])
+        depths = iter(features)
+        return torch.cat([read_out_together(head, [next(depths) for _ in range(n)]) for head, n in self._heads()])
+
+    def _heads(self) -> list[tuple[nn.Module, int]]:
+        if not isinstance(self.head, nn.ModuleList):
+            return super()._heads()
+        return list(zip(self.head, Counter(self.stages[: self.max_depth + 1]).values(), strict=False))
+
+    def _add_heads(self, make: WidthToModule, firsts: Sequence[Tensor], statistics: HeadStatistics) -> None:
+        """Give each stage a head, or only the last one where no other is read out."""
+        every = self.readout == "all"
+        heads = [make(_width(first)).to(first) for first in (firsts if every else firsts[-1:])]
+        self.head = nn.ModuleList(heads)
+        for i, (head, readouts) in enumerate(self._heads() if every else []):
+            self.head[i] = keep_readout_statistics(head, readouts, statistics)
+
+    @torch.no_grad()
+    def _check_heads(self, features: list[Tensor]) -> None:
+        with eval_mode(self):
+            try:
+                adapted = [self.adapters[stage](f) for stage, f in zip(self.stages, features, strict=True)]
+                self._read_out(adapted if self.readout == "all" else adapted[-1:])
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"Expected a head that takes features of shape {_per_point(features[-1])}, what the pool makes of "
+                    f"the last activations. Give another head, or a pool that fits. It said: {error}"
+                ) from error
+
+
+def from_sequential(
+    network: nn.Sequential,
+    blocks: slice,
+    *,
+    example: Inputs,
+    head: int | None = None,
+    adapter: WidthsToModule = nn.Linear,
+    readout: Readout = "all",
+    head_statistics: HeadStatistics = "per_depth",
+) -> FromModules:
+    """Return a backbone of the modules of an ``nn.Sequential``; its last depth is the network itself.
+
+    What comes before the blocks is the stem, what comes after them the head. Where shapes change, the head has
+    to start at features ``(batch, width)``: what lies between blocks and head pools every depth.
+
+    Example::
+
+        network = nn.Sequential(stem, block, block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+        net = from_sequential(network, slice(1, 3), head=5, example=x[:1])
+
+    Args:
+        network: Stem, residual blocks (whole maps), pooling and head, in this order.
+        blocks: Where the blocks are, ``slice(first, behind_last)``.
+        example: Inputs ``(batch, ...)``, of which the first is run once.
+        head: Position of the head's first module; directly behind the blocks unless given.
+        adapter: See :class:`FromModules`.
+        readout: ``"all"`` depths, or only the ``"last"`` one.
+        head_statistics: See :class:`FromModules`.
+
+    Raises:
+        ValueError: If the positions are not in order, or as :class:`FromModules`.
+    """
+    first, stop, step = blocks.indices(len(network))
+    start = stop if head is None else range(len(network))[head] if -len(network) <= head < len(network) else -1
+    if step != 1 or not 0 <= first < stop <= start < len(network):
+        raise ValueError(
+            f"Expected blocks, and behind them a head, among the {len(network)} modules, got blocks={blocks} and "
+            f"head={head}. Give slice(first, behind_last) and the position of the head's first module."
+        )
+    return FromModules(
+        network[:first],
+        network[first:stop],
+        network[start:],
+        example=example,
+        pool=network[stop:start],
+        adapter=adapter,
+        readout=readout,
+        head_statistics=head_statistics,
+    )
+
+
+def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object) -> None:
+    if not blocks:
+        raise ValueError("Expected at least one block, got none. Pass the modules to stop between, in their order.")
+    if not callable(head):
+        raise TypeError(f"Expected a head as a module, or a function of a width that returns one, got {head!r}.")
+    if not isinstance(example, Tensor):
+        raise TypeError(f"Expected example inputs as a torch tensor, got {type(example).__name__}. Pass x[:1].")
+
+
+@torch.no_grad()
+def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor) -> list[Tensor]:
+    """Return what the head will see at each depth, for one point."""
+    names = ["the stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
+    features, activations, version = [], example[:1], 0
+    with eval_mode(nn.ModuleList([stem, *blocks, pool])):
+        for name, module in zip(names, [stem, *blocks], strict=True):
+            before, version_before = activations, version
+            try:
+                activations = module(before)
+                version = activations._version
+                features.append(pool(activations))
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"Expected {name} to take what comes before it, and the pool what it returns; it got shape "
+                    f"{_per_point(before)} for a point, and said: {error}"
+                ) from error
+            if features[1:] and before._version != version_before:
+                raise ValueError(
+                    f"Expected the pool and {name} to leave their input as it is, because both see it; got one that "
+                    "changes it in place. Set inplace=False."
+                )
+    return features
+
+
+def _adapters(firsts: Sequence[Tensor], adapter: WidthsToModule) -> list[nn.Module]:
+    """Return a map from the features of each stage to the shape of the last stage's."""
+    last = firsts[-1]
+    return [
+        nn.Identity() if first.shape == last.shape else adapter(_width(first), _width(last)).to(first)
+        for first in firsts
+    ]
+
+
+def _width(features: Tensor) -> int:
+    if features.ndim != 2:
+        raise ValueError(
+            f"Expected features (batch, width) where shapes change between depths, got {_per_point(features)} for a "
+            "point. Give a pool such as nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())."
+        )
+    return features.shape[1]
+
+
+def _per_point(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape[1:])

@@ -1,0 +1,114 @@
+"""Torchvision's networks by name, for images of any size and number of channels."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pyro_vds.backbones.from_modules import FromModules
+from pyro_vds.backbones.residual import Readout
+from pyro_vds.backbones.vision import from_resnet, from_vit
+
+# torchvision takes a second to import, so the functions that need it import it.
+if TYPE_CHECKING:
+    from torchvision.models import VisionTransformer
+
+
+NetworkName = Literal["residual", "resnet18", "resnet34", "resnet50", "vit", "vit_b_16"]
+
+
+# Their number of blocks; only that of vit may be another.
+DEPTHS = {"resnet18": 8, "resnet34": 16, "resnet50": 16, "vit": 6, "vit_b_16": 12}
+
+
+PATCH, CHANNELS_OF_HEAD = 4, 16
+
+
+VIT_B_16_SIZE = 224
+
+
+def torchvision_network(
+    name: NetworkName,
+    input_shape: tuple[int, ...],
+    outputs: int,
+    *,
+    max_depth: int,
+    channels: int = 64,
+    image_size: int | None = None,
+    pretrained: bool = False,
+    readout: Readout = "all",
+) -> FromModules:
+    """Return a network of torchvision as a backbone for some images.
+
+    Grey images are repeated to three channels, and images are resized to ``image_size`` where it is given.
+
+    Args:
+        name: ``"resnet18"``, ``"resnet34"``, ``"resnet50"`` (He et al. 2016, arXiv 1512.03385), ``"vit_b_16"``
+            (Dosovitskiy et al. 2021, arXiv 2010.11929), or ``"vit"``: a small vision transformer of patches of 4 x 4
+            pixels, one head for each 16 channels, and layers that are twice as wide inside.
+        input_shape: Shape of one image, ``(channels, height, width)``.
+        outputs: Number of outputs.
+        max_depth: Number of blocks of ``"vit"``.
+        channels: Width of ``"vit"``, a multiple of 16.
+        image_size: Height and width to resize images to; as they are unless given, 224 for ``"vit_b_16"``.
+        pretrained: Whether to start from torchvision's weights (ImageNet), downloaded at the first time.
+        readout: ``"all"`` depths, or only the ``"last"`` one.
+
+    Raises:
+        OSError: If weights cannot be downloaded.
+        ValueError: If the data are no images of one or three channels, or the size does not suit the network.
+    """
+    if len(input_shape) != 3 or input_shape[0] not in (1, 3):
+        raise ValueError(
+            f"Expected images of 1 or 3 channels for {name}, got inputs of shape {input_shape}. The network residual "
+            "takes any."
+        )
+    if name == "vit":
+        sides = input_shape[1:] if image_size is None else (image_size, image_size)
+        network = from_vit(_small_vit(sides, max_depth, channels), outputs, readout=readout)
+    elif name == "vit_b_16":
+        image_size = VIT_B_16_SIZE if image_size is None else image_size
+        if image_size != VIT_B_16_SIZE:
+            raise ValueError(f"Expected image_size {VIT_B_16_SIZE} for vit_b_16, got {image_size}.")
+        network = from_vit(_from_torchvision(name, pretrained), outputs, readout=readout)
+    else:
+        network = from_resnet(_from_torchvision(name, pretrained), outputs, readout=readout)
+    network.stem = nn.Sequential(_Fitted(image_size), network.stem)
+    return network
+
+
+def _from_torchvision(name: str, pretrained: bool) -> Any:
+    """Return a network of torchvision's, its weights drawn, or downloaded and read as tensors alone."""
+    from torchvision import models
+
+    network = models.get_model(name)
+    if pretrained:
+        url = models.get_model_weights(name).DEFAULT.url  # pyright: ignore[reportAttributeAccessIssue]
+        network.load_state_dict(torch.hub.load_state_dict_from_url(url, check_hash=True, weights_only=True))
+    return network
+
+
+def _small_vit(sides: tuple[int, ...], depth: int, width: int) -> "VisionTransformer":
+    from torchvision.models import VisionTransformer
+
+    if sides[0] != sides[1] or sides[0] % PATCH or width % CHANNELS_OF_HEAD:
+        raise ValueError(
+            f"Expected square images whose side is a multiple of {PATCH} for vit, and channels that are one of "
+            f"{CHANNELS_OF_HEAD}; got {sides[0]} x {sides[1]} and {width} channels. Set image_size or channels."
+        )
+    # The last argument is the size of a head, which from_vit replaces.
+    return VisionTransformer(sides[0], PATCH, depth, width // CHANNELS_OF_HEAD, width, 2 * width, num_classes=1)
+
+
+class _Fitted(nn.Module):
+    """Images in three channels, of the size that a network takes."""
+
+    def __init__(self, size: int | None) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 3 rows columns"]:
+        if self.size is not None:
+            x = nn.functional.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True)
+        return x.expand(-1, 3, -1, -1)

@@ -1,0 +1,112 @@
+"""Independent copies of a backbone that train side by side in one run."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.spaces.backbone import Backbone
+
+
+class Replicated(nn.Module):
+    """``n`` independently initialised copies of a backbone, computed together (``torch.func.vmap``).
+
+    A model over it has a Pyro plate ``"replicate"``: each copy has its own weights, its own row of the guide and
+    its own order of batches, and learns what it would learn alone. Copy ``r`` has the weights that the backbone's
+    constructor draws after ``torch.manual_seed(seed + r)``, if it draws them in the order in which it registers its
+    modules, as those of this package do. Frozen parameters (``requires_grad=False``) are the same in each copy.
+
+    Args:
+        backbone: The network to copy; itself it stays as it is.
+        n: Number of copies.
+        seed: Seeds the first copy.
+
+    Raises:
+        TypeError: If ``backbone`` is none, or has parameters that it cannot draw again.
+        ValueError: If ``n`` is not a positive integer.
+    """
+
+    def __init__(self, backbone: nn.Module, n: int, *, seed: int = 0) -> None:
+        super().__init__()
+        if not (isinstance(backbone, nn.Module) and isinstance(backbone, Backbone)):
+            raise TypeError(f"Expected a backbone with 'axes' and 'sizes' to copy, got {type(backbone).__name__}.")
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"Expected at least one replicate, got n={n!r}.")
+        self.axes, self.sizes = backbone.axes, backbone.sizes
+        self.coords: dict[str, tuple[int, ...]] = getattr(backbone, "coords", {})
+        self.replicates = n
+        self.stacked = copy.deepcopy(backbone)
+        rows = [_state(_drawn_again(backbone, seed + r)) for r in range(n)]
+        for name, tensor in _state(self.stacked).items():
+            tensor.data = torch.stack([row[name].detach() for row in rows])
+
+    def forward(self, x: Shaped[Tensor, "replicate batch ..."]) -> Float[Tensor, "..."]:
+        """Return the outputs of every architecture of every copy, ``(*axes, replicate, batch, *event)``.
+
+        Args:
+            x: The inputs of each copy, ``(replicate, batch, ...)``; ``x.expand(n, *x.shape)`` for shared ones.
+        """
+
+        def call(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+            return torch.func.functional_call(self.stacked, tensors, (x,))
+
+        run = torch.func.vmap(call, out_dims=len(self.axes), randomness="different")
+        with _attention_that_vmap_knows():
+            return run(_state(self.stacked), x)
+
+    def copy(self, replicate: int) -> nn.Module:
+        """Return one copy as a backbone of its own.
+
+        Args:
+            replicate: Its number, ``0..n-1``.
+
+        Raises:
+            IndexError: If there is no such copy.
+        """
+        single = copy.deepcopy(self.stacked)
+        for tensor in _state(single).values():
+            tensor.data = tensor.data[replicate].clone()
+        return single
+
+
+@contextmanager
+def _attention_that_vmap_knows() -> Iterator[None]:
+    """Keep attention off its fused kernels, which ``vmap`` runs copy by copy with a warning."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a module."""
+    return dict(module.named_parameters()) | dict(module.named_buffers())
+
+
+def _drawn_again(backbone: nn.Module, seed: int) -> nn.Module:
+    """Return a copy of a module with its parameters drawn by a seed."""
+    module = copy.deepcopy(backbone)
+    with isolated_rng(seed=seed):
+        for child in module.modules():
+            parameters = dict(child.named_parameters(recurse=False))
+            own = [name for name, parameter in parameters.items() if parameter.requires_grad]
+            if parameters and not own:
+                continue  # frozen
+            # nn.MultiheadAttention has it under a private name.
+            reset = getattr(child, "reset_parameters", None) or getattr(child, "_reset_parameters", None)
+            if own and not callable(reset):
+                raise TypeError(
+                    f"Expected modules with a method reset_parameters() to draw their weights again, but "
+                    f"{type(child).__name__} with the parameters {own} has none. Give it one."
+                )
+            if callable(reset):
+                reset()
+    return module

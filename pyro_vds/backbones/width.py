@@ -1,0 +1,220 @@
+"""A second axis of architectures: the width of every layer."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from numbers import Integral
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pyro_vds.backbones.nested_layers import NestedLayer
+from pyro_vds.backbones.normalisation import ReadoutBatchNorm, Standardise
+from pyro_vds.backbones.residual import GlobalAveragePool, PerDepth
+from pyro_vds.spaces.typing import Inputs
+
+# Layers that treat each channel alone.
+_CHANNELWISE = (
+    nn.Identity, GlobalAveragePool, nn.Flatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, Standardise,
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
+    nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
+    nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample,
+)  # fmt: skip
+
+
+class WithWidths(nn.Module):
+    """Adds an axis ``"width"`` to a network: width ``w`` uses the first ``w`` channels of every layer.
+
+    The widths are nested, as in slimmable networks (Yu et al. 2019, arXiv 1812.08928), and batch norm keeps
+    statistics for each of them (in the head for each depth and width). All widths run in one batch, in which each
+    point appears once for every width. Outputs have shape ``(depth, width, batch, *event)``. Layers with another
+    number of channels than the network's width, such as bottlenecks, keep the same share of theirs.
+
+    Args:
+        backbone: A network of ``Linear``, ``Conv2d``, batch norm and layers that treat each channel alone; it is
+            copied.
+        widths: Increasing numbers of channels; the last one is the network's own.
+
+    Raises:
+        TypeError: If the backbone is no ``PerDepth``, or has a layer of another kind.
+        ValueError: If the widths do not fit it, its head keeps ``"shared"`` statistics, or channels do not match.
+    """
+
+    def __init__(self, backbone: PerDepth, widths: Sequence[int]) -> None:
+        super().__init__()
+        if not isinstance(backbone, PerDepth):
+            raise TypeError(f"Expected a PerDepth backbone, whose layers are known, got {type(backbone).__name__}.")
+        self.widths = _checked_widths(widths, _full_width(backbone))
+        self.backbone = copy.deepcopy(backbone)
+        self._nest()
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes of the network, then ``"width"``."""
+        return (*self.backbone.axes, "width")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of the network's axes, then the number of widths."""
+        return (*self.backbone.sizes, len(self.widths))
+
+    @property
+    def coords(self) -> dict[str, tuple[int, ...]]:
+        """What the entries of the axis stand for: the widths."""
+        return {"width": self.widths}
+
+    def forward(self, x: Inputs) -> Float[Tensor, "..."]:
+        """Return the outputs of every depth and width, ``(*depth, width, batch, *event)``."""
+        outputs = self.backbone(x.repeat_interleave(len(self.widths), 0))
+        points = len(self.backbone.axes)
+        return outputs.unflatten(points, (-1, len(self.widths))).movedim(points + 1, points)
+
+    def truncated(self, depth: int) -> "WithWidths":
+        """Return a copy without the blocks above ``depth``, all widths still there.
+
+        Args:
+            depth: The new maximal depth.
+
+        Raises:
+            ValueError: If ``depth`` is out of range.
+        """
+        full, self.backbone = self.backbone, self.backbone.truncated(depth)
+        try:
+            return copy.deepcopy(self)
+        finally:
+            self.backbone = full
+
+    def sliced(self, width: int) -> PerDepth:
+        """Return the network of one width alone: smaller weights, the same outputs.
+
+        Args:
+            width: One of ``widths``.
+
+        Raises:
+            ValueError: If there is no such width.
+        """
+        if width not in self.widths:
+            raise ValueError(f"Expected one of the widths {self.widths}, got {width}.")
+        index = self.widths.index(width)
+        share = width / self.widths[-1]
+
+        def slice_one(module: nn.Module) -> nn.Module:
+            if isinstance(module, NestedLayer):
+                return module.sliced(index)
+            if isinstance(module, ReadoutBatchNorm):
+                rows = torch.arange(module.readouts).view(len(self.widths), -1)[index]
+                module.widths = 1
+                module.keep(rows, _share(module.num_features, share))
+            return module
+
+        network = copy.deepcopy(self.backbone)
+        _replace(network, slice_one)
+        return network
+
+    def _nest(self) -> None:
+        """Replace mixing layers and batch norms by those of all widths."""
+        network = self.backbone
+        mixing = [m for _, m in _layers(network) if isinstance(m, nn.Linear | nn.Conv2d)]
+        in_head = set(network.head.modules())
+        count = len(self.widths)
+
+        def nest_one(module: nn.Module) -> nn.Module:
+            depths = network.sizes[0] if module in in_head and network.axes else 1
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                inputs, outputs = (
+                    [size] * count if module is end else [_share(size, w / self.widths[-1]) for w in self.widths]
+                    for size, end in zip(_channels(module), (mixing[0], mixing[-1]), strict=True)
+                )
+                return NestedLayer(module, inputs, outputs, depths)
+            if isinstance(module, _BatchNorm):
+                module = module if isinstance(module, ReadoutBatchNorm) else ReadoutBatchNorm(module, 1)
+                module.repeat_widths(count)
+            return module
+
+        _replace(network, nest_one)
+
+
+def _share(channels: int, share: float) -> int:
+    return max(1, round(channels * share))
+
+
+def _channels(layer: nn.Linear | nn.Conv2d) -> tuple[int, int]:
+    """Return the number of channels that go in and come out."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    return layer.in_channels, layer.out_channels
+
+
+def _layers(network: PerDepth) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers in the order in which data pass them."""
+    parts = {"stem": network.stem, **{f"blocks.{i}": b for i, b in enumerate(network.blocks)}}
+    parts |= {"pool": network.pool, "head": network.head}
+    for part, module in parts.items():
+        for name, child in module.named_modules(prefix=part):
+            if not list(child.children()):
+                yield name, child
+
+
+def _full_width(network: PerDepth) -> int:
+    """Return the channels between blocks; raise unless all layers can be nested."""
+    known = {layer for _, layer in _layers(network)}
+    others = [n for n, m in network.named_modules() if m not in known and not list(m.children()) and m.state_dict()]
+    if others or isinstance(network.head, nn.ModuleList):
+        raise TypeError(
+            f"Expected a network of a stem, blocks, a pool and one head, got {others or 'several heads'} too."
+        )
+    channels: int | None = None
+    between = None
+    normed = ""
+    for name, layer in _layers(network):
+        if isinstance(layer, nn.Linear | nn.Conv2d) and getattr(layer, "groups", 1) == 1:
+            inputs, outputs = _channels(layer)
+            if channels is not None and inputs != channels:
+                raise ValueError(
+                    f"Expected a layer {name} with {channels} input channels, one for each channel of the layer before "
+                    f"it, got {inputs}. Pool images before a linear layer."
+                )
+            channels, normed = outputs, ""
+        elif isinstance(layer, _BatchNorm | Standardise):
+            normed = name
+            if isinstance(layer, _BatchNorm) == (channels is None):
+                raise ValueError(
+                    f"Expected batch norm behind the first Linear or Conv2d layer and Standardise before it, got "
+                    f"{type(layer).__name__} as {name}: its channels would be cut."
+                )
+        elif not isinstance(layer, (_BatchNorm, *_CHANNELWISE)):
+            raise TypeError(
+                f"Expected layers Linear, Conv2d (groups=1), batch norm and those that treat each channel alone, got "
+                f"{type(layer).__name__} as {name}, of which pyro_vds does not know how to take the first channels."
+            )
+        if isinstance(layer, ReadoutBatchNorm) and layer.statistics == "shared":
+            raise ValueError('Expected head_statistics="per_depth" with widths, got "shared".')
+        between = channels if name.startswith("stem") else between
+    if isinstance(network.get_submodule(normed), _BatchNorm):
+        raise ValueError(f"Expected no batch norm behind the last layer, where all channels are outputs; got {normed}.")
+    if between is None:
+        raise ValueError("Expected a stem with a Linear or Conv2d layer, whose channels are the width; got none.")
+    return between
+
+
+def _checked_widths(widths: Sequence[int], full: int) -> tuple[int, ...]:
+    found = tuple(widths)
+    integers = all(isinstance(w, Integral) and not isinstance(w, bool) for w in found)
+    if not found or not integers or found[0] < 1 or any(a >= b for a, b in pairwise(found)) or found[-1] != full:
+        raise ValueError(
+            f"Expected increasing widths that end with the network's own, {full}; got {found}. Build the network as "
+            "wide as the largest of them."
+        )
+    return tuple(int(w) for w in found)
+
+
+def _replace(module: nn.Module, new: Callable[[nn.Module], nn.Module]) -> None:
+    """Replace descendants of a module; what replaces one is not entered."""
+    for name, child in list(module.named_children()):
+        replacement = new(child)
+        if replacement is child:
+            _replace(child, new)
+        else:
+            module.add_module(name, replacement)

@@ -1,0 +1,25 @@
+"""Data sets as tensors in memory, drawn or read from files."""
+
+from pyro_vds.datasets.arrays import npz
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.datasets.images import Pixels, fashion_mnist, mnist, svhn
+from pyro_vds.datasets.tables import UCIName, diabetes, digits, uci
+from pyro_vds.datasets.toy import Noise, gap_1d, gap_1d_mean, spiral_points, spirals
+
+__all__ = [
+    "DataSet",
+    "Noise",
+    "Pixels",
+    "UCIName",
+    "diabetes",
+    "digits",
+    "fashion_mnist",
+    "gap_1d",
+    "gap_1d_mean",
+    "mnist",
+    "npz",
+    "spiral_points",
+    "spirals",
+    "svhn",
+    "uci",
+]

@@ -1,0 +1,113 @@
+"""A user's own arrays, from an npz file."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_vds.datasets.dataset import DataSet, split_and_normalise, split_off
+from pyro_vds.spaces.typing import Data
+
+
+def npz(
+    path: str | Path,
+    *,
+    test_fraction: float = 0.2,
+    validation_fraction: float = 0.0,
+    train_size: int | None = None,
+    generator: torch.Generator,
+) -> DataSet:
+    """Return a user's own data: arrays ``x`` and ``y`` of an npz file, and ``x_test``, ``y_test`` if there.
+
+    Integer ``y`` are classes; floating-point ``y`` are regression targets, ``(N,)`` or ``(N, targets)``, and
+    are standardised. ``x`` has shape ``(N, features)``, ``(N, height, width)`` or
+    ``(N, channels, height, width)``.
+
+    Args:
+        path: The file.
+        test_fraction: Share of the points to test on when the file has no test part, ``(0, 1)``.
+        validation_fraction: Share of the training points to validate on.
+        train_size: Use so many training points only.
+        generator: Draws the split.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, an array is missing, or shapes or numbers do not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected an npz file with arrays x and y at {path}, found none.")
+    arrays, found = _read_npz(path)
+    if not {"x", "y"} <= arrays.keys() or ("x_test" in arrays) != ("y_test" in arrays):
+        raise ValueError(f"Expected arrays x and y, with or without x_test and y_test, in {path}; found {found}.")
+    train = _tensors(arrays["x"], arrays["y"], path)
+    if "x_test" in arrays:
+        test = _tensors(arrays["x_test"], arrays["y_test"], path)
+        _check_alike(train, test, path)
+    else:
+        order = torch.randperm(len(train[0]), generator=generator)
+        train, test = split_off(train[0][order], train[1][order], test_fraction, "test_fraction")
+    classes = None if train[1].is_floating_point() else _count_classes(torch.cat([train[1], test[1]]), path)
+    return split_and_normalise(
+        train,
+        test,
+        classes=classes,
+        validation_fraction=validation_fraction,
+        train_size=train_size,
+        generator=generator,
+    )
+
+
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the arrays of a data set, and the names of all arrays in the file."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            names = list(file.files)
+            return {name: file[name] for name in ("x", "y", "x_test", "y_test") if name in names}, names
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"Expected a file of numbers, made by numpy.savez(path, x=x, y=y), but cannot read {path}: {error}"
+        ) from error
+
+
+def _count_classes(labels: Tensor, path: Path) -> int:
+    """Return the number of classes; raise ``ValueError`` unless each of them occurs."""
+    found = labels.unique()
+    if int(found[0]) != 0 or int(found[-1]) != len(found) - 1:
+        raise ValueError(
+            f"Expected labels in 0..{len(found) - 1}, as {len(found)} different integers y occur in {path}; got "
+            f"{int(found[0])}..{int(found[-1])}. Number them from 0, or give y as floats for a regression."
+        )
+    return len(found)
+
+
+def _check_alike(train: Data, test: Data, path: Path) -> None:
+    """Raise ``ValueError`` unless the points of a test part look like those of the training part."""
+    expected, got = (f"{list(x.shape[1:])} and {list(y.shape[1:])} {y.dtype}" for x, y in (train, test))
+    if expected != got:
+        raise ValueError(f"Expected x_test and y_test in {path} like x and y, shapes {expected}; got {got}.")
+
+
+def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> Data:
+    if x.ndim not in (2, 3, 4) or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
+        raise ValueError(
+            f"Expected x of shape (N, features), (N, height, width) or (N, channels, height, width) and N targets "
+            f"in {path}, got x {x.shape} and y {y.shape}."
+        )
+    if x.dtype.kind not in "biuf" or y.dtype.kind not in "iuf":
+        raise ValueError(
+            f"Expected numbers as x, and integer classes or floating-point targets as y in {path}, got x of type "
+            f"{x.dtype} and y of type {y.dtype}."
+        )
+    # Double precision until they are standardised: large numbers may differ in their last digits only.
+    inputs = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64))
+    bad = int((~inputs.flatten(1).isfinite()).any(1).sum())
+    if bad:
+        raise ValueError(
+            f"Expected finite inputs in {path}, got NaN or infinity in {bad} of {len(x)} points. Remove or impute them."
+        )
+    integer = np.issubdtype(y.dtype, np.integer)
+    targets = torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64 if integer else np.float64))
+    return (inputs[:, None] if x.ndim == 3 else inputs), targets

@@ -1,0 +1,11 @@
+"""Guides: the variational posterior over architectures."""
+
+from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
+from pyro_vds.guides.per_input import AutoPerInput
+
+__all__ = [
+    "AutoCategorical",
+    "AutoConditionalCategorical",
+    "AutoJointCategorical",
+    "AutoPerInput",
+]

@@ -1,0 +1,108 @@
+"""A depth for each input: a guide that looks at the input, and a network that stops where its mass ends."""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.models.vds_model import VDSModel, refuse_svi
+from pyro_vds.spaces.typing import Inputs
+
+
+class AutoPerInput(Guide):
+    """``q(d | x) = softmax(network(x))``, a depth for each input, of a model with ``per_input=True``.
+
+    The depth is a local latent in the plate of data, and the ELBO is still exact:
+    ``sum_n [sum_i q(i|x_n) log p(y_n | x_n, d=i) - KL(q(.|x_n) || p)]``.
+
+    Args:
+        model: A model with one axis, built with ``per_input=True``, without replicates.
+        network: Maps inputs ``(batch, ...)`` to logits ``(batch, D + 1)``; small, as it runs for every input first.
+
+    Raises:
+        ValueError: If the model is of another kind.
+    """
+
+    def __init__(self, model: VDSModel, network: nn.Module) -> None:
+        if not model.per_input or len(model.axes) != 1 or model.replicates is not None:
+            raise ValueError(
+                f"Expected a model with one axis, built with per_input=True, without replicates; got axes "
+                f"{list(model.axes)}, per_input={model.per_input} and replicates={model.replicates}."
+            )
+        super().__init__(model)
+        self.num_data = model.num_data
+        self._modules["network"] = network
+
+    @property
+    def network(self) -> nn.Module:
+        """The network of the guide."""
+        network = self._modules["network"]
+        assert network is not None
+        return network
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Sample the depth of each input, or enumerate it under ``TraceEnum_ELBO``.
+
+        Args:
+            x: Inputs ``(batch, ...)``.
+            y: With targets the plate rescales the batch to ``num_data`` points.
+
+        Returns:
+            The sampled index of each input.
+        """
+        refuse_svi()
+        log_probs = self.by_input(_given(x))
+        batch = len(log_probs)
+        points = torch.arange(batch, device=log_probs.device)
+        (axis,) = self.axes
+        with pyro.plate("data", batch if y is None else self.num_data, dim=-1, subsample=points):
+            return {axis: pyro.sample(axis, dist.Categorical(logits=log_probs), infer={"enumerate": "parallel"})}
+
+    def by_input(self, x: Inputs) -> Float[Tensor, "batch size"]:
+        """Return ``log q(d | x)`` for each input, in nats.
+
+        Args:
+            x: Inputs ``(batch, ...)``.
+
+        Raises:
+            ValueError: If the network's logits are not ``(batch, size)``.
+        """
+        logits = self.network(x)
+        if tuple(logits.shape) != (len(x), *self.sizes):
+            raise ValueError(
+                f"Expected logits of shape {(len(x), *self.sizes)} from the guide's network, got {tuple(logits.shape)}."
+            )
+        return logits.log_softmax(-1)
+
+    def stops(self, x: Inputs, threshold: float) -> Int[Tensor, " batch"]:
+        """Return for each input the smallest depth ``k`` with ``q(d > k | x) < threshold``.
+
+        Args:
+            x: Inputs ``(batch, ...)``.
+            threshold: Mass that may lie above the stop, ``[0, 1)``; with 0 the last depth that has mass.
+        """
+        above = self.by_input(x).exp().flip(-1).cumsum(-1).flip(-1)[:, 1:]  # q(d > k), k = 0..D-1
+        return (above >= max(threshold, torch.finfo(above.dtype).tiny)).sum(-1)
+
+    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, " size"]:
+        """Return the log of the mean ``q(d | x)`` over some inputs, in nats."""
+        log_probs = self.by_input(_given(x))
+        return log_probs.logsumexp(0) - math.log(len(log_probs))
+
+    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, ""]:
+        """Return ``sum_n KL(q(.|x_n) || p)`` over all data, estimated on some inputs, in nats."""
+        log_q = self.by_input(_given(x))
+        return (log_q.exp() * (log_q - model.log_prior())).sum(-1).mean() * self.num_data
+
+
+def _given(x: Tensor | None) -> Tensor:
+    if x is None:
+        raise ValueError("Expected inputs: a guide with a depth for each input has no probabilities without them.")
+    return x

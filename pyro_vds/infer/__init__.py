@@ -1,0 +1,28 @@
+"""From model and guide to numbers: bound, exact posterior, predictions."""
+
+from pyro_vds.infer.datatree import to_datatree
+from pyro_vds.infer.elbo import enum_elbo
+from pyro_vds.infer.exact import exact_posterior, reweight
+from pyro_vds.infer.predictive import (
+    log_predictive,
+    predict_components,
+    predict_entropy,
+    predict_moments,
+    predict_pit,
+    predict_proba,
+    predict_variance_parts,
+)
+
+__all__ = [
+    "enum_elbo",
+    "exact_posterior",
+    "log_predictive",
+    "predict_components",
+    "predict_entropy",
+    "predict_moments",
+    "predict_pit",
+    "predict_proba",
+    "predict_variance_parts",
+    "reweight",
+    "to_datatree",
+]

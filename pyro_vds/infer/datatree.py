@@ -1,0 +1,183 @@
+"""Posterior and predictions as an ``xarray.DataTree`` for ArviZ."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import arviz as az
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.infer.exact import ExactPosterior
+from pyro_vds.infer.mixture import BATCH_SIZE, log_prob_by_architecture
+from pyro_vds.models.checks import refuse_per_input
+from pyro_vds.models.replicates import replicates
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.priors.base import Prior
+from pyro_vds.spaces.typing import Inputs, Targets
+
+
+def to_datatree(
+    model: VDSModel,
+    guide: Guide,
+    x: Inputs,
+    y: Targets,
+    *,
+    posterior: ExactPosterior | Sequence[ExactPosterior] | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    constant_data: bool = True,
+) -> xr.DataTree:
+    """Return the posterior and its predictions in ArviZ's form.
+
+    A chain is a replicate; a single model has one. Groups: ``posterior`` and ``prior`` (draws of each axis, and of the
+    uncertain parameters of hierarchical priors, such as ``depth_decay``),
+    ``log_likelihood`` and ``posterior_predictive`` (of each draw at each point), ``observed_data``,
+    ``constant_data``, and ``depth_posterior`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
+    ``log_exact_posterior`` over the axes, ``log_likelihood`` over the axes and ``obs_id``.
+
+    ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
+    ``az.psense`` raise: Pareto smoothing needs many distinct draws, and a depth has only ``D + 1`` values.
+    Both have closed forms: :func:`pyro_vds.comparison.loo_over_depth` and
+    :func:`pyro_vds.comparison.power_scaled_posterior`. ``dt.to_netcdf(path)`` and ``az.from_netcdf(path)`` save
+    and load.
+
+    Args:
+        model: A trained model with at least one axis.
+        guide: Its guide.
+        x: Inputs, the training data or held-out data.
+        y: Their targets.
+        posterior: The exact posterior given the training data; computed from ``x`` and ``y`` unless given,
+            so pass it when they are held out. For replicates a list.
+        draws: Number of draws from guide and prior. ``log_likelihood`` holds ``draws * N`` values.
+        seed: Seeds the draws.
+        constant_data: Whether the inputs are stored too; they can be large.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type.
+        ValueError: If the data do not fit the model, the model has no axes, or ``draws`` is not positive.
+    """
+    if not model.axes:
+        raise ValueError("Expected a model with at least one axis, got a deterministic network: it has no posterior.")
+    if draws < 1:
+        raise ValueError(f"Expected a positive number of draws, got {draws}.")
+    how: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
+    if model.replicates is not None:
+        posteriors = [None] * model.replicates if posterior is None else posterior
+        if not isinstance(posteriors, Sequence) or len(posteriors) != model.replicates:
+            raise ValueError(f"Expected a list of {model.replicates} posteriors, one for each replicate.")
+        pairs = zip(replicates(model, guide), posteriors, strict=True)
+        return _as_chains([_one_chain(*one, x, y, p, seed=seed + r, **how) for r, (one, p) in enumerate(pairs)])
+    if isinstance(posterior, Sequence):
+        raise ValueError("Expected the exact posterior of one model, got a list.")
+    return _one_chain(model, guide, x, y, posterior, seed=seed, **how)
+
+
+def _one_chain(
+    model: VDSModel,
+    guide: Guide,
+    x: Tensor,
+    y: Tensor,
+    posterior: ExactPosterior | None,
+    *,
+    seed: int,
+    draws: int,
+    constant_data: bool,
+) -> xr.DataTree:
+    """Return the DataTree of one model."""
+    refuse_per_input(model)
+    log_prob = log_prob_by_architecture(model, x, y).cpu()
+    if posterior is None:
+        total = log_prob.double().sum(-1).reshape(model.sizes)
+        posterior = ExactPosterior(model.axes, model.log_prior().detach().double().cpu(), total)
+    generator = torch.Generator().manual_seed(seed)
+    log_q = guide.joint_log_probs().detach().cpu()
+    from_q, from_prior = (_draw(log_p, draws, generator) for log_p in (log_q, posterior.log_prior))
+    groups = {
+        "posterior": _by_axis(from_q, model) | _prior_parameters(from_q, model, generator),
+        "log_likelihood": {"obs": log_prob[from_q].numpy()[None]},
+        "posterior_predictive": {"obs": _replicate(model, x, from_q, generator)[None]},
+        "prior": _by_axis(from_prior, model) | _prior_parameters(from_prior, model, generator),
+        "observed_data": {"obs": y.cpu().numpy()},
+    }
+    if constant_data:
+        groups["constant_data"] = {"x": x.cpu().numpy()}
+    return _assemble(groups, _exact_group(model, log_q, log_prob, posterior), x, y)
+
+
+def _as_chains(trees: list[xr.DataTree]) -> xr.DataTree:
+    """Join the trees of replicates: each becomes a chain."""
+    joined = trees[0].copy()
+    for group in ("posterior", "log_likelihood", "posterior_predictive", "prior"):
+        parts = [tree[group].to_dataset().assign_coords(chain=[r]) for r, tree in enumerate(trees)]
+        joined[group] = xr.DataTree(xr.concat(parts, dim="chain"))
+    exact = [tree["depth_posterior"].to_dataset() for tree in trees]
+    evidence = xr.DataArray([one.attrs["log_evidence"] for one in exact], dims="chain")
+    chains = xr.concat(exact, dim="chain", combine_attrs="drop").assign(log_evidence=evidence)
+    joined["depth_posterior"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
+    return joined
+
+
+def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """Return flat indices drawn from a table of log probabilities."""
+    return torch.multinomial(log_probs.exp().flatten(), draws, replacement=True, generator=generator)
+
+
+def _by_axis(flat: Tensor, model: VDSModel) -> dict[str, np.ndarray]:
+    """Return what flat indices stand for along each axis, with a leading chain."""
+    indices = torch.unravel_index(flat, model.sizes)
+    return {
+        axis: np.asarray(model.coords[axis])[index.numpy()][None]
+        for axis, index in zip(model.axes, indices, strict=True)
+    }
+
+
+def _prior_parameters(flat: Tensor, model: VDSModel, generator: torch.Generator) -> dict[str, np.ndarray]:
+    """Return draws of the uncertain parameters of hierarchical priors, given the drawn entries."""
+    indices = torch.unravel_index(flat, model.sizes)
+    return {
+        f"{axis}_{name}": values.numpy()[None]
+        for (axis, prior), size, index in zip(model.priors.items(), model.sizes, indices, strict=True)
+        if isinstance(prior, Prior)
+        for name, values in prior.draw_parameters(index, size, generator).items()
+    }
+
+
+def _replicate(model: VDSModel, x: Tensor, drawn: Tensor, generator: torch.Generator) -> np.ndarray:
+    """Return one draw of every target from each drawn architecture, ``(draws, N, ...)``."""
+    seed = int(torch.randint(2**31, (), generator=generator))
+    device = model.device_tensor().device
+    with eval_mode(model), torch.inference_mode(), isolated_rng(device, seed):
+        outputs = torch.cat([model.outputs(batch.to(device)) for batch in x.split(BATCH_SIZE)], dim=1)
+        samples = [model.likelihood(outputs[index]).sample().cpu() for index in drawn]
+    return torch.stack(samples).numpy()
+
+
+def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: ExactPosterior) -> xr.Dataset:
+    over_points = log_prob.reshape(*model.sizes, -1).numpy()
+    variables = {
+        "log_q": (model.axes, log_q.numpy()),
+        "log_prior": (model.axes, posterior.log_prior.numpy()),
+        "log_exact_posterior": (model.axes, posterior.log_joint_probs.numpy()),
+        "log_likelihood": ((*model.axes, "obs_id"), over_points),
+    }
+    coords = {axis: np.asarray(model.coords[axis]) for axis in model.axes}
+    coords["obs_id"] = np.arange(over_points.shape[-1])
+    attrs = {"log_evidence": posterior.log_evidence, "units": "nats"}
+    return xr.Dataset(variables, coords, attrs)
+
+
+def _assemble(groups: dict[str, dict[str, np.ndarray]], exact: xr.Dataset, x: Tensor, y: Tensor) -> xr.DataTree:
+    targets = [f"target_{i}" for i in range(y.ndim - 1)]
+    features = [f"feature_{i}" for i in range(x.ndim - 1)]
+    dims = {"obs": ["obs_id", *targets], "x": ["obs_id", *features]}
+    tree = az.from_dict(groups, dims=dims)
+    tree["log_likelihood"] = az.dict_to_dataset(
+        groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
+    )
+    tree["depth_posterior"] = xr.DataTree(exact)
+    return tree

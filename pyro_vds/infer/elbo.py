@@ -1,0 +1,190 @@
+"""The exact evidence lower bound of a model and a guide, as a torch module."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pyro
+import pyro.poutine as poutine
+import torch
+from jaxtyping import Float
+from pyro.infer import TraceEnum_ELBO
+from pyro.infer.enum import get_importance_trace
+from pyro.nn import PyroModule
+from pyro.poutine import Trace
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+
+from pyro_vds.guides.categorical import guide_or_empty
+from pyro_vds.models.checks import check_data
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.spaces.typing import Inputs
+
+
+class EnumELBO(nn.Module):
+    """The negative ELBO of a model and a guide as a module; made by :func:`enum_elbo`."""
+
+    def __init__(self, model: VDSModel, guide: PyroModule) -> None:
+        super().__init__()
+        self.model = model
+        self.guide = guide
+        # A known plate nesting spares Pyro a trial run of the network.
+        self._loss = DenseEnumELBO(max_plate_nesting=1 if model.replicates is None else 2)
+        self._checked = False
+
+    def check(self, x: Inputs, y: Tensor) -> None:
+        """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
+
+        Args:
+            x: A batch of inputs, ``(batch, ...)``.
+            y: Their targets.
+
+        Raises:
+            TypeError: If inputs or targets have the wrong type.
+            ValueError: If the guide leaves an axis out or does not enumerate it, or the data do not fit the model.
+        """
+        check_data(self.model, x, y)
+        _check_guide(self.model, self.guide, x, y)
+        self._checked = True
+
+    def forward(self, x: Inputs, y: Tensor) -> Float[Tensor, ""]:
+        """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
+
+        With replicates it is the sum of theirs, see :meth:`losses`.
+
+        Args:
+            x: A batch of inputs, ``(batch, ...)``.
+            y: Their targets.
+
+        Raises:
+            TypeError: On the first call, as :meth:`check`.
+            ValueError: If there are more inputs than targets or fewer; on the first call, as :meth:`check`.
+        """
+        return self.losses(x, y).sum()
+
+    def losses(self, x: Inputs, y: Tensor) -> Float[Tensor, "*replicate"]:
+        """Return the negative ELBO of each replicate, ``(replicate,)``; without replicates a scalar.
+
+        Args:
+            x: A batch of inputs, ``(*replicate, batch, ...)``.
+            y: Their targets.
+
+        Raises:
+            TypeError: On the first call, as :meth:`check`.
+            ValueError: If there are more inputs than targets or fewer; on the first call, as :meth:`check`.
+        """
+        if not self._checked:
+            self.check(x, y)
+        rows = 1 if self.model.replicates is None else 2
+        if x.shape[:rows] != y.shape[:rows]:
+            raise ValueError(
+                f"Expected as many targets as inputs, got inputs {tuple(x.shape)} and targets {tuple(y.shape)}."
+            )
+        loss = self._loss.differentiable_loss if self.model.replicates is None else self._loss.losses
+        # Shapes and values were checked before training: per step the checks only cost time.
+        with pyro.validation_enabled(False):
+            return loss(self.model, self.guide, x, y)
+
+
+def enum_elbo(model: VDSModel, guide: PyroModule | None = None) -> EnumELBO:
+    """Return the exact negative ELBO of a model and a guide as a module.
+
+    ``L = sum_n sum_i q_i log p(y_n | x_n, d=i) - KL(q || p)`` in nats (paper, eq. 1). ``elbo(x, y)`` is
+    ``-L``: on a batch of ``B`` points the first term is scaled by ``N / B`` (the paper's eq. 2), so that the
+    mean over equal batches of a partition is the full value. The sum over architectures is exact: the
+    backbone runs once and nothing is sampled.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes (a DDN).
+
+    Returns:
+        A module that holds the model and the guide as children, so that ``elbo.parameters()`` are all that
+        there is to train.
+
+    Raises:
+        ValueError: If ``guide`` is ``None`` for a model that has axes.
+    """
+    return EnumELBO(model, guide_or_empty(model, None) if guide is None else guide)
+
+
+def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> None:
+    """Raise unless the guide has a parallel enumerated site for each axis.
+
+    Without the annotation Pyro would replace the exact sum by one sample, with no more than a warning.
+    """
+    with poutine.block(), isolated_rng(x.device):
+        trace = poutine.trace(guide).get_trace(x, y)
+    nodes = cast(dict[str, Any], trace.nodes)
+    others = {
+        n: s for n, s in nodes.items() if s["type"] == "sample" and n not in model.axes and not site_is_subsample(s)
+    }
+    sampled = [n for n, s in others.items() if not (s["fn"].has_rsample or s["infer"].get("enumerate") == "parallel")]
+    if sampled:
+        raise ValueError(
+            f"Expected a guide whose sites are enumerated in parallel or reparameterised, got {sampled}, which are "
+            "neither: the gradient would be wrong."
+        )
+    latent = {axis: nodes[axis]["infer"].get("enumerate") for axis in model.axes if axis in nodes}
+    if set(latent) != set(model.axes) or any(how != "parallel" for how in latent.values()):
+        raise ValueError(
+            f"Expected a guide that samples each axis of {list(model.axes)} with "
+            f'infer={{"enumerate": "parallel"}}, got sites {latent}. Use pyro_vds.AutoCategorical(model), or '
+            "add the annotation to the guide's pyro.sample statements."
+        )
+    local = [axis for axis in model.axes if any(frame.name == "data" for frame in nodes[axis]["cond_indep_stack"])]
+    if local != (list(model.axes) if model.per_input else []):
+        raise ValueError(
+            f"Expected a guide with a choice for {'each input' if model.per_input else 'all inputs'}, as the model has "
+            f"per_input={model.per_input}; got one with the sites {local} in the plate of data. AutoPerInput goes "
+            "with per_input=True, the other guides with False."
+        )
+    sizes = tuple(len(nodes[axis]["fn"].enumerate_support(expand=False)) for axis in model.axes)
+    if sizes != model.sizes:
+        raise ValueError(f"Expected a guide over axes {model.axes} of sizes {model.sizes}, got sizes {sizes}.")
+
+
+class DenseEnumELBO(TraceEnum_ELBO):
+    """``TraceEnum_ELBO`` without host synchronisation, for guides that are enumerated or reparameterised.
+
+    Pyro runs the guide and the model and enumerates in parallel. Every cost ``c`` (the log prob of a site of
+    the model, minus that of a site of the guide) then contributes ``sum_i q_i c_i`` over the enumerated
+    entries ``i`` of the guide's sites in whose plates it lies. Pyro's own sum looks at the values on the way
+    (``mask.all()``, ``warn_if_nan``), which stalls a GPU and ends tracing; value and gradients are the same.
+    """
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
+        return get_importance_trace("flat", self.max_plate_nesting, model, guide, args, kwargs)
+
+    def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the negative ELBO, in nats."""
+        return -torch.stack([term.sum() for term in self._terms(model, guide, args, kwargs)]).sum()
+
+    def losses(self, model: Any, guide: Any, *args: Any) -> Tensor:
+        """Return the negative ELBO of each entry of a plate at dimension -2 that holds all sites, in nats."""
+        terms = self._terms(model, guide, args, {})
+        sums = [term.sum([d for d in range(-term.ndim, 0) if d != -2]) for term in terms]
+        return -torch.stack(sums).sum(0)
+
+    def _terms(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Tensor]:
+        """Return what the ELBO is the sum of."""
+        ((model_trace, guide_trace),) = self._get_traces(model, guide, args, kwargs)
+        sites = list(_sample_sites(guide_trace))
+        terms = [_expected(site["log_prob"], site, sites) for site in _sample_sites(model_trace)]
+        return terms + [-_expected(site["log_prob"], site, sites) for site in sites]
+
+
+def _expected(cost: Tensor, site: dict[str, Any], guide_sites: list[dict[str, Any]]) -> Tensor:
+    """Return the terms of ``sum_i q_i cost_i``, over the guide's sites in whose plates the cost lies."""
+    plates = set(site["cond_indep_stack"])
+    for other in guide_sites:
+        if other["infer"].get("_enumerate_dim") is not None and plates.issuperset(other["cond_indep_stack"]):
+            q = other["unscaled_log_prob"].exp()
+            # A probability that underflows to zero takes its cost with it, be it infinite.
+            cost = q * cost.where(q > 0, 0.0)
+    return cost
+
+
+def _sample_sites(trace: Trace) -> Iterator[dict[str, Any]]:
+    nodes = cast(dict[str, dict[str, Any]], trace.nodes)
+    return (site for site in nodes.values() if site["type"] == "sample")

@@ -1,0 +1,63 @@
+"""Bootstrap intervals of measures of class probabilities: numpy in, numpy out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import bootstrap
+
+from pyro_vds.metrics.calibration import checked_predictions
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measure with a bootstrap interval.
+
+    Attributes:
+        estimate: The measure on the points as they are.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+def bootstrap_interval(
+    measure: Callable[[np.ndarray, np.ndarray], float],
+    probs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    rng: np.random.Generator | int,
+    resamples: int = 1000,
+    prob: float = 0.95,
+) -> Interval:
+    """Return a percentile bootstrap interval of a measure, over points drawn with replacement (Efron 1979).
+
+    It holds the error of a finite test set, not that of another training run. Calibration errors grow with sampling
+    noise, and resamples have more of it: their intervals lie high, and the estimate can be below them.
+
+    Args:
+        measure: Takes probabilities and labels, for instance :func:`pyro_vds.calibration.ece`, or
+            ``lambda p, y: ece(p, y, 10)``.
+        probs: Class probabilities ``(N, classes)``.
+        labels: True classes ``(N,)``.
+        rng: A generator or a seed.
+        resamples: Number of resamples.
+        prob: Coverage of the interval.
+
+    Raises:
+        ValueError: If probabilities or labels are out of range or do not fit, or there are fewer than two points.
+    """
+    probs, labels = checked_predictions(probs, labels)
+    if len(labels) < 2:
+        raise ValueError("Expected at least two points to resample, got one.")
+    found = bootstrap(
+        (np.arange(len(labels)),),
+        lambda drawn: measure(probs[drawn], labels[drawn]),
+        vectorized=False, n_resamples=resamples, confidence_level=prob, method="percentile", rng=rng,
+    )  # fmt: skip
+    low, high = found.confidence_interval
+    return Interval(float(measure(probs, labels)), float(low), float(high))

@@ -1,0 +1,51 @@
+"""Small operations on tensors that several packages need."""
+
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pyro_vds.spaces.typing import Data
+
+
+def outer_sum(terms: list[Float[Tensor, "*batch _"]]) -> Float[Tensor, "..."]:
+    """Return ``out[..., i, j] = terms[0][..., i] + terms[1][..., j]``; a scalar zero without terms."""
+    if not terms:
+        return torch.zeros(())
+    batch = terms[0].shape[:-1]
+
+    def add(total: Tensor, term: Tensor) -> Tensor:
+        return total[..., None] + term.reshape(*batch, *[1] * (total.ndim - len(batch)), -1)
+
+    return reduce(add, terms)
+
+
+def as_pair(batch: Any, name: str) -> Data:
+    """Return inputs and targets of a pair.
+
+    Args:
+        batch: What should be a pair of tensors.
+        name: What it is, for the message.
+
+    Raises:
+        TypeError: If it is no pair.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        what = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise TypeError(f"Expected {name} as a pair (inputs, targets) of tensors, got {what}.")
+    for part in batch:
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                f"Expected {name} as torch tensors, got {type(part).__name__}. Convert with torch.as_tensor."
+            )
+    return batch[0], batch[1]
+
+
+def in_order(x: Tensor, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield slices of at most ``batch_size`` points, in order, with the inputs that they select."""
+    for start in range(0, len(x), batch_size):
+        part = slice(start, start + batch_size)
+        yield part, x[part]

@@ -1,0 +1,86 @@
+"""Rules that choose an architecture from its posterior."""
+
+from collections.abc import Sequence
+from typing import Literal, cast, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Real
+from torch import Tensor
+
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.models.checks import refuse_replicates
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.spaces.space import Cut
+
+
+def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: float = 0.95) -> Cut:
+    """Choose the cheapest architecture whose posterior mass reaches a share of the mode's.
+
+    With one axis and costs that grow along it, this is the paper's rule "95" (its section 2), as in
+    :func:`pyro_vds.choose_depth`.
+
+    Args:
+        model: A model with at least one axis.
+        guide: Its guide.
+        costs: What each architecture costs, over the product of the axes: :func:`multiply_adds`, or measured times.
+        share: Share of the mode's mass, ``(0, 1]``.
+
+    Returns:
+        The chosen entry of each axis, for instance ``{"depth": 5, "width": 16}``, as :func:`pyro_vds.prune` takes it.
+
+    Raises:
+        ValueError: If the costs do not fit the axes or are not finite, or the share is out of range.
+    """
+    refuse_replicates(model)
+    if tuple(costs.shape) != model.sizes or not model.axes or not bool(costs.isfinite().all()):
+        raise ValueError(
+            f"Expected a finite cost for each architecture, shape {model.sizes}, got shape {tuple(costs.shape)}."
+        )
+    if not 0 < share <= 1:
+        raise ValueError(f"Expected a share in (0, 1], got {share}.")
+    q = guide.joint_probs().double().cpu()
+    if tuple(q.shape) != model.sizes or not bool(q.isfinite().all()):
+        raise ValueError(f"Expected finite probabilities of the shape {model.sizes} from the guide, got {q}.")
+    cheapest = costs.double().cpu().where(q >= share * q.max(), torch.inf).flatten().argmin()
+    entries = zip(model.axes, torch.unravel_index(cheapest, model.sizes), strict=True)
+    return cast(Cut, {axis: model.coords[axis][int(index)] for axis, index in entries})
+
+
+Rule = Literal["95", "argmax", "expected"]
+
+
+def choose_depth(probs: Float[Tensor, " depth"] | np.ndarray | Sequence[float], rule: Rule = "95") -> int:
+    """Choose a depth from its posterior (paper, section 2 and appendix D).
+
+    Args:
+        probs: Posterior probability of each depth ``0..D``: a tensor, an array or a list.
+        rule: ``"95"``: the smallest ``i`` with ``q_i >= 0.95 max_j q_j`` (the paper's, for medium and large
+            data); ``"argmax"``: ``argmax_i q_i`` (for small data); ``"expected"``: ``round(sum_i i q_i)``.
+
+    Returns:
+        The depth, in ``0..D``.
+
+    Raises:
+        TypeError: If ``probs`` is not numbers.
+        ValueError: If the rule is unknown, or ``probs`` is not a vector of probabilities.
+    """
+    if rule not in get_args(Rule):
+        raise ValueError(f"Expected a rule of {', '.join(map(repr, get_args(Rule)))}, got {rule!r}.")
+    try:
+        q = torch.as_tensor(probs).detach().cpu().double()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"Expected a vector of depth probabilities, such as guide.probs()['depth'], got {type(probs).__name__}: "
+            f"{error}."
+        ) from error
+    if q.ndim != 1 or not bool((q >= 0).all()) or abs(float(q.sum()) - 1) > 1e-3:
+        raise ValueError(
+            f"Expected a vector of depth probabilities that sum to one, got shape {tuple(q.shape)} with sum "
+            f"{float(q.sum()):.6g}. Pass guide.probs()['depth']."
+        )
+    if rule == "expected":
+        return round(float((q * torch.arange(len(q))).sum()))
+    if rule == "argmax":
+        return int(q.argmax())
+    return int((q >= 0.95 * q.max()).nonzero()[0])

@@ -1,0 +1,178 @@
+"""A run as one HTML page: everything is in the file, to open and to send on."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, read_json, reading
+from pyro_vds.runs.folder import Run
+from pyro_vds.runs.summary import chosen_line, saving_line
+
+PERCENT = ("error", "ece")
+
+
+# In the order in which the page shows them.
+CAPTIONS = {
+    "posterior": ("Posterior over depth", "Bars: the guide; line: how well each depth alone predicts the test data."),
+    "functions": ("Functions by depth", "The class that each depth predicts, with test points."),
+    "reliability": ("Reliability", "Accuracy against confidence; calibrated predictions lie on the diagonal."),
+    "history": ("Training", "The objective, the posterior and the validation data, if any, over the epochs."),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the template shows as a table; the first cell of a row names it.
+
+    Attributes:
+        title: Its caption.
+        head: Names of the columns; none for a list of names and values.
+        rows: The cells.
+        bars: For each row the length of a bar, per cent; none without bars.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    bars: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the run, as text."""
+
+    title: str
+    caption: str
+    png: str
+
+
+def render(run: Run) -> str:
+    """Return the page of a run: measures, figures, posterior, settings and machine.
+
+    Args:
+        run: A finished run; its metrics, figures and environment are read from its folder.
+
+    Raises:
+        FileNotFoundError: If the run has no figures.
+        ValueError: If a file of the folder is missing, damaged, or does not fit the others.
+    """
+    folder = run.folder
+    with reading(folder, METRICS):
+        metrics = read_json(folder / METRICS)
+        content = _measured(metrics)
+        details = [Table("Training", (), _named(_training(metrics)))]
+    with reading(folder, ENVIRONMENT):
+        machine = read_json(folder / ENVIRONMENT)
+        details += [_settings(run), Table("Versions and machine", (), _named(machine.pop("versions") | machine))]
+    content |= {"title": f"{run.settings.data}: learnt depth", "figures": _figures(run), "details": details}
+    if "per_input" in metrics:
+        content["title"] = f"{run.settings.data}: a depth for each input"
+    elif "posterior" not in metrics:
+        content["title"] = f"{run.settings.data}: plain network"
+    environment = Environment(
+        loader=PackageLoader("pyro_vds.runs"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html").render(content).lstrip()
+
+
+def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of the metrics."""
+    names = list(metrics["test"]["full"])
+    test = Table(
+        f"{metrics['test_size']:,} test points",
+        ["", *(name.replace("_", "-") for name in names), "parameters"],
+        [
+            [case, *(_measure(name, values[name]) for name in names), f"{metrics['parameters'][case]:,}"]
+            for case, values in metrics["test"].items()
+        ],
+    )
+    if "per_input" in metrics:
+        lead = [f"{saving_line(metrics['per_input']).capitalize()}.", f"{_error(metrics).capitalize()}."]
+        return {"test": test, "posterior": [], "lead": lead}
+    if "posterior" not in metrics:
+        return {"test": test, "posterior": [], "lead": [f"A plain network, without a posterior: {_error(metrics)}."]}
+    posterior = metrics["posterior"]
+    bound = (
+        f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
+        f"gap {posterior['evidence_gap']:.2f}"
+    )
+    tables = [_depths(posterior), *([_joint(posterior)] if "q_joint" in posterior else [])]
+    lead = [f"{chosen_line(posterior).capitalize()}.", f"{_error(metrics).capitalize()}.", f"{bound}."]
+    return {"test": test, "posterior": tables, "lead": lead}
+
+
+def _measure(name: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if name in PERCENT else f"{value:.4f}"
+
+
+def _error(metrics: Mapping[str, Any]) -> str:
+    """Return the error of each prediction in words."""
+    name = "error" if "error" in metrics["test"]["full"] else "rmse"
+    found = (f"{_measure(name, values[name])} ({case})" for case, values in metrics["test"].items())
+    return f"test {name} {', '.join(found)}"
+
+
+def _depths(posterior: Mapping[str, Any]) -> Table:
+    """Return the probability and the log-likelihood of every depth."""
+    q = np.asarray(posterior["q"])
+    likelihood = np.asarray(posterior["train_log_likelihood_by_depth"])
+    # With widths the log-likelihood is that of the pair, which the table of depths cannot show.
+    single = likelihood.ndim == 1
+    rows = [
+        [str(d), f"{q[d]:.3f}", f"{exact:.3f}", *([f"{likelihood[d]:.6f}"] if single else [])]
+        for d, exact in enumerate(posterior["exact_posterior"])
+    ]
+    head = ["depth", "q(depth)", "exact", *(["train log-likelihood (nats per point)"] if single else []), ""]
+    return Table("Depths", head, rows, [round(100 * float(p / q.max()), 1) for p in q])
+
+
+def _joint(posterior: Mapping[str, Any]) -> Table:
+    """Return the probability of every pair of depth and width."""
+    rows = [[str(d), *(f"{p:.3f}" for p in row)] for d, row in enumerate(posterior["q_joint"])]
+    return Table("q(depth, width)", ["depth", *(f"width {width}" for width in posterior["widths"])], rows)
+
+
+def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    training = metrics["training"]
+    return {
+        "training points": f"{metrics['train_size']:,}",
+        "epochs": f"{training['epochs']:,} ({training['stopped']})",
+        "best epoch": training["best_epoch"],
+        "seconds": f"{training['seconds']:.0f}",
+    }
+
+
+def _settings(run: Run) -> Table:
+    """Return the settings that say something, and the shape of the data."""
+    given = {field.name: getattr(run.settings, field.name) for field in fields(run.settings)}
+    shape = " x ".join(map(str, run.data.input_shape))
+    kind = "regression" if run.data.classes is None else f"{run.data.classes} classes"
+    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | given))
+
+
+def _named(values: Mapping[str, Any]) -> list[list[str]]:
+    """Return names and values as rows, without empty ones."""
+    return [[name.replace("_", " "), _words(value)] for name, value in values.items() if value not in (None, ())]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _figures(run: Run) -> list[Picture]:
+    folder = run.folder / FIGURES
+    found = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    if not found:
+        raise FileNotFoundError(
+            f"Expected the figures of the run in {folder}, found none. Draw them: pyro-vds plot {run.folder}"
+        )
+    known = [name for name in CAPTIONS if name in found]
+    others = [name for name in found if name not in CAPTIONS]
+    return [
+        Picture(*CAPTIONS.get(name, (name, "")), base64.b64encode(found[name].read_bytes()).decode())
+        for name in known + others
+    ]

@@ -1,0 +1,298 @@
+"""The settings of a run of the command line: one flat object that a YAML file or options fill in."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+
+from pyro_vds import datasets
+from pyro_vds.backbones.named import DEPTHS, NetworkName, torchvision_network
+from pyro_vds.backbones.normalisation import HeadStatistics
+from pyro_vds.backbones.residual import PerDepth, Readout, ResidualConvNet, ResidualMLP
+from pyro_vds.datasets import Noise, Pixels, UCIName
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.ops.checks import check_optimiser, check_positive
+from pyro_vds.ops.freezing import freeze
+from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.priors.base import Prior
+from pyro_vds.priors.families import Geometric, Uniform
+from pyro_vds.pruning.rules import Rule
+from pyro_vds.training.precision import Precision
+
+GuideName = Literal["independent", "conditional", "joint", "per_input"]
+
+
+DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "uci", "npz"]
+
+
+_IMAGES: dict[str, Any] = {
+    "max_depth": 50,
+    "max_epochs": 500,
+    "patience": 30,
+    "milestones": (30,),
+    "validation_fraction": 0.1,
+}
+
+
+# A regression learns its noise scale too, and the steps grow as that shrinks: smaller ones than for classes.
+_REGRESSION: dict[str, Any] = {"max_depth": 5, "max_epochs": 500, "patience": 60, "lr": 0.01}
+
+
+_TABLE: dict[str, Any] = _REGRESSION | {"validation_fraction": 0.1, "batch_size": 64}
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "spirals": {},
+    "digits": {
+        "max_depth": 8,
+        "max_epochs": 60,
+        "patience": 15,
+        "validation_fraction": 0.1,
+        "batch_size": 128,
+    },
+    "diabetes": _TABLE,
+    "gap_1d": _REGRESSION | {"max_epochs": 3000, "patience": 300},
+    "mnist": _IMAGES,
+    "fashion_mnist": _IMAGES,
+    "svhn": _IMAGES,
+    "uci": _TABLE,
+    "npz": {"max_depth": 10, "max_epochs": 1000, "patience": 100},
+}
+
+
+_DEFAULTS: dict[str, Any] = {
+    "max_depth": 20,
+    "max_epochs": 8000,
+    "patience": 500,
+    "milestones": (),
+    "validation_fraction": 0.0,
+    "batch_size": 512,
+    "lr": 0.1,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to learn from which data, and how. The defaults are the paper's.
+
+    Args:
+        data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz is your own, see
+            data_path.
+        data_root: Folder of MNIST, Fashion-MNIST or SVHN in torchvision's layout; what is absent is
+            downloaded to it. For uci the folder that holds uci/, which is not downloaded.
+        data_path: The npz file with arrays x and y (and x_test, y_test) for the data set npz.
+        uci_name: UCI: which of the sets.
+        split: UCI: number of the standard split, 0 to 19 (protein 0 to 4).
+        num_points: Spirals: points in all.
+        train_fraction: Spirals: share of the points to train on.
+        rotation: Spirals: how far an arm turns, degrees.
+        noise: Spirals: standard deviation of the noise.
+        noise_kind: Spirals: gaussian, or uniform as in the paper's code.
+        train_size: Use so many training points only; all unless given. Not for spirals.
+        validation_fraction: Share of the training points that decides early stopping; with 0 the train ELBO
+            does. Default: 0.1 for images, digits, diabetes and uci, else 0.
+        pixels: How the images of MNIST, Fashion-MNIST or SVHN lie on the device: float32, or uint8 in a quarter of
+            the memory, normalised in the network, which then takes pixels.
+        network: residual, of Linear layers for points and convolutions for images; or, for images, a network of
+            torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers.
+        pretrained: Start torchvision's network from its weights, downloaded at the first time.
+        frozen: Leave all but the heads as they are, and learn these and the posterior.
+        image_size: Resize images to that height and width in the network of torchvision.
+        max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
+            npz, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision have their own.
+        width: Units of each layer of the fully connected network (spirals, tables).
+        channels: Channels of the convolutional network (images), or width of vit.
+        bottleneck: Channels inside its blocks.
+        widths: Learn the width too: increasing numbers of units or channels; the last one replaces width or
+            channels.
+        readout: all depths, or the last one only (a plain network, the paper's DDN).
+        head_statistics: Running batch-norm statistics of the head for each depth, or one shared set.
+        prior: Prior over depth: Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost, Dirichlet or
+            Hierarchical.
+        width_prior: Prior over widths.
+        learn_prior: Learn the parameters of the priors with the weights (empirical Bayes).
+        guide: With widths: independent axes, conditional q(width | depth), or one joint table. Or per_input: a small
+            network predicts a depth for each input.
+        threshold: With guide per_input: mass that may lie above the depth where an input stops.
+        max_epochs: Passes over the data at most. Default: 8000 for spirals, 500 for images, 60 for digits,
+            1000 for npz, 500 for diabetes and uci, 3000 for gap_1d.
+        batch_size: Points in a batch. Default: 512, 128 for digits, 64 for diabetes and uci.
+        lr: Learning rate of SGD. Default: 0.1, 0.01 for diabetes, gap_1d and uci.
+        guide_lr: Learning rate of the guide. Default: lr; ten times as much follows the exact posterior more closely.
+        momentum: Momentum of SGD.
+        weight_decay: L2 penalty on the weights, not negative.
+        patience: Epochs without improvement before training stops. Default: 500 for spirals, 30 for images,
+            15 for digits, 100 for npz, 60 for diabetes and uci, 300 for gap_1d.
+        milestones: Epochs, increasing, at which the learning rate is multiplied by gamma. Default: [30] for
+            images.
+        gamma: Factor of the learning rate at each milestone.
+        compile: Compile the training step into one graph: a wait of up to a minute the first time, faster then.
+        precision: What the network computes in: float32, tf32 (CUDA) or bf16; the likelihood stays in float32.
+        channels_last: Store images and convolutions with the channels last.
+        recalibrate: Recompute batch-norm statistics on the training data after training.
+        rule: How the depth to prune to is chosen from the posterior.
+        seed: Seeds data, weights and batches.
+        device: Where to train: auto, cpu, cuda, ...
+
+    Raises:
+        ValueError: If a number is out of range, or milestones do not increase from 1.
+    """
+
+    data: DataName = "spirals"
+    data_root: str = "data"
+    data_path: str | None = None
+    uci_name: UCIName = "boston"
+    split: int = 0
+    num_points: int = 2000
+    train_fraction: float = 0.1
+    rotation: float = 720.0
+    noise: float = 0.2
+    noise_kind: Noise = "gaussian"
+    train_size: int | None = None
+    validation_fraction: float | None = None
+    pixels: Pixels = "float32"
+    network: NetworkName = "residual"
+    pretrained: bool = False
+    frozen: bool = False
+    image_size: int | None = None
+    max_depth: int | None = None
+    width: int = 20
+    channels: int = 64
+    bottleneck: int = 32
+    widths: tuple[int, ...] | None = None
+    readout: Readout = "all"
+    head_statistics: HeadStatistics = "per_depth"
+    prior: Prior = Geometric(0.85)  # noqa: RUF009 (immutable)
+    width_prior: Prior = Uniform()  # noqa: RUF009 (immutable)
+    learn_prior: bool = False
+    guide: GuideName = "independent"
+    threshold: float = 0.05
+    max_epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    guide_lr: float | None = None
+    momentum: float = 0.5
+    weight_decay: float = 0.0
+    patience: int | None = None
+    milestones: tuple[int, ...] | None = None
+    gamma: float = 0.1
+    compile: bool = False
+    precision: Precision = "float32"
+    channels_last: bool = False
+    recalibrate: bool = False
+    rule: Rule = "95"
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        names = ("max_epochs", "batch_size", "patience", "lr", "guide_lr", "gamma", "channels", "image_size")
+        check_positive(**{n: getattr(self, n) for n in names if getattr(self, n) is not None})
+        check_optimiser(self.momentum, self.weight_decay)
+        if self.widths and self.readout == "last":
+            raise ValueError("Expected readout 'all' to learn the width with the depth, got 'last'.")
+        if self.guide == "per_input" and (self.widths or self.readout == "last"):
+            raise ValueError("Expected readout 'all' and no widths for a depth for each input (guide per_input).")
+        if not 0 <= self.threshold < 1:
+            raise ValueError(f"Expected a threshold in [0, 1), got {self.threshold}.")
+        self._check_network()
+        if self.widths and self.rule == "expected":
+            raise ValueError("Expected the rule '95' or 'argmax' with widths, got 'expected'.")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"Expected a seed in 0..2**63 - 1, got {self.seed}.")
+        milestones = list(self.milestones or ())
+        if any(type(m) is not int or m < 1 for m in milestones) or any(a >= b for a, b in pairwise(milestones)):
+            raise ValueError(f"Expected milestones as increasing numbers of epochs, 1 or more each, got {milestones}.")
+
+    def _check_network(self) -> None:
+        own = self.network == "residual"
+        if own and (self.pretrained or self.frozen or self.image_size is not None):
+            raise ValueError(
+                "Expected a network of torchvision, such as resnet18, for pretrained, frozen or image_size; got "
+                "residual."
+            )
+        if not own and (self.widths or self.head_statistics == "shared"):
+            raise ValueError(f"Expected the network residual for widths or shared head statistics, got {self.network}.")
+        if self.pretrained and self.network == "vit":
+            raise ValueError("Expected resnet18, resnet34, resnet50 or vit_b_16 for pretrained weights, got vit.")
+        if self.network not in ("residual", "vit") and self.max_depth not in (None, DEPTHS[self.network]):
+            raise ValueError(
+                f"Expected max_depth {DEPTHS[self.network]} for {self.network}, got {self.max_depth}. Leave it out."
+            )
+
+    def resolved(self) -> "Settings":
+        """Return the settings with the defaults of the data set and the network filled in."""
+        defaults = _DEFAULTS | _PRESETS[self.data]
+        if self.network != "residual":
+            defaults["max_depth"] = DEPTHS[self.network]
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+
+    def load_data(self) -> DataSet:
+        """Return the data set, drawn and split by the seed.
+
+        Raises:
+            FileNotFoundError: If files are absent and cannot be downloaded.
+            ValueError: If a setting is out of range.
+        """
+        if self.pixels != "float32" and self.data not in ("mnist", "fashion_mnist", "svhn"):
+            raise ValueError(
+                f"Expected pixels float32 for {self.data}, which is not read from pixels; got {self.pixels}."
+            )
+        generator = torch.Generator().manual_seed(self.seed)
+        fraction = self.resolved().validation_fraction or 0.0
+        if self.data == "spirals":
+            if self.train_size is not None:
+                raise ValueError(
+                    f"Expected num_points and train_fraction to size the spirals, got train_size={self.train_size}."
+                )
+            return datasets.spirals(
+                self.num_points,
+                rotation=self.rotation,
+                noise=self.noise,
+                noise_kind=self.noise_kind,
+                train_fraction=self.train_fraction,
+                validation_fraction=fraction,
+                generator=generator,
+            )
+        split: dict[str, Any] = {
+            "validation_fraction": fraction, "train_size": self.train_size, "generator": generator
+        }  # fmt: skip
+        if self.data in ("digits", "diabetes", "gap_1d"):
+            return getattr(datasets, self.data)(**split)
+        if self.data == "uci":
+            return datasets.uci(self.data_root, self.uci_name, self.split, **split)
+        if self.data == "npz":
+            if self.data_path is None:
+                raise ValueError("Expected --data-path FILE.npz for the data set npz, got none.")
+            return datasets.npz(self.data_path, **split)
+        return getattr(datasets, self.data)(self.data_root, pixels=self.pixels, **split)
+
+    def build_backbone(self, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
+        """Return the network for inputs of a shape, its weights drawn by the seed.
+
+        Args:
+            input_shape: Shape of one input: ``(features,)`` or ``(channels, height, width)``.
+            outputs: Number of outputs.
+        """
+        max_depth = self.resolved().max_depth
+        assert max_depth is not None
+        how: dict[str, Any] = {"readout": self.readout, "head_statistics": self.head_statistics}
+        widest = max(self.widths) if self.widths else None
+        with isolated_rng(seed=self.seed):
+            if self.network != "residual":
+                network = torchvision_network(
+                    self.network,
+                    input_shape,
+                    outputs,
+                    max_depth=max_depth,
+                    channels=self.channels,
+                    image_size=self.image_size,
+                    pretrained=self.pretrained,
+                    readout=self.readout,
+                )
+                for part in (network.stem, network.blocks, network.pool) if self.frozen else ():
+                    freeze(part)
+                return network
+            if len(input_shape) == 1:
+                return ResidualMLP(input_shape[0], outputs, widest or self.width, max_depth, **how)
+            return ResidualConvNet(input_shape[0], outputs, max_depth, widest or self.channels, self.bottleneck, **how)

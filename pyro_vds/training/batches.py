@@ -1,0 +1,108 @@
+"""Batches for training and prediction, drawn by index from tensors on the device."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pyro_vds.ops.tensors import as_pair
+from pyro_vds.spaces.typing import Data
+
+
+class IndexBatches:
+    """Shuffled batches of tensors that already lie on the device: no worker processes, no copies to it.
+
+    A last batch of less than an eighth of the others joins the one before it, since few points make a noisy batch norm.
+
+    Args:
+        data: Inputs and targets on one device.
+        batch_size: Points in a batch; the full data set if it is larger.
+        generator: Draws the order of each epoch, on the CPU.
+    """
+
+    def __init__(self, data: Data, batch_size: int, generator: torch.Generator) -> None:
+        self.x, self.y = data
+        self.generator = generator
+        self.lengths = batch_lengths(len(self.x), batch_size)
+
+    def __iter__(self) -> Iterator[Data]:
+        """Yield the batches of one epoch."""
+        if len(self.lengths) == 1:
+            yield self.x, self.y
+            return
+        order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
+        for index in order.split(self.lengths):
+            yield self.x[index], self.y[index]
+
+
+class ReplicateBatches:
+    """Shuffled batches for replicates, each in an order of its own.
+
+    Args:
+        data: Inputs and targets ``(replicate, N, ...)`` on one device; they may be views of shared ones.
+        batch_size: Points in a batch of each replicate.
+        generators: One for each replicate, on the CPU; it draws what it would draw in :class:`IndexBatches`.
+    """
+
+    def __init__(self, data: Data, batch_size: int, generators: Sequence[torch.Generator]) -> None:
+        self.x, self.y = data
+        self.generators = generators
+        self.lengths = batch_lengths(self.x.shape[1], batch_size)
+
+    def __iter__(self) -> Iterator[Data]:
+        """Yield the batches of one epoch."""
+        if len(self.lengths) == 1:
+            yield self.x, self.y
+            return
+        size = self.x.shape[1]
+        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(self.x.device)
+        rows = torch.arange(len(order), device=order.device)[:, None]
+        for index in order.split(self.lengths, dim=1):
+            yield self.x[rows, index], self.y[rows, index]
+
+
+class LoaderBatches:
+    """The batches of a ``DataLoader``, moved to a device.
+
+    Args:
+        loader: Yields pairs of inputs and targets.
+        device: Where the batches go.
+        check: Raises if a pair does not suit the model; it sees each batch of the first epoch.
+        first: A first batch, drawn to look at.
+    """
+
+    def __init__(
+        self, loader: DataLoader, device: torch.device, check: Callable[[Tensor, Tensor], None], first: Data
+    ) -> None:
+        self.loader = loader
+        self.device = device
+        self.check = check
+        self.first = first
+        self.checked = False
+
+    def __iter__(self) -> Iterator[Data]:
+        """Yield the batches of one epoch."""
+        for batch in self.loader:
+            x, y = as_pair(batch, "the batches of a DataLoader")
+            if not self.checked:
+                self.check(x, y)
+            yield x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+        self.checked = True
+
+
+def batch_lengths(size: int, batch_size: int) -> list[int]:
+    """Return the sizes of the batches of an epoch.
+
+    Args:
+        size: Points in all.
+        batch_size: Points in a batch.
+    """
+    ends = list(range(batch_size, size, batch_size))
+    # At least of 2 points: batch norm cannot train on one.
+    if ends and size - ends[-1] < max(2, batch_size / 8):
+        ends.pop()
+    return [end - start for start, end in zip([0, *ends], [*ends, size], strict=True)]
+
+
+Batches = IndexBatches | ReplicateBatches | LoaderBatches

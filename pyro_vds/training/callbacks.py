@@ -1,0 +1,90 @@
+"""How the guide follows the exact posterior during training."""
+
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+import xarray as xr
+from torch import Tensor
+
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.infer.exact import exact_posterior
+from pyro_vds.models.checks import refuse_per_input, refuse_replicates
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.spaces.typing import Data
+
+
+class BoundGap:
+    """A record of the bound and the evidence over training, for ``fit(on_epoch=...)``.
+
+    ``gap = log evidence - ELBO = KL(q || p(d | data))`` for the weights after each epoch, in eval mode: batch norm uses
+    its running statistics, which lag behind at the start. Each record is one pass over the data.
+
+    Example::
+
+        gap = vds.BoundGap(model, guide, data.train, every=20)
+        vds.fit(model, guide, data.train, on_epoch=gap)
+        vds.plots.plot_bound_gap(gap.to_dataset())
+
+    Args:
+        model: The model that is trained.
+        guide: Its guide.
+        data: Inputs and targets that the posterior is given, those of training.
+        every: Epochs from one record to the next.
+
+    Raises:
+        ValueError: If ``every`` is not positive, the model has no axis or replicates, or each input has a depth of its
+            own.
+    """
+
+    def __init__(self, model: VDSModel, guide: Guide, data: Data, every: int = 10) -> None:
+        if every < 1:
+            raise ValueError(f"Expected at least 1 epoch between records, got every={every}.")
+        if not model.axes:
+            raise ValueError("Expected a model with a posterior to follow, got a plain network.")
+        refuse_replicates(model)
+        refuse_per_input(model)
+        self.model = model
+        self.guide = guide
+        self.data = data
+        self.every = every
+        self._records: list[dict[str, Any]] = []
+
+    def __call__(self, epoch: int) -> None:
+        """Record the state after an epoch, if it is one of those.
+
+        Args:
+            epoch: Its number, from 0.
+        """
+        if epoch % self.every:
+            return
+        # NaN is no error of an argument here: the next step of training ends the run with what it has.
+        with pyro.validation_enabled(False):
+            exact = exact_posterior(self.model, self.data)
+        log_evidence, elbo = exact.log_evidence, exact.elbo(self.guide)
+        q, p = self.guide.probs(), exact.probs
+        depths = {
+            f"expected_{axis}_{name}": float(probs[axis].double().cpu() @ values)
+            for axis, values in self._entries().items()
+            for name, probs in (("q", q), ("exact", p))
+        }
+        numbers = {"log_evidence": log_evidence, "elbo": elbo, "gap": log_evidence - elbo}
+        self._records.append({"epoch": epoch} | numbers | depths)
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return ``log_evidence``, ``elbo`` and ``gap`` (nats), and the expected entry of each axis under both.
+
+        Raises:
+            ValueError: If nothing was recorded.
+        """
+        if not self._records:
+            raise ValueError("Expected recorded epochs, got none. Train with pyro_vds.fit(..., on_epoch=gap) first.")
+        names = [name for name in self._records[0] if name != "epoch"]
+        return xr.Dataset(
+            {name: ("epoch", np.array([record[name] for record in self._records])) for name in names},
+            coords={"epoch": [record["epoch"] for record in self._records]},
+        )
+
+    def _entries(self) -> dict[str, Tensor]:
+        return {axis: torch.tensor(self.model.coords[axis], dtype=torch.float64) for axis in self.model.axes}

@@ -1,0 +1,179 @@
+"""What training will take, told before it starts."""
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+from pyro_vds.backbones.normalisation import ReadoutBatchNorm
+from pyro_vds.backbones.residual import PerDepth
+from pyro_vds.guides.categorical import AutoCategorical
+from pyro_vds.infer.elbo import EnumELBO, enum_elbo
+from pyro_vds.models.checks import first_points
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.spaces.typing import Data
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a training step needs on the device.
+
+    Attributes:
+        state: Weights, two copies for the best state, and gradients and momentum of those that learn.
+        activations: Tensors kept for the backward pass of one batch.
+        readouts: The part of ``activations`` that reading out every depth adds to a plain network.
+        data: The data set, where it is to lie on the device.
+        available: Free memory of the device.
+    """
+
+    state: int
+    activations: int
+    readouts: int
+    data: int
+    available: float
+
+    @property
+    def total(self) -> int:
+        """All that training needs, in bytes."""
+        return self.state + self.activations + self.data
+
+    def __str__(self) -> str:
+        """Return one line in GiB."""
+        return (
+            f"{self.total / GIB:.2f} GiB (weights and optimiser {self.state / GIB:.2f}, activations of a batch "
+            f"{self.activations / GIB:.2f}, of which read-outs of every depth {self.readouts / GIB:.2f}, data "
+            f"{self.data / GIB:.2f}); available {self.available / GIB:.2f} GiB"
+        )
+
+
+def estimate_memory(
+    model: VDSModel,
+    data: Data,
+    *,
+    batch_size: int,
+    device: torch.device | str | None = None,
+    validation: Data | None = None,
+) -> MemoryEstimate:
+    """Estimate the memory of a training step by counting what autograd keeps for two small batches.
+
+    Activations grow linearly with the batch, so two counts give the count of any batch. The model itself is
+    left as it is.
+
+    Args:
+        model: The model to be trained.
+        data: Training inputs and targets, of which the first few are used.
+        batch_size: Points in a batch.
+        device: Where training is to run; the model's device unless given.
+        validation: Held-out data that move to the device too.
+
+    Returns:
+        The estimate, in bytes.
+    """
+    here = model.device_tensor().device
+    device = here if device is None else torch.empty(0, device=device).device  # "cuda" is "cuda:0"
+    batch = min(batch_size, data[0].shape[0 if model.replicates is None else 1])
+    activations = _activation_bytes(model, data, batch)
+    plain = _plain_model(model)
+    readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
+    state = sum(p.numel() * p.element_size() * (5 if p.requires_grad else 3) for p in model.parameters())
+    # Of data that replicates share, only one copy moves.
+    moved = sum(t.untyped_storage().nbytes() for t in (*data, *(validation or ())) if t.device != device)
+    return MemoryEstimate(state, activations, readouts, moved, _available(device))
+
+
+def check_memory(
+    model: VDSModel,
+    data: Data,
+    *,
+    batch_size: int,
+    device: torch.device | str | None = None,
+    validation: Data | None = None,
+) -> MemoryEstimate:
+    """Return the estimate of :func:`estimate_memory`, or raise if training cannot fit the device.
+
+    Args:
+        model: The model to be trained.
+        data: Training inputs and targets.
+        batch_size: Points in a batch.
+        device: Where training is to run; the model's device unless given.
+        validation: Held-out data that move to the device too.
+
+    Raises:
+        MemoryError: With the numbers, and what to change.
+    """
+    estimate = estimate_memory(model, data, batch_size=batch_size, device=device, validation=validation)
+    if estimate.total > estimate.available:
+        raise MemoryError(
+            f"Expected training to fit the device's memory, but it needs about {estimate}. Reduce batch_size "
+            "or max_depth, give PerDepth a pool that shrinks what each depth keeps, or use another device."
+        )
+    return estimate
+
+
+def _plain_model(model: VDSModel) -> VDSModel | None:
+    """Return a copy of the model that reads out its last depth only, where the backbone can."""
+    if not (isinstance(model.backbone, PerDepth) and model.backbone.readout == "all"):
+        return None
+    backbone = model.backbone.truncated(model.backbone.max_depth)
+    backbone.readout = "last"
+    for module in backbone.head.modules():
+        if isinstance(module, ReadoutBatchNorm):
+            module.keep_first(1)
+    return VDSModel(backbone, likelihood=model.likelihood, num_data=model.num_data)
+
+
+def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
+    """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
+    model = copy.deepcopy(model).train()
+    model.per_input = False  # which keeps hardly more
+    elbo = enum_elbo(model, AutoCategorical(model))
+    device = model.device_tensor().device
+    x, y = (first_points(model, t, 1).to(device) for t in data)
+    dim = 0 if model.replicates is None else 1
+    x, y = (t.repeat_interleave(4, dim) for t in (x, y))
+    with isolated_rng(device):
+        elbo(x, y)  # the first call checks the guide, which keeps tensors of its own
+        small, double = (_saved_bytes(elbo, *(first_points(model, t, size).clone() for t in (x, y))) for size in (2, 4))
+    return small + (double - small) // 2 * (batch - 2)
+
+
+def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
+    parameters = {p.untyped_storage().data_ptr() for p in elbo.parameters()}
+    # The tensors are held until the count is done, so that no address is used twice.
+    saved: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        address = tensor.untyped_storage().data_ptr()
+        if address not in parameters:
+            saved[address] = tensor
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        elbo(x, y)
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _available(device: torch.device) -> float:
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    return min(psutil.virtual_memory().available, _container_available())
+
+
+def _container_available(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return what a container's limit leaves (control groups, version 2); infinite without a limit."""
+    try:
+        limit = (root / "memory.max").read_text().strip()
+        used = int((root / "memory.current").read_text())
+        statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+    except OSError:
+        return math.inf
+    # The kernel gives file caches back before it refuses memory.
+    return math.inf if limit == "max" else max(0, int(limit) - used + int(statistics["inactive_file"]))

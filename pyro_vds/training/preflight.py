@@ -1,0 +1,108 @@
+"""All checks of a training run, before anything moves."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pyro_vds.infer.mixture import shared
+from pyro_vds.models.checks import check_data, check_pair, check_single_point, probe_outputs
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.checks import check_inputs
+from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.ops.tensors import as_pair
+from pyro_vds.spaces.typing import Data
+from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
+from pyro_vds.training.memory import check_memory
+
+
+def _use_channels_last(model: VDSModel) -> None:
+    """Store the weights of convolutions with the channels last; outputs then lie so as well."""
+    if model.replicates is not None:
+        raise ValueError("Expected channels_last=False for replicates, whose convolutions run as one of many groups.")
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _prepare(
+    model: VDSModel,
+    data: Data | DataLoader | Sequence[Data],
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+    validation: Data | None,
+) -> Batches:
+    """Check the data and what training takes, before anything moves, and put the data where training needs them."""
+    if isinstance(data, DataLoader):
+        loader = _loader_batches(model, data, device)
+        pair, largest = loader.first, len(loader.first[0])
+        size, smallest = _dataset_size(data), _smallest_batch(data, largest)
+    else:
+        loader, pair = None, _checked(model, data, "training data")
+        size = pair[0].shape[0 if model.replicates is None else 1]
+        lengths = batch_lengths(size, batch_size)
+        smallest, largest = min(lengths), max(lengths)
+    if size is not None and size != model.num_data:
+        raise ValueError(
+            f"Expected {model.num_data} training points, the model's num_data, got {size}. Build the model with "
+            f"num_data={size}: the likelihood is scaled to it."
+        )
+    if smallest == 1:
+        check_single_point(model, pair[0])
+    check_memory(model, pair, batch_size=largest, device=device, validation=validation)
+    if loader is not None:
+        return loader
+    generators = [torch.Generator().manual_seed(seed + r) for r in range(model.replicates or 1)]
+    if model.replicates is None:
+        return IndexBatches(_moved(pair, device), batch_size, generators[0])
+    return ReplicateBatches(_moved(pair, device), batch_size, generators)
+
+
+def _loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
+    """Return the batches of a DataLoader, of which the first is drawn once to look at."""
+    if model.replicates is not None:
+        raise TypeError("Expected tensors to train replicates on, each in its own order; got a DataLoader.")
+    with isolated_rng():
+        first = next(iter(loader), None)
+    if first is None:
+        raise ValueError("Expected a DataLoader with at least one batch, got none.")
+    first = as_pair(first, "the batches of a DataLoader")
+    check_inputs(first[0])
+    check = partial(check_pair, model, outputs=probe_outputs(model, first[0]))
+    return LoaderBatches(loader, device, check, first)
+
+
+def _checked(model: VDSModel, data: Data | Sequence[Data], name: str) -> Data:
+    """Return checked data, with replicates ``(replicate, N, ...)``."""
+    if model.replicates is not None and not isinstance(data[0], Tensor):
+        pairs = [as_pair(pair, name) for pair in data]
+        if len(pairs) != model.replicates or len({tuple(t.shape for t in pair) for pair in pairs}) != 1:
+            shapes = [tuple(tuple(t.shape) for t in pair) for pair in pairs]
+            raise ValueError(f"Expected {model.replicates} pairs of equal shapes as {name}, got {shapes}.")
+        x, y = (torch.stack([pair[i] for pair in pairs]) for i in (0, 1))
+    else:
+        x, y = (shared(model, t) for t in as_pair(data, name))
+    check_data(model, x, y)
+    return x, y
+
+
+def _moved(pair: Data, device: torch.device) -> Data:
+    """Return data on the device; what replicates share moves once and stays shared."""
+    x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
+    return x, y
+
+
+def _smallest_batch(loader: DataLoader, batch_size: int) -> int:
+    """Return the size of the smallest batch, as far as it can be known."""
+    size = _dataset_size(loader)
+    rest = 0 if size is None or loader.drop_last else size % batch_size
+    return rest or batch_size
+
+
+def _dataset_size(loader: DataLoader) -> int | None:
+    """Return the number of points, where the data set knows it."""
+    try:
+        return len(loader.dataset)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        return None

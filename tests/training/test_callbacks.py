@@ -1,0 +1,85 @@
+"""The bound over training: the gap that is recorded is that of the exact posterior, and recording changes nothing."""
+
+import numpy as np
+import oracles
+import pytest
+import torch
+
+import pyro_vds as vds
+
+HOW = {"max_epochs": 7, "lr": 0.05, "progress": False}
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_gap_is_that_of_the_exact_posterior(compile):
+    model, guide, x, y = oracles.problem(3)
+    states = []
+
+    def by_hand(epoch):
+        log_p = oracles.log_probs(oracles.outputs(model.backbone.eval(), x), y).sum(1).detach()
+        model.backbone.train()
+        log_joint = model.prior("depth").logits + log_p
+        q = guide.probs()["depth"]
+        elbo = float((q * (log_joint - q.log())).sum())
+        states.append((epoch, float(log_joint.logsumexp(0)), elbo, float(q @ torch.arange(4.0))))
+
+    gap = vds.BoundGap(model, guide, (x, y), every=3)
+
+    def both(epoch):
+        gap(epoch)
+        by_hand(epoch)
+
+    history = vds.fit(model, guide, (x, y), on_epoch=both, compile=compile, **HOW)
+    found = gap.to_dataset()
+    assert len(states) == len(history) == 7
+    assert found["epoch"].values.tolist() == [0, 3, 6]
+    expected = np.array([states[epoch] for epoch in (0, 3, 6)])
+    np.testing.assert_allclose(found["log_evidence"], expected[:, 1], rtol=1e-9)
+    np.testing.assert_allclose(found["elbo"], expected[:, 2], rtol=1e-9)
+    np.testing.assert_allclose(found["gap"], expected[:, 1] - expected[:, 2], rtol=1e-6)
+    np.testing.assert_allclose(found["expected_depth_q"], expected[:, 3])
+    ax = vds.plots.plot_bound_gap(found)
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), found["gap"])
+
+
+def test_recording_changes_nothing():
+    runs = []
+    for record in (False, True):
+        model, guide, x, y = oracles.problem(3)
+        gap = vds.BoundGap(model, guide, (x, y), every=1)
+        history = vds.fit(model, guide, (x, y), on_epoch=gap if record else None, **HOW)
+        runs.append((history.elbo, *model.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+def test_an_error_of_the_user_s_function_keeps_the_best_state():
+    model, guide, x, y = oracles.problem(3)
+
+    def stop(epoch):
+        if epoch == 3:
+            raise RuntimeError("enough")
+
+    before = guide.probs()["depth"]
+    with pytest.raises(RuntimeError, match="enough"):
+        vds.fit(model, guide, (x, y), on_epoch=stop, **HOW)
+    assert not torch.equal(guide.probs()["depth"], before)
+
+
+def test_a_diverging_run_ends_as_without_a_record():
+    model, guide, x, y = oracles.problem(3)
+    gap = vds.BoundGap(model, guide, (x, y), every=1)
+    with pytest.raises(vds.NonFiniteLossError) as error:
+        vds.fit(model, guide, (x, y), on_epoch=gap, max_epochs=9, lr=1e200, progress=False)
+    assert len(error.value.history) == len(gap.to_dataset()["epoch"])
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_what_has_no_gap_is_refused():
+    model, guide, x, y = oracles.problem(3)
+    with pytest.raises(ValueError, match="Expected at least 1 epoch between records, got every=0"):
+        vds.BoundGap(model, guide, (x, y), every=0)
+    with pytest.raises(ValueError, match="Expected recorded epochs, got none"):
+        vds.BoundGap(model, guide, (x, y)).to_dataset()
+    plain = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 2, readout="last"), num_data=12)
+    with pytest.raises(ValueError, match="Expected a model with a posterior to follow"):
+        vds.BoundGap(plain, vds.AutoCategorical(plain), (x, y))
