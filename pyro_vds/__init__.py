@@ -19,25 +19,34 @@ from pyro_vds.backbones import (
 )
 from pyro_vds.datasets import corruptions
 from pyro_vds.diagnostics import comparison
-from pyro_vds.guides import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, AutoPerInput
+from pyro_vds.guides import (
+    AutoCategorical,
+    AutoConditionalCategorical,
+    AutoJointCategorical,
+    AutoPerInput,
+    replicates,
+)
 from pyro_vds.infer import (
+    EntropySplit,
+    Mixture,
     enum_elbo,
     exact_posterior,
     log_predictive,
-    predict_components,
+    predict,
     predict_entropy,
     predict_moments,
     predict_pit,
     predict_proba,
     predict_variance_parts,
     reweight,
+    split_entropy,
     to_datatree,
 )
 from pyro_vds.metrics import calibration, intervals, resampling, temperature, uncertainty
 from pyro_vds.models import VDSModel
-from pyro_vds.models.replicates import replicates
 from pyro_vds.ops import freeze
 from pyro_vds.pruning import AdaptiveNetwork, choose, choose_depth, multiply_adds, prune
+from pyro_vds.spaces import DATA, Architecture, Axis, Backbone, Plate, Space
 from pyro_vds.training import (
     BoundGap,
     History,
@@ -48,19 +57,27 @@ from pyro_vds.training import (
 )
 
 __all__ = [
+    "DATA",
     "AdaptiveNetwork",
+    "Architecture",
     "AutoCategorical",
     "AutoConditionalCategorical",
     "AutoJointCategorical",
     "AutoPerInput",
+    "Axis",
+    "Backbone",
     "BoundGap",
+    "EntropySplit",
     "FromModules",
     "History",
+    "Mixture",
     "NonFiniteLossError",
     "PerDepth",
+    "Plate",
     "Replicated",
     "ResidualConvNet",
     "ResidualMLP",
+    "Space",
     "Standardise",
     "VDSModel",
     "WithWidths",
@@ -84,7 +101,7 @@ __all__ = [
     "log_predictive",
     "multiply_adds",
     "plots",
-    "predict_components",
+    "predict",
     "predict_entropy",
     "predict_moments",
     "predict_pit",
@@ -96,6 +113,7 @@ __all__ = [
     "replicates",
     "resampling",
     "reweight",
+    "split_entropy",
     "temperature",
     "to_datatree",
     "uncertainty",

@@ -22,7 +22,7 @@ def test_loss_posterior_and_prediction_equal_the_cpus():
         x, y = x.to(device), y.to(device)
         loss = vds.enum_elbo(model, guide)(x, y).detach()
         exact = vds.exact_posterior(model, (x, y)).log_joint_probs
-        pruned = vds.prune(model, guide, 2)(x).detach()
+        pruned = vds.prune(model, guide, depth=2)(x).detach()
         found.append([t.cpu() for t in (loss, exact, vds.predict_proba(model, guide, x), pruned)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)

@@ -28,7 +28,7 @@ def test_mixtures_are_the_library_s_predictions():
     train(settings, model, guide, data, progress=False)
     depth = vds.choose_depth(guide.probs()["depth"])
     torch.testing.assert_close(mixed(rivals["ldn"], x), vds.predict_proba(model, guide, x))
-    torch.testing.assert_close(mixed(rivals["ldn_pruned"], x), vds.predict_proba(model, guide, x, depth))
+    torch.testing.assert_close(mixed(rivals["ldn_pruned"], x), vds.predict_proba(model, guide, x, depth=depth))
     found = split_entropy(*rivals["ldn"](x)).mutual_information
     torch.testing.assert_close(found, predict_entropy(model, guide, x).mutual_information, atol=1e-5, rtol=0)
     members = [rivals["ddn"], rivals["dropout"]]

@@ -1,7 +1,7 @@
 """Networks of any blocks, whose activations may change their shape on the way, read out at every depth."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import groupby
 from typing import cast
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pyro_vds.backbones.normalisation import HeadStatistics, keep_readout_statistics
 from pyro_vds.backbones.residual import PerDepth, Readout, read_out_together
+from pyro_vds.ops.compat import in_place_changes
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.typing import Inputs
 
@@ -83,20 +84,21 @@ class FromModules(PerDepth):
             self._add_heads(head, firsts, head_statistics)
         self._check_heads(features)
 
-    def truncated(self, depth: int) -> "FromModules":
-        """Return a copy without the blocks above ``depth``, and the adapters and heads that only they need.
+    def restrict(self, **cut: Hashable) -> "FromModules":
+        """Return a copy without the blocks above a depth, and the adapters and heads that only they need.
 
         Args:
-            depth: The new maximal depth, ``0..D``.
+            cut: ``depth``, the new maximal depth, ``0..D``; all blocks unless given.
 
         Raises:
-            ValueError: If ``depth`` is out of range.
+            TypeError: If the depth is not an integer.
+            ValueError: If it is out of range, or an axis is unknown.
         """
-        shorter = cast(FromModules, super().truncated(depth))
-        shorter.stages = self.stages[: depth + 1]
+        shorter = cast(FromModules, super().restrict(**cut))
+        shorter.stages = self.stages[: shorter.max_depth + 1]
         used = shorter.stages[-1] + 1
         shorter.adapters = shorter.adapters[:used]
-        if isinstance(shorter.head, nn.ModuleList):
+        if isinstance(shorter.head, nn.ModuleList) and self.readout == "all":
             shorter.head = shorter.head[:used]
         return shorter
 
@@ -210,14 +212,14 @@ def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module,
             before, version_before = activations, version
             try:
                 activations = module(before)
-                version = activations._version
+                version = in_place_changes(activations)
                 features.append(pool(activations))
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"Expected {name} to take what comes before it, and the pool what it returns; it got shape "
                     f"{_per_point(before)} for a point, and said: {error}"
                 ) from error
-            if features[1:] and before._version != version_before:
+            if features[1:] and in_place_changes(before) != version_before:
                 raise ValueError(
                     f"Expected the pool and {name} to leave their input as it is, because both see it; got one that "
                     "changes it in place. Set inplace=False."

@@ -1,8 +1,9 @@
 """Independent copies of a backbone that train side by side in one run."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.backbone import Backbone
+from pyro_vds.spaces.space import Space
 
 
 class Replicated(nn.Module):
@@ -27,21 +28,33 @@ class Replicated(nn.Module):
         seed: Seeds the first copy.
 
     Raises:
-        TypeError: If ``backbone`` is none, or has parameters that it cannot draw again.
+        TypeError: If ``backbone`` is not a backbone, or has parameters that cannot be drawn again.
         ValueError: If ``n`` is not a positive integer.
     """
 
     def __init__(self, backbone: nn.Module, n: int, *, seed: int = 0) -> None:
         super().__init__()
-        if not (isinstance(backbone, nn.Module) and isinstance(backbone, Backbone)):
-            raise TypeError(f"Expected a backbone with 'axes' and 'sizes' to copy, got {type(backbone).__name__}.")
+        if not (isinstance(backbone, nn.Module) and isinstance(getattr(backbone, "space", None), Space)):
+            raise TypeError(f"Expected a backbone with an attribute 'space' to copy, got {type(backbone).__name__}.")
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"Expected at least one replicate, got n={n!r}.")
-        self.axes, self.sizes = backbone.axes, backbone.sizes
-        self.coords: dict[str, tuple[int, ...]] = getattr(backbone, "coords", {})
-        self.replicates = n
-        self.stacked = copy.deepcopy(backbone)
-        rows = [_state(_drawn_again(backbone, seed + r)) for r in range(n)]
+        self._stack([_drawn_again(backbone, seed + r) for r in range(n)])
+
+    @property
+    def space(self) -> Space:
+        """The axes of the network that is copied."""
+        return self.stacked.space
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """``(n,)``."""
+        return torch.Size([self.n])
+
+    def _stack(self, copies: Sequence[nn.Module]) -> None:
+        """Hold some copies as one module whose tensors have a leading dimension for them."""
+        self.n = len(copies)
+        self.stacked: Any = copy.deepcopy(copies[0])
+        rows = [_state(one) for one in copies]
         for name, tensor in _state(self.stacked).items():
             tensor.data = torch.stack([row[name].detach() for row in rows])
 
@@ -55,11 +68,26 @@ class Replicated(nn.Module):
         def call(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
             return torch.func.functional_call(self.stacked, tensors, (x,))
 
-        run = torch.func.vmap(call, out_dims=len(self.axes), randomness="different")
+        run = torch.func.vmap(call, out_dims=len(self.space), randomness="different")
         with _attention_that_vmap_knows():
             return run(_state(self.stacked), x)
 
-    def copy(self, replicate: int) -> nn.Module:
+    def restrict(self, **cut: Hashable) -> "Replicated":
+        """Return the same copies, each cut in the same way.
+
+        Args:
+            cut: The label of an entry for each axis that is cut.
+
+        Raises:
+            TypeError: If a label has the wrong type.
+            ValueError: If an axis is unknown, or has no such label.
+        """
+        restricted = copy.copy(self)
+        restricted._modules = {}
+        restricted._stack([self.copy(r).restrict(**cut) for r in range(self.n)])
+        return restricted
+
+    def copy(self, replicate: int) -> Any:
         """Return one copy as a backbone of its own.
 
         Args:

@@ -5,7 +5,7 @@
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from numbers import Integral
 from typing import Literal
 
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from pyro_vds.backbones.nested_layers import NestedLayer
 from pyro_vds.backbones.normalisation import HeadStatistics, ReadoutBatchNorm, keep_readout_statistics
+from pyro_vds.spaces.axis import Axis
+from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
 
 Readout = Literal["all", "last"]
@@ -30,8 +32,8 @@ class PerDepth(nn.Module):
         head: Maps pooled activations ``(batch, ...)`` to outputs ``(batch, *event)``.
         pool: Reduces activations to what the head needs, for example global average pooling. Only its
             result is kept for each depth, so training costs little more memory than a plain network.
-        readout: ``"all"`` for outputs ``(D + 1, batch, *event)`` and ``axes == ("depth",)``; ``"last"`` for
-            the plain network of depth ``D`` (a DDN): outputs ``(batch, *event)`` and ``axes == ()``.
+        readout: ``"all"`` for outputs ``(D + 1, batch, *event)`` and a space with the axis ``"depth"``; ``"last"``
+            for the plain network of depth ``D`` (a DDN): outputs ``(batch, *event)`` and an empty space.
         head_statistics: Whether batch norms in the head keep running statistics ``"per_depth"`` or one
             ``"shared"`` set, as the paper's code does. In training each depth is normalised by its own batch
             either way. Batch norms in ``head`` are replaced in place.
@@ -66,14 +68,9 @@ class PerDepth(nn.Module):
         return len(self.blocks)
 
     @property
-    def axes(self) -> tuple[str, ...]:
-        """``("depth",)``, or ``()`` when only the last depth is read out."""
-        return ("depth",) if self.readout == "all" else ()
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """``(D + 1,)``, or ``()`` when only the last depth is read out."""
-        return (self.max_depth + 1,) if self.readout == "all" else ()
+    def space(self) -> Space:
+        """The axis ``"depth"`` with the labels ``0..D``; empty when only the last depth is read out."""
+        return Space([Axis("depth", tuple(range(self.max_depth + 1)), nested=True)] if self.readout == "all" else [])
 
     def forward(self, x: Inputs) -> Float[Tensor, "*depth batch event"]:
         """Return the outputs of every depth, ``(depth, batch, event)``, or of the last, ``(batch, event)``."""
@@ -86,27 +83,34 @@ class PerDepth(nn.Module):
                 features.append(self._features(activations, depth))
         return self._read_out(features)
 
-    def truncated(self, depth: int) -> "PerDepth":
-        """Return a copy without the blocks above ``depth``; the outputs of depths ``0..depth`` stay the same.
+    def restrict(self, **cut: Hashable) -> "PerDepth":
+        """Return a copy without the blocks above a depth; the outputs of the depths below stay the same.
 
         Args:
-            depth: The new maximal depth, ``0..D``.
+            cut: ``depth``, the new maximal depth, ``0..D``; all blocks unless given.
 
         Raises:
-            ValueError: If ``depth`` is out of range.
+            TypeError: If the depth is not an integer.
+            ValueError: If it is out of range, or an axis is unknown.
         """
-        if not 0 <= depth <= self.max_depth:
-            raise ValueError(f"Expected a depth in 0..{self.max_depth}, got {depth}.")
-        blocks, self.blocks = self.blocks, self.blocks[:depth]
-        try:
-            shorter = copy.deepcopy(self)
-        finally:
-            self.blocks = blocks
-        for head, readouts in shorter._heads():
+        depth = self.space.index(cut).get("depth", self.max_depth)
+        left_out = {id(block): None for block in self.blocks[depth:]}
+        shorter = copy.deepcopy(self, left_out)
+        shorter.blocks = shorter.blocks[:depth]
+        for head, readouts in shorter._heads() if self.readout == "all" else ():
             for module in head.modules():
                 if isinstance(module, ReadoutBatchNorm | NestedLayer):
                     module.keep_first(readouts)
         return shorter
+
+    def plain(self) -> "PerDepth":
+        """Return a copy that reads out its last depth only; its head keeps statistics of one read-out."""
+        network = self.restrict()
+        network.readout = "last"
+        for module in network.head.modules():
+            if isinstance(module, ReadoutBatchNorm):
+                module.keep_first(1)
+        return network
 
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
         """Return ``a_i`` from ``a_{i-1}``."""

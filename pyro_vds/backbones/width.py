@@ -1,7 +1,7 @@
 """A second axis of architectures: the width of every layer."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import pairwise
 from numbers import Integral
 
@@ -13,6 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pyro_vds.backbones.nested_layers import NestedLayer
 from pyro_vds.backbones.normalisation import ReadoutBatchNorm, Standardise
 from pyro_vds.backbones.residual import GlobalAveragePool, PerDepth
+from pyro_vds.spaces.axis import Axis
+from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
 
 # Layers that treat each channel alone.
@@ -51,53 +53,37 @@ class WithWidths(nn.Module):
         self._nest()
 
     @property
-    def axes(self) -> tuple[str, ...]:
+    def space(self) -> Space:
         """The axes of the network, then ``"width"``."""
-        return (*self.backbone.axes, "width")
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The sizes of the network's axes, then the number of widths."""
-        return (*self.backbone.sizes, len(self.widths))
-
-    @property
-    def coords(self) -> dict[str, tuple[int, ...]]:
-        """What the entries of the axis stand for: the widths."""
-        return {"width": self.widths}
+        return Space([*self.backbone.space.values(), Axis("width", self.widths)])
 
     def forward(self, x: Inputs) -> Float[Tensor, "..."]:
         """Return the outputs of every depth and width, ``(*depth, width, batch, *event)``."""
         outputs = self.backbone(x.repeat_interleave(len(self.widths), 0))
-        points = len(self.backbone.axes)
+        points = len(self.backbone.space)
         return outputs.unflatten(points, (-1, len(self.widths))).movedim(points + 1, points)
 
-    def truncated(self, depth: int) -> "WithWidths":
-        """Return a copy without the blocks above ``depth``, all widths still there.
+    def restrict(self, **cut: Hashable) -> "PerDepth | WithWidths":
+        """Return a copy cut along the axes of the network, and with a width the network of that width alone.
+
+        The network of one width has smaller weights and the same outputs.
 
         Args:
-            depth: The new maximal depth.
+            cut: ``width``, one of ``widths``, and the labels that the network's own ``restrict`` takes.
 
         Raises:
-            ValueError: If ``depth`` is out of range.
+            TypeError: If a label has the wrong type.
+            ValueError: If an axis is unknown, or has no such label.
         """
-        full, self.backbone = self.backbone, self.backbone.truncated(depth)
-        try:
-            return copy.deepcopy(self)
-        finally:
-            self.backbone = full
+        entries = self.space.index(cut)
+        others = {name: label for name, label in cut.items() if name != "width"}
+        if "width" in entries:
+            return self._sliced(entries["width"]).restrict(**others)
+        return copy.deepcopy(self, {id(self.backbone): self.backbone.restrict(**others)})
 
-    def sliced(self, width: int) -> PerDepth:
-        """Return the network of one width alone: smaller weights, the same outputs.
-
-        Args:
-            width: One of ``widths``.
-
-        Raises:
-            ValueError: If there is no such width.
-        """
-        if width not in self.widths:
-            raise ValueError(f"Expected one of the widths {self.widths}, got {width}.")
-        index = self.widths.index(width)
+    def _sliced(self, index: int) -> PerDepth:
+        """Return the network of the width with a number."""
+        width = self.widths[index]
         share = width / self.widths[-1]
 
         def slice_one(module: nn.Module) -> nn.Module:
@@ -121,7 +107,7 @@ class WithWidths(nn.Module):
         count = len(self.widths)
 
         def nest_one(module: nn.Module) -> nn.Module:
-            depths = network.sizes[0] if module in in_head and network.axes else 1
+            depths = network.space.count if module in in_head else 1
             if isinstance(module, nn.Linear | nn.Conv2d):
                 inputs, outputs = (
                     [size] * count if module is end else [_share(size, w / self.widths[-1]) for w in self.widths]

@@ -14,12 +14,13 @@ from pyro_vds.pruning.prune import prune
 from pyro_vds.runs.figures import draw_run
 from pyro_vds.runs.files import CONFIG, FIGURES, atomic, check_free, check_run_folder, reading, write_json
 from pyro_vds.runs.folder import Run, load_run
-from pyro_vds.runs.metrics import choose_cut, costs_to_choose_by, count_parameters, evaluate_run, find_stops
+from pyro_vds.runs.measures import evaluate_run
+from pyro_vds.runs.metrics import choose_cut, costs_to_choose_by, count_parameters, find_stops
 from pyro_vds.runs.report import render
 from pyro_vds.runs.reweighting import compare_priors, comparison_text
 from pyro_vds.runs.settings import Settings
 from pyro_vds.runs.summary import say, summary_text
-from pyro_vds.spaces.space import Cut
+from pyro_vds.spaces.space import Architecture
 
 
 def evaluate_command(options: Namespace, parser: ArgumentParser) -> None:
@@ -122,7 +123,7 @@ def _load(options: Namespace, parser: ArgumentParser) -> Run:
     return load_run(options.run, settings)
 
 
-def _cut(options: Namespace, run: Run) -> Cut:
+def _cut(options: Namespace, run: Run) -> Architecture:
     """Return the architecture that the options or the run's rule choose; empty for a plain network."""
     given: Any = {axis: getattr(options, axis) for axis in ("depth", "width") if getattr(options, axis) is not None}
     if not run.cut:
@@ -137,9 +138,9 @@ def _cut(options: Namespace, run: Run) -> Cut:
 
 def _held(run: Run) -> str:
     """Return what a run without one posterior for all inputs holds, in words."""
-    kind = "a depth for each input" if run.model.per_input else "a plain network"
+    kind = "a depth for each input" if run.model.by_input else "a plain network"
     return f"{run.folder} holds {kind}"
 
 
-def _named(cut: Cut) -> str:
+def _named(cut: Architecture) -> str:
     return ", ".join(f"{axis} {entry}" for axis, entry in cut.items())

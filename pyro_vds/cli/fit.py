@@ -36,7 +36,7 @@ from pyro_vds.runs.folder import save_weights
 from pyro_vds.runs.metrics import collect_metrics
 from pyro_vds.runs.settings import Settings
 from pyro_vds.runs.summary import say, summary_text
-from pyro_vds.spaces.space import Cut
+from pyro_vds.spaces.space import Architecture
 from pyro_vds.training.history import History
 from pyro_vds.training.loop import NonFiniteLossError
 
@@ -82,7 +82,7 @@ def fit_command(options: Namespace, parser: ArgumentParser) -> None:
         write_json(folder / METRICS, metrics)
         (folder / SUMMARY).write_text(summary + "\n")
         _write_posterior(folder, model, guide, data, exact)
-        cut: Cut = metrics["posterior"]["chosen"] if "posterior" in metrics else {}
+        cut: Architecture = metrics["posterior"]["chosen"] if "posterior" in metrics else {}
         draw_run(folder, model, guide, history, data.test, cut)
     say(summary)
     say(f"\ntrained in {seconds:.0f} s; figures and files: {out}")

@@ -2,10 +2,12 @@
 
 from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.guides.per_input import AutoPerInput
+from pyro_vds.guides.replicates import replicates
 
 __all__ = [
     "AutoCategorical",
     "AutoConditionalCategorical",
     "AutoJointCategorical",
     "AutoPerInput",
+    "replicates",
 ]

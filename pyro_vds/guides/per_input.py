@@ -8,19 +8,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pyro_vds.guides.categorical import Guide
-from pyro_vds.models.vds_model import VDSModel, refuse_svi
+from pyro_vds.guides.base import Guide
+from pyro_vds.models.sites import require_no_svi
+from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.typing import Inputs
 
 
 class AutoPerInput(Guide):
-    """``q(d | x) = softmax(network(x))``, a depth for each input, of a model with ``per_input=True``.
+    """``q(d | x) = softmax(network(x))``, a depth for each input, of a model with ``plate=DATA``.
 
     The depth is a local latent in the plate of data, and the ELBO is still exact:
     ``sum_n [sum_i q(i|x_n) log p(y_n | x_n, d=i) - KL(q(.|x_n) || p)]``.
 
     Args:
-        model: A model with one axis, built with ``per_input=True``, without replicates.
+        model: A model with one axis, built with ``plate=pyro_vds.DATA``, without replicates.
         network: Maps inputs ``(batch, ...)`` to logits ``(batch, D + 1)``; small, as it runs for every input first.
 
     Raises:
@@ -28,10 +29,10 @@ class AutoPerInput(Guide):
     """
 
     def __init__(self, model: VDSModel, network: nn.Module) -> None:
-        if not model.per_input or len(model.axes) != 1 or model.replicates is not None:
+        if not model.by_input or len(model.space) != 1 or model.batch_shape:
             raise ValueError(
-                f"Expected a model with one axis, built with per_input=True, without replicates; got axes "
-                f"{list(model.axes)}, per_input={model.per_input} and replicates={model.replicates}."
+                f"Expected a model with one axis in the plate of data, built with plate=pyro_vds.DATA, without "
+                f"replicates; got {model.space} and batch_shape {tuple(model.batch_shape)}."
             )
         super().__init__(model)
         self.num_data = model.num_data
@@ -57,11 +58,11 @@ class AutoPerInput(Guide):
         Returns:
             The sampled index of each input.
         """
-        refuse_svi()
+        require_no_svi()
         log_probs = self.by_input(_given(x))
         batch = len(log_probs)
         points = torch.arange(batch, device=log_probs.device)
-        (axis,) = self.axes
+        (axis,) = self.space
         with pyro.plate("data", batch if y is None else self.num_data, dim=-1, subsample=points):
             return {axis: pyro.sample(axis, dist.Categorical(logits=log_probs), infer={"enumerate": "parallel"})}
 
@@ -75,9 +76,10 @@ class AutoPerInput(Guide):
             ValueError: If the network's logits are not ``(batch, size)``.
         """
         logits = self.network(x)
-        if tuple(logits.shape) != (len(x), *self.sizes):
+        if tuple(logits.shape) != (len(x), *self.space.sizes):
             raise ValueError(
-                f"Expected logits of shape {(len(x), *self.sizes)} from the guide's network, got {tuple(logits.shape)}."
+                f"Expected logits of shape {(len(x), *self.space.sizes)} from the guide's network, got "
+                f"{tuple(logits.shape)}."
             )
         return logits.log_softmax(-1)
 

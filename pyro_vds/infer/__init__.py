@@ -2,10 +2,12 @@
 
 from pyro_vds.infer.datatree import to_datatree
 from pyro_vds.infer.elbo import enum_elbo
+from pyro_vds.infer.entropy import EntropySplit, split_entropy
 from pyro_vds.infer.exact import exact_posterior, reweight
+from pyro_vds.infer.mixture import Mixture
+from pyro_vds.infer.predict import predict
 from pyro_vds.infer.predictive import (
     log_predictive,
-    predict_components,
     predict_entropy,
     predict_moments,
     predict_pit,
@@ -14,15 +16,18 @@ from pyro_vds.infer.predictive import (
 )
 
 __all__ = [
+    "EntropySplit",
+    "Mixture",
     "enum_elbo",
     "exact_posterior",
     "log_predictive",
-    "predict_components",
+    "predict",
     "predict_entropy",
     "predict_moments",
     "predict_pit",
     "predict_proba",
     "predict_variance_parts",
     "reweight",
+    "split_entropy",
     "to_datatree",
 ]

@@ -1,6 +1,7 @@
 """Posterior and predictions as an ``xarray.DataTree`` for ArviZ."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import arviz as az
@@ -8,14 +9,13 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.exact import ExactPosterior
-from pyro_vds.infer.mixture import BATCH_SIZE, log_prob_by_architecture
-from pyro_vds.models.checks import refuse_per_input
-from pyro_vds.models.replicates import replicates
+from pyro_vds.guides.base import Guide
+from pyro_vds.guides.replicates import replicates
+from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
+from pyro_vds.infer.passes import read_out
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.spaces.typing import Inputs, Targets
@@ -24,8 +24,8 @@ from pyro_vds.spaces.typing import Inputs, Targets
 def to_datatree(
     model: VDSModel,
     guide: Guide,
-    x: Inputs,
-    y: Targets,
+    x: Inputs | DataLoader,
+    y: Targets | None = None,
     *,
     posterior: ExactPosterior | Sequence[ExactPosterior] | None = None,
     draws: int = 1000,
@@ -37,7 +37,7 @@ def to_datatree(
     A chain is a replicate; a single model has one. Groups: ``posterior`` and ``prior`` (draws of each axis, and of the
     uncertain parameters of hierarchical priors, such as ``depth_decay``),
     ``log_likelihood`` and ``posterior_predictive`` (of each draw at each point), ``observed_data``,
-    ``constant_data``, and ``depth_posterior`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
+    ``constant_data``, and ``architecture`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
     ``log_exact_posterior`` over the axes, ``log_likelihood`` over the axes and ``obs_id``.
 
     ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
@@ -49,10 +49,10 @@ def to_datatree(
     Args:
         model: A trained model with at least one axis.
         guide: Its guide.
-        x: Inputs, the training data or held-out data.
-        y: Their targets.
+        x: Inputs, the training data or held-out data; or a ``DataLoader`` of pairs.
+        y: Their targets; a ``DataLoader`` brings its own.
         posterior: The exact posterior given the training data; computed from ``x`` and ``y`` unless given,
-            so pass it when they are held out. For replicates a list.
+            so pass it when they are held out. Of replicates one of all of them, or a list.
         draws: Number of draws from guide and prior. ``log_likelihood`` holds ``draws * N`` values.
         seed: Seeds the draws.
         constant_data: Whether the inputs are stored too; they can be large.
@@ -66,10 +66,8 @@ def to_datatree(
     if draws < 1:
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
     how: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
-    if model.replicates is not None:
-        posteriors = [None] * model.replicates if posterior is None else posterior
-        if not isinstance(posteriors, Sequence) or len(posteriors) != model.replicates:
-            raise ValueError(f"Expected a list of {model.replicates} posteriors, one for each replicate.")
+    if model.batch_shape:
+        posteriors = _of_each(model, posterior)
         pairs = zip(replicates(model, guide), posteriors, strict=True)
         return _as_chains([_one_chain(*one, x, y, p, seed=seed + r, **how) for r, (one, p) in enumerate(pairs)])
     if isinstance(posterior, Sequence):
@@ -77,11 +75,25 @@ def to_datatree(
     return _one_chain(model, guide, x, y, posterior, seed=seed, **how)
 
 
+def _of_each(
+    model: VDSModel, posterior: ExactPosterior | Sequence[ExactPosterior] | None
+) -> Sequence[ExactPosterior | None]:
+    """Return the exact posterior of each replicate, as far as it is given."""
+    (count,) = model.batch_shape
+    if posterior is None:
+        return [None] * count
+    if isinstance(posterior, ExactPosterior) and posterior.log_likelihood.ndim == posterior.log_prior.ndim + 1:
+        posterior = [replace(posterior, log_likelihood=one) for one in posterior.log_likelihood]
+    if not isinstance(posterior, Sequence) or len(posterior) != count:
+        raise ValueError(f"Expected a list of {count} posteriors, one for each replicate.")
+    return posterior
+
+
 def _one_chain(
     model: VDSModel,
     guide: Guide,
-    x: Tensor,
-    y: Tensor,
+    x: Tensor | DataLoader,
+    y: Tensor | None,
     posterior: ExactPosterior | None,
     *,
     seed: int,
@@ -89,18 +101,21 @@ def _one_chain(
     constant_data: bool,
 ) -> xr.DataTree:
     """Return the DataTree of one model."""
-    refuse_per_input(model)
-    log_prob = log_prob_by_architecture(model, x, y).cpu()
-    if posterior is None:
-        total = log_prob.double().sum(-1).reshape(model.sizes)
-        posterior = ExactPosterior(model.axes, model.log_prior().detach().double().cpu(), total)
+    require_one_posterior(model)
+    with torch.inference_mode():
+        batches = list(read_out(model, x, y))
+        log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
+    x, y, outputs = (
+        torch.cat(parts) for parts in zip(*((b.x, b.y, b.outputs.movedim(1, 0)) for b in batches), strict=True)
+    )
+    posterior = posterior_of(model, log_prob.double().sum(-1)) if posterior is None else posterior
     generator = torch.Generator().manual_seed(seed)
     log_q = guide.joint_log_probs().detach().cpu()
     from_q, from_prior = (_draw(log_p, draws, generator) for log_p in (log_q, posterior.log_prior))
     groups = {
         "posterior": _by_axis(from_q, model) | _prior_parameters(from_q, model, generator),
         "log_likelihood": {"obs": log_prob[from_q].numpy()[None]},
-        "posterior_predictive": {"obs": _replicate(model, x, from_q, generator)[None]},
+        "posterior_predictive": {"obs": _replicate(model, outputs.movedim(0, 1), from_q, generator)[None]},
         "prior": _by_axis(from_prior, model) | _prior_parameters(from_prior, model, generator),
         "observed_data": {"obs": y.cpu().numpy()},
     }
@@ -115,10 +130,10 @@ def _as_chains(trees: list[xr.DataTree]) -> xr.DataTree:
     for group in ("posterior", "log_likelihood", "posterior_predictive", "prior"):
         parts = [tree[group].to_dataset().assign_coords(chain=[r]) for r, tree in enumerate(trees)]
         joined[group] = xr.DataTree(xr.concat(parts, dim="chain"))
-    exact = [tree["depth_posterior"].to_dataset() for tree in trees]
+    exact = [tree["architecture"].to_dataset() for tree in trees]
     evidence = xr.DataArray([one.attrs["log_evidence"] for one in exact], dims="chain")
     chains = xr.concat(exact, dim="chain", combine_attrs="drop").assign(log_evidence=evidence)
-    joined["depth_posterior"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
+    joined["architecture"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
     return joined
 
 
@@ -147,12 +162,10 @@ def _prior_parameters(flat: Tensor, model: VDSModel, generator: torch.Generator)
     }
 
 
-def _replicate(model: VDSModel, x: Tensor, drawn: Tensor, generator: torch.Generator) -> np.ndarray:
+def _replicate(model: VDSModel, outputs: Tensor, drawn: Tensor, generator: torch.Generator) -> np.ndarray:
     """Return one draw of every target from each drawn architecture, ``(draws, N, ...)``."""
     seed = int(torch.randint(2**31, (), generator=generator))
-    device = model.device_tensor().device
-    with eval_mode(model), torch.inference_mode(), isolated_rng(device, seed):
-        outputs = torch.cat([model.outputs(batch.to(device)) for batch in x.split(BATCH_SIZE)], dim=1)
+    with torch.inference_mode(), isolated_rng(outputs.device, seed):
         samples = [model.likelihood(outputs[index]).sample().cpu() for index in drawn]
     return torch.stack(samples).numpy()
 
@@ -165,7 +178,9 @@ def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: Ex
         "log_exact_posterior": (model.axes, posterior.log_joint_probs.numpy()),
         "log_likelihood": ((*model.axes, "obs_id"), over_points),
     }
-    coords = {axis: np.asarray(model.coords[axis]) for axis in model.axes}
+    coords: dict[str, Any] = {
+        name: (name, np.asarray(axis.labels), {"nested": int(axis.nested)}) for name, axis in model.space.items()
+    }
     coords["obs_id"] = np.arange(over_points.shape[-1])
     attrs = {"log_evidence": posterior.log_evidence, "units": "nats"}
     return xr.Dataset(variables, coords, attrs)
@@ -179,5 +194,5 @@ def _assemble(groups: dict[str, dict[str, np.ndarray]], exact: xr.Dataset, x: Te
     tree["log_likelihood"] = az.dict_to_dataset(
         groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
     )
-    tree["depth_posterior"] = xr.DataTree(exact)
+    tree["architecture"] = xr.DataTree(exact)
     return tree

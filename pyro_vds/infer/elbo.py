@@ -29,7 +29,7 @@ class EnumELBO(nn.Module):
         self.model = model
         self.guide = guide
         # A known plate nesting spares Pyro a trial run of the network.
-        self._loss = DenseEnumELBO(max_plate_nesting=1 if model.replicates is None else 2)
+        self._loss = DenseEnumELBO(max_plate_nesting=1 + len(model.batch_shape))
         self._checked = False
 
     def check(self, x: Inputs, y: Tensor) -> None:
@@ -75,12 +75,12 @@ class EnumELBO(nn.Module):
         """
         if not self._checked:
             self.check(x, y)
-        rows = 1 if self.model.replicates is None else 2
+        rows = 1 + len(self.model.batch_shape)
         if x.shape[:rows] != y.shape[:rows]:
             raise ValueError(
                 f"Expected as many targets as inputs, got inputs {tuple(x.shape)} and targets {tuple(y.shape)}."
             )
-        loss = self._loss.differentiable_loss if self.model.replicates is None else self._loss.losses
+        loss = self._loss.losses if self.model.batch_shape else self._loss.differentiable_loss
         # Shapes and values were checked before training: per step the checks only cost time.
         with pyro.validation_enabled(False):
             return loss(self.model, self.guide, x, y)
@@ -133,11 +133,11 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
             "add the annotation to the guide's pyro.sample statements."
         )
     local = [axis for axis in model.axes if any(frame.name == "data" for frame in nodes[axis]["cond_indep_stack"])]
-    if local != (list(model.axes) if model.per_input else []):
+    expected = [name for name, axis in model.space.items() if axis.plate is not None]
+    if local != expected:
         raise ValueError(
-            f"Expected a guide with a choice for {'each input' if model.per_input else 'all inputs'}, as the model has "
-            f"per_input={model.per_input}; got one with the sites {local} in the plate of data. AutoPerInput goes "
-            "with per_input=True, the other guides with False."
+            f"Expected a guide with the sites {expected} in the plate of data, as the model has them, got one with "
+            f"{local} there. AutoPerInput goes with a model built with plate=DATA, the other guides with one without."
         )
     sizes = tuple(len(nodes[axis]["fn"].enumerate_support(expand=False)) for axis in model.axes)
     if sizes != model.sizes:

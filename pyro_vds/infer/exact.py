@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.mixture import BATCH_SIZE, log_prob_by_architecture
-from pyro_vds.models.checks import refuse_per_input, refuse_replicates
+from pyro_vds.guides.base import Guide
+from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import as_pair, outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, priors_by_axis
+from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Data
 
 
@@ -21,43 +22,68 @@ class ExactPosterior:
     """``p(d=i | data) ∝ beta_i prod_n p(y_n | x_n, d=i)`` for the weights as they are; float64, CPU.
 
     Attributes:
-        axes: The names of the axes.
-        log_prior: Log prior over the product of the axes, nats.
-        log_likelihood: ``sum_n log p(y_n | x_n, d)`` over the product of the axes, nats.
+        space: The axes.
+        log_prior: Log prior over the product of the axes, ``sizes``, nats.
+        log_likelihood: ``sum_n log p(y_n | x_n, d)`` over the product of the axes, ``(*batch_shape, *sizes)``, nats.
     """
 
-    axes: tuple[str, ...]
+    space: Space
     log_prior: Float[Tensor, "*axes"]
-    log_likelihood: Float[Tensor, "*axes"]
+    log_likelihood: Float[Tensor, "*batch_shape_and_axes"]
 
     @property
-    def log_evidence(self) -> float:
-        """``log sum_i beta_i exp(sum_n log p(y_n | x_n, d=i))``, nats."""
-        return float((self.log_prior + self.log_likelihood).flatten().logsumexp(0))
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes."""
+        return tuple(self.space)
 
     @property
-    def log_joint_probs(self) -> Float[Tensor, "*axes"]:
+    def log_evidence(self) -> float | Float[Tensor, "*batch_shape"]:
+        """``log sum_i beta_i exp(sum_n log p(y_n | x_n, d=i))``, nats; one number for each replicate."""
+        return _number(self._log_sum(self.log_prior + self.log_likelihood))
+
+    @property
+    def log_joint_probs(self) -> Float[Tensor, "*batch_shape_and_axes"]:
         """Log posterior over the product of the axes, nats."""
-        return self.log_prior + self.log_likelihood - self.log_evidence
+        log_joint = self.log_prior + self.log_likelihood
+        return log_joint - self._log_sum(log_joint)[(..., *[None] * len(self.space))]
 
     @property
-    def probs(self) -> Mapping[str, Float[Tensor, " size"]]:
+    def probs(self) -> Mapping[str, Float[Tensor, "*batch_shape size"]]:
         """The marginal posterior of each axis, for example ``{"depth": (D + 1,)}``."""
-        joint = self.log_joint_probs.exp()
+        joint, axes = self.log_joint_probs.exp(), range(-len(self.space), 0)
         return {
-            axis: joint.sum([j for j in range(joint.ndim) if j != i]) if joint.ndim > 1 else joint
-            for i, axis in enumerate(self.axes)
+            name: joint.sum([other for other in axes if other != axis]) if len(axes) > 1 else joint
+            for name, axis in zip(self.space, axes, strict=True)
         }
 
-    def elbo(self, guide: Guide) -> float:
-        """Return the ELBO of a guide on the same data and weights, in eval mode, nats (paper, eq. 1)."""
-        log_q = guide.joint_log_probs().detach().double().cpu()
-        log_q = log_q - log_q.flatten().logsumexp(0)  # float32 logits do not sum to one to double precision
-        return float((log_q.exp() * (self.log_prior + self.log_likelihood - log_q)).sum())
+    def elbo(self, guide: Guide) -> float | Float[Tensor, "*batch_shape"]:
+        """Return the ELBO of a guide on the same data and weights, in eval mode, nats (paper, eq. 1).
 
-    def gap(self, guide: Guide) -> float:
-        """Return ``log evidence - ELBO = KL(q || exact posterior)``, nats: the tightness of the bound."""
+        Args:
+            guide: The guide.
+        """
+        log_q = guide.joint_log_probs().detach().double().cpu()
+        # Float32 logits do not sum to one to double precision.
+        log_q = log_q - self._log_sum(log_q)[(..., *[None] * len(self.space))]
+        terms = log_q.exp() * (self.log_prior + self.log_likelihood - log_q)
+        return _number(terms.flatten(-len(self.space)).sum(-1) if self.space else terms)
+
+    def gap(self, guide: Guide) -> float | Float[Tensor, "*batch_shape"]:
+        """Return ``log evidence - ELBO = KL(q || exact posterior)``, nats: the tightness of the bound.
+
+        Args:
+            guide: The guide.
+        """
         return self.log_evidence - self.elbo(guide)
+
+    def _log_sum(self, log_probs: Tensor) -> Tensor:
+        """Return the log of the sum over architectures."""
+        return log_probs.flatten(-len(self.space)).logsumexp(-1) if self.space else log_probs
+
+
+def _number(values: Tensor) -> float | Tensor:
+    """Return a number where there is one, and a tensor of one for each replicate."""
+    return values if values.ndim else float(values)
 
 
 def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int = BATCH_SIZE) -> ExactPosterior:
@@ -67,28 +93,60 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
 
     Args:
         model: A model with trained weights.
-        data: The training data: inputs and targets, or a ``DataLoader`` of pairs.
+        data: The training data, the same for every replicate: inputs and targets, or a ``DataLoader`` of pairs that
+            yields every point.
         batch_size: Points in one forward pass.
 
     Returns:
-        The posterior, the log evidence, and the gap to a guide's ELBO.
+        The posterior, the log evidence, and the gap to a guide's ELBO; of each replicate.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
-        ValueError: If the data are empty or do not fit the model.
+        ValueError: If the data are empty or do not fit the model, a ``DataLoader`` leaves points out, or each input
+            has an architecture of its own.
     """
-    refuse_replicates(model)
-    refuse_per_input(model)
-    pairs = data if isinstance(data, DataLoader) else [data]
-    total = None
-    for pair in pairs:
-        x, y = as_pair(pair, "data")
-        part = log_prob_by_architecture(model, x, y, batch_size=batch_size).double().sum(-1)
-        total = part if total is None else total + part
-    if total is None:
-        raise ValueError("Expected a DataLoader with at least one batch, got none.")
-    log_prior = model.log_prior().detach().double().cpu()
-    return ExactPosterior(model.axes, log_prior, total.cpu().reshape(model.sizes))
+    require_one_posterior(model)
+    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    with torch.inference_mode():
+        parts = [
+            log_likelihood(model, batch).double().sum(-1) for batch in read_out(model, x, y, batch_size=batch_size)
+        ]
+        return posterior_of(model, torch.stack(parts).sum(0))
+
+
+def log_likelihood(model: VDSModel, batch: ReadOut) -> Float[Tensor, "architecture *batch_shape batch"]:
+    """Return ``log p(y_n | x_n, d)`` of a batch under each architecture, nats; axes flattened.
+
+    Args:
+        model: The model.
+        batch: What one forward pass gave.
+    """
+    assert batch.y is not None
+    return model.likelihood(batch.outputs).log_prob(batch.y)
+
+
+def posterior_of(model: VDSModel, total: Float[Tensor, "architecture *batch_shape"]) -> ExactPosterior:
+    """Return the exact posterior for the log likelihood of each architecture.
+
+    Args:
+        model: The model.
+        total: ``sum_n log p(y_n | x_n, d)``, nats, axes flattened.
+    """
+    by_axis = total.double().movedim(0, -1).reshape(*model.batch_shape, *model.sizes).cpu()
+    return ExactPosterior(model.space, model.log_prior().detach().double().cpu(), by_axis)
+
+
+def require_one_posterior(model: VDSModel) -> None:
+    """Raise if each input has an architecture of its own, where one posterior for all is meant.
+
+    Raises:
+        ValueError: If the axes lie in the plate of data.
+    """
+    if model.by_input:
+        raise ValueError(
+            "Expected a model with one architecture for all inputs, got one with plate=DATA. Its predictions, and "
+            "pyro_vds.AdaptiveNetwork(model, guide), look at each input."
+        )
 
 
 def reweight(posterior: ExactPosterior, priors: PriorLike | Mapping[str, PriorLike]) -> ExactPosterior:
@@ -102,10 +160,9 @@ def reweight(posterior: ExactPosterior, priors: PriorLike | Mapping[str, PriorLi
         priors: The new prior, or one for each axis.
 
     Raises:
-        TypeError: If a prior is none.
+        TypeError: If an argument is not a prior.
         ValueError: If a prior is missing, or does not fit its axis.
     """
     by_axis = priors_by_axis(priors, posterior.axes).items()
-    sizes = posterior.log_likelihood.shape
-    logits = [as_categorical(prior, n, axis).logits for (axis, prior), n in zip(by_axis, sizes, strict=True)]
+    logits = [as_categorical(prior, len(posterior.space[axis]), axis).logits for axis, prior in by_axis]
     return replace(posterior, log_prior=outer_sum(logits))

@@ -1,180 +1,212 @@
-"""Exact predictions: the mixture over architectures, summed in log space.
+"""What the model says about some inputs after one pass: a mixture over architectures.
 
 Probabilities are averaged, not logits: ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper, eq. 3).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import cached_property
 
+import pyro.distributions as dist
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
+from torch.distributions import Distribution
 
-from pyro_vds.guides.categorical import Guide, guide_or_empty
+from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.guides.per_input import AutoPerInput
-from pyro_vds.models.checks import check_data, probe_outputs, refuse_per_input
+from pyro_vds.infer.entropy import EntropySplit, split_entropy
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.checks import check_inputs
+from pyro_vds.ops.distribution_function import pit
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.ops.tensors import in_order
-from pyro_vds.spaces.space import fold, staying
-from pyro_vds.spaces.typing import Inputs, Targets
 
-BATCH_SIZE = 1024
+Cut = Mapping[str, Hashable] | Int[Tensor, " batch"]
+"""A label for each axis that is cut; or, where each input has its own depth, the entry at which each input stops."""
 
 
-def log_prob_by_architecture(
-    model: VDSModel, x: Inputs, y: Targets, *, batch_size: int = BATCH_SIZE
-) -> Float[Tensor, "architecture *replicate batch"]:
-    """Return ``log p(y_n | x_n, d)`` for each architecture in eval mode, nats; axes flattened.
+class Mixture:
+    """The predictive distribution of a model for some inputs, ``p(y | x) = sum_i q_i p(y | x, d=i)``.
 
-    Args:
-        model: The model.
-        x: Inputs ``(batch, ...)``.
-        y: Targets, one for each input.
-        batch_size: Points in one forward pass.
-
-    Raises:
-        TypeError: If inputs or targets have the wrong type.
-        ValueError: If the data are empty, not finite, out of range or of different lengths.
-    """
-    check_data(model, shared(model, x), shared(model, y))
-    device = model.device_tensor().device
-    with eval_mode(model), torch.inference_mode():
-        parts = [
-            model.likelihood(model.outputs(shared(model, batch.to(device)))).log_prob(y[part].to(device))
-            for part, batch in in_order(x, batch_size)
-        ]
-    return torch.cat(parts, dim=-1)
-
-
-def mixture_log_weights(
-    model: VDSModel, guide: Guide | None, choice: Mapping[str, int] | None = None
-) -> Float[Tensor, "architecture *replicate"]:
-    """Return the log mixture weights of the architectures, flattened, or of those that stay.
-
-    Args:
-        model: The model; with ``per_input=True`` there is no one mixture for all inputs.
-        guide: Its guide; ``None`` for a model without axes.
-        choice: The index along each axis that is cut, see :func:`pyro_vds.choice.fold`; all stay unless given.
-
-    Raises:
-        ValueError: If the guide does not fit the model.
-    """
-    refuse_per_input(model)
-    log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(model.device_tensor().device)
-    if not model.axes:
-        return shared(model, log_q)[None]
-    batch = log_q.ndim - len(model.axes)
-    log_q = log_q.movedim(tuple(range(batch)), tuple(range(-batch, 0)))
-    return fold(log_q, model.axes, choice or {}).flatten(0, len(model.axes) - 1)
-
-
-def weigher(
-    model: VDSModel, guide: Guide | None, choice: Mapping[str, int] | None = None
-) -> Callable[[Tensor], Float[Tensor, "architecture *replicate_or_batch"]]:
-    """Return the function that gives the log mixture weights for a batch of inputs on the model's device.
+    ``pyro.distributions.MixtureSameFamily`` does the arithmetic for numbers; classes are mixed into one categorical
+    distribution. Everything here follows from one forward pass.
 
     Args:
         model: The model.
+        outputs: Outputs of every architecture, ``(architecture, *batch_shape, batch, *event)``.
+        log_q: Log probabilities of the architectures, ``(*sizes, *batch_shape, batch_or_one)``, nats.
+        cut: The architectures that stay; all unless given.
+    """
+
+    def __init__(self, model: VDSModel, outputs: Tensor, log_q: Tensor, cut: Cut | None = None) -> None:
+        self._whole = (model, outputs, log_q)
+        self.likelihood = model.likelihood
+        cut = {} if cut is None else cut
+        if isinstance(cut, Tensor):
+            self.outputs, log_q = outputs, model.space.stop(log_q, cut.to(log_q.device))
+        else:
+            self.outputs, log_q = outputs[model.space.kept(cut)], model.space.fold(log_q, cut)
+        self.log_weights = log_q.flatten(0, len(model.space) - 1) if model.space else log_q[None]
+
+    def cut(self, **cut: Hashable) -> "Mixture":
+        """Return the prediction of the network cut to an architecture, from the same pass.
+
+        Args:
+            cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+
+        Raises:
+            TypeError: If a label has the wrong type.
+            ValueError: If an axis is unknown, or has no such label.
+        """
+        return Mixture(*self._whole, cut)
+
+    @cached_property
+    def distribution(self) -> Distribution:
+        """The mixture as a distribution of Pyro, batch shape ``(*batch_shape, batch)``."""
+        return self.likelihood.mixture(self.outputs, self.log_weights)
+
+    @cached_property
+    def components(self) -> Distribution:
+        """The distribution under each architecture, these in the last dimension of its batch shape."""
+        return self.likelihood.components(self.outputs, self.log_weights.ndim - 1)
+
+    @property
+    def weights(self) -> Float[Tensor, "*batch_shape batch_or_one architecture"]:
+        """The probability of each architecture, for each point or once for all."""
+        return self.log_weights.movedim(0, -1).exp()
+
+    def log_prob(self, y: Shaped[Tensor, "*batch_and_target"]) -> Float[Tensor, "*batch_shape batch"]:
+        """Return ``log sum_i q_i p(y_n | x_n, d=i)``, nats.
+
+        Args:
+            y: Targets.
+        """
+        return self.distribution.log_prob(y)
+
+    @property
+    def probs(self) -> Float[Tensor, "*batch_shape batch classes"]:
+        """The class probabilities.
+
+        Raises:
+            TypeError: If targets are not classes.
+        """
+        return self._categorical().probs
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch_and_target"]:
+        """The mean, in the units of the target.
+
+        Raises:
+            TypeError: If targets are not numbers.
+        """
+        return self._numeric().mean
+
+    @property
+    def variance(self) -> Float[Tensor, "*batch_and_target"]:
+        """The variance, :attr:`noise` plus the disagreement between architectures, in the squared units.
+
+        Raises:
+            TypeError: If targets are not numbers.
+        """
+        return self._numeric().variance
+
+    @property
+    def noise(self) -> Float[Tensor, "*batch_and_target"]:
+        """The mean variance of the single architectures: what none of them can predict.
+
+        Raises:
+            TypeError: If targets are not numbers.
+        """
+        self._numeric()
+        return self._weighed(self.components.variance)
+
+    @property
+    def disagreement(self) -> Float[Tensor, "*batch_and_target"]:
+        """The variance of the means of the architectures, ``sum_i q_i (f_i - mean)**2``.
+
+        Raises:
+            TypeError: If targets are not numbers.
+        """
+        targets = len(self.components.event_shape)
+        return self._weighed((self.components.mean - self.mean.unsqueeze(-1 - targets)) ** 2)
+
+    def pit(
+        self, y: Shaped[Tensor, "*batch_shape batch"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*batch_shape batch"]:
+        """Return the probability integral transform ``F(y_n | x_n)`` of each target; for counts a draw within its step.
+
+        Args:
+            y: Targets, one number for each input.
+            generator: Draws, for counts only; seeded with 0 unless given.
+
+        Raises:
+            TypeError: If targets are not numbers, or their distribution has no distribution function.
+            ValueError: If there are several targets for an input.
+        """
+        if self._numeric().event_shape:
+            raise ValueError(
+                f"Expected a model of one target, got one of {tuple(self.distribution.event_shape)}: a vector has no "
+                "distribution function."
+            )
+        return pit(self.distribution, y, generator or torch.Generator().manual_seed(0))
+
+    def entropy(self) -> EntropySplit:
+        """Return the entropy of class predictions, split across architectures, nats.
+
+        Raises:
+            TypeError: If targets are not classes.
+        """
+        self._categorical()
+        return split_entropy(self.outputs.log_softmax(-1), self.log_weights)
+
+    def _weighed(self, values: Tensor) -> Tensor:
+        """Return the mean over architectures of values ``(*batch_shape, batch, architecture, *target)``."""
+        targets = len(self.components.event_shape)
+        weights = self.weights.reshape(*self.weights.shape, *[1] * targets)
+        return (weights * values).sum(-1 - targets)
+
+    def _categorical(self) -> dist.Categorical:
+        if not isinstance(self.distribution, dist.Categorical):
+            raise TypeError(
+                f"Expected a likelihood of classes, got {type(self.likelihood).__name__}. Use predict_moments or "
+                "log_predictive."
+            )
+        return self.distribution
+
+    def _numeric(self) -> Distribution:
+        if not self.likelihood.numeric:
+            raise TypeError(
+                f"Expected a likelihood of numbers, got {type(self.likelihood).__name__}. Use predict_proba or "
+                "log_predictive."
+            )
+        return self.distribution
+
+
+def weigher(model: VDSModel, guide: Guide | None) -> Callable[[Tensor], Float[Tensor, "..."]]:
+    """Return the function that gives the log probabilities of the architectures for a batch of inputs.
+
+    Args:
+        model: The model.
         guide: Its guide; ``None`` for a model without axes.
-        choice: The index along each axis that is cut; all stay unless given.
 
     Returns:
-        A function of inputs: the weights of :func:`mixture_log_weights` for any; where each input has a depth of its
-        own, those of each point, ``(architecture, batch)``.
+        A function of inputs ``(*batch_shape, batch, ...)`` that returns ``(*sizes, *batch_shape, batch_or_one)``, nats.
 
     Raises:
         ValueError: If the guide does not fit the model.
     """
-    if not model.per_input:
-        log_weights = mixture_log_weights(model, guide, choice)
-        return lambda _: log_weights
-    if not isinstance(guide, AutoPerInput):
-        raise ValueError(f"Expected an AutoPerInput guide of a model with per_input=True, got {type(guide).__name__}.")
-    guide_or_empty(model, guide)
-
-    def of_inputs(x: Tensor) -> Tensor:
-        with eval_mode(guide), torch.no_grad():
-            return fold(guide.by_input(x).T, model.axes, choice or {})
-
-    return of_inputs
-
-
-def log_weights_by_point(
-    model: VDSModel, guide: Guide | None, choice: Mapping[str, int], x: Inputs, batch_size: int
-) -> Float[Tensor, "architecture *replicate batch_or_one"]:
-    """Return the log mixture weights for each point, or once where all points share them.
-
-    Args:
-        model: The model.
-        guide: Its guide; ``None`` for a model without axes.
-        choice: The index along each axis that is cut, see :func:`pyro_vds.choice.fold`.
-        x: Inputs ``(batch, ...)``.
-        batch_size: Points in one pass of a guide that looks at them.
-
-    Raises:
-        ValueError: If the guide does not fit the model.
-    """
-    weigh, device = weigher(model, guide, choice), model.device_tensor().device
-    if not model.per_input:
-        return weigh(x)[..., None]
-    return torch.cat([weigh(batch.to(device)) for _, batch in in_order(x, batch_size)], dim=-1)
-
-
-def marginal_of(model: VDSModel, marginal: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a function of the mixture that takes the weights of :func:`weigher`.
-
-    Args:
-        model: The model.
-        marginal: Takes outputs ``(architecture, *replicate, batch, event)`` and log weights
-            ``(architecture, *replicate)``, and returns ``(..., batch, event)``.
-    """
-    if not model.per_input:
-        return marginal
-    # One mixture for each point: the points become replicates with weights of their own.
-    return lambda outputs, log_weights: marginal(outputs.unsqueeze(2), log_weights).squeeze(-2)
-
-
-def shared(model: VDSModel, tensor: Tensor) -> Tensor:
-    """Return a tensor as every replicate gets it, ``(replicate, ...)``; without replicates as it is."""
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"Expected a torch tensor, got {type(tensor).__name__}. Use torch.as_tensor.")
-    return tensor if model.replicates is None else tensor.expand(model.replicates, *tensor.shape)
-
-
-def predict_mixture(
-    model: VDSModel,
-    guide: Guide | None,
-    x: Tensor,
-    choice: Mapping[str, int],
-    batch_size: int,
-    marginal: Callable[[Tensor, Tensor], Tensor],
-) -> Tensor:
-    """Return a function of the mixture for all inputs, batch by batch, in eval mode.
-
-    Args:
-        model: The model.
-        guide: Its guide; ``None`` for a model without axes.
-        x: Inputs ``(batch, ...)``.
-        choice: The index along each axis that is cut, see :func:`pyro_vds.choice.fold`.
-        batch_size: Points in one forward pass.
-        marginal: Takes outputs ``(architecture, *replicate, batch, event)`` and log weights
-            ``(architecture, *replicate)``, and returns ``(..., batch, event)``.
-
-    Raises:
-        TypeError: If the inputs are neither floating point nor bytes.
-        ValueError: If the inputs are empty or not finite.
-    """
-    check_inputs(x)
-    weigh, marginal, kept = weigher(model, guide, choice), marginal_of(model, marginal), staying(model, choice)
     device = model.device_tensor().device
-    try:
-        with eval_mode(model), torch.inference_mode():
-            parts = [
-                marginal(model.outputs(shared(model, inputs))[kept], weigh(inputs))
-                for inputs in (batch.to(device) for _, batch in in_order(x, batch_size))
-            ]
-    except RuntimeError:
-        probe_outputs(model, shared(model, x))  # explains inputs that do not fit
-        raise
-    return torch.cat(parts, dim=-2)
+    if model.by_input:
+        if not isinstance(guide, AutoPerInput):
+            raise ValueError(f"Expected an AutoPerInput guide for a model with plate=DATA, got {type(guide).__name__}.")
+        guide_or_empty(model, guide)
+
+        def of_inputs(x: Tensor) -> Tensor:
+            with eval_mode(guide), torch.no_grad():
+                return guide.by_input(x).T
+
+        return of_inputs
+    log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(device)
+    log_q = log_q if model.space else log_q.expand(model.batch_shape)
+    replicates = len(model.batch_shape)
+    log_q = log_q.movedim(tuple(range(replicates)), tuple(range(-replicates, 0)))[..., None]
+    return lambda _: log_q

@@ -1,21 +1,34 @@
 """Likelihoods: what the network's outputs say about a target.
 
-A likelihood maps outputs ``(*axes, batch, event)`` to a Pyro distribution of batch shape ``(*axes, batch)``
-whose ``log_prob(y)`` is ``log p(y | x, d)`` in nats, and mixes the architectures for prediction.
+A likelihood maps outputs ``(*axes, batch, *event)`` to a Pyro distribution of batch shape ``(*axes, batch)``
+whose ``log_prob(y)`` is ``log p(y | x, d)`` in nats. Mixtures over architectures, predictions and measures follow.
 """
 
 import copy
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
-from jaxtyping import Float
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from pyro_vds.spaces.typing import Outputs
 
 
 class Likelihood(nn.Module, ABC):
-    """The distribution of a target given the network's outputs."""
+    """The distribution of a target given the network's outputs.
+
+    A likelihood of your own needs :meth:`forward` and :meth:`check_targets`. Its distribution has a mean and a
+    variance where moments are asked for, and a ``cdf``, or counts as its support, for the calibration of intervals.
+
+    Attributes:
+        numeric: Whether targets are numbers, with a mean and a distribution function, rather than classes.
+    """
+
+    numeric: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, outputs: Outputs) -> TorchDistributionMixin:
@@ -34,34 +47,80 @@ class Likelihood(nn.Module, ABC):
             ValueError: If their shape or values do not fit.
         """
 
-    @abstractmethod
-    def marginal(
-        self,
-        outputs: Float[Tensor, "architecture *replicate batch event"],
-        log_weights: Float[Tensor, "architecture *replicate"],
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the prediction of the mixture ``p(y|x) = sum_i q_i p(y|x,d=i)`` over architectures.
+    def components(
+        self, outputs: Float[Tensor, "architecture *batch_shape_and_batch event"], batch_dims: int = 1
+    ) -> Distribution:
+        """Return the distributions of the architectures with these last, batch shape ``(*batch_shape, batch, arch)``.
 
         Args:
             outputs: Outputs of each architecture.
-            log_weights: Log mixture weights ``log q_i``, nats.
+            batch_dims: Number of dimensions of ``(*batch_shape, batch)``: 1 without replicates.
         """
+        outputs = outputs.movedim(0, batch_dims)
+        if batch_dims == 1:
+            return self(outputs)
+        # Parameters of replicates are (replicate, 1, ...): one more dimension stands for the architectures.
+        state = {name: tensor.unsqueeze(batch_dims) for name, tensor in self._tensors().items()}
+        return torch.func.functional_call(self, state, (outputs,))
 
-    def replicated(self, n: int) -> "Likelihood":
-        """Return the likelihood of ``n`` replicates, with parameters of its own for each.
+    def mixture(
+        self,
+        outputs: Float[Tensor, "architecture *batch_shape_and_batch event"],
+        log_weights: Float[Tensor, "architecture *batch_shape_and_batch_or_one"],
+    ) -> Distribution:
+        """Return the mixture over architectures, ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper, eq. 3).
 
         Args:
-            n: Number of replicates.
+            outputs: Outputs of each architecture.
+            log_weights: Log mixture weights ``log q_i``, nats, for each point or once for all.
+        """
+        components = self.components(outputs, log_weights.ndim - 1)
+        logits = log_weights.movedim(0, -1).expand(components.batch_shape)
+        return dist.MixtureSameFamily(dist.Categorical(logits=logits), components)
+
+    def prediction(self, mixture: Distribution) -> Tensor | tuple[Tensor, Tensor]:
+        """Return what a pruned network returns for a mixture: its mean and its variance.
+
+        Args:
+            mixture: What :meth:`mixture` returned.
+        """
+        return mixture.mean, mixture.variance
+
+    def metrics(
+        self, mixture: Distribution, y: Shaped[Tensor, "*batch_and_target"]
+    ) -> dict[str, Shaped[Tensor, "*batch_and_target"]]:
+        """Return measures of a prediction, for each point; a run reports their means.
+
+        A ``squared_error`` is reported as its root mean (``rmse``), and a ``confidence`` with the ``error`` as the
+        expected calibration error (``ece``).
+
+        Args:
+            mixture: The prediction, what :meth:`mixture` returned.
+            y: The targets.
+
+        Returns:
+            ``log_prob`` in nats, and ``squared_error`` of the mean in the squared units of ``y``.
+        """
+        return {"log_prob": mixture.log_prob(y), "squared_error": (mixture.mean - y) ** 2}
+
+    def replicated(self, batch_shape: torch.Size) -> "Likelihood":
+        """Return the likelihood of replicates, with parameters of its own for each, ``(replicate, 1)``.
+
+        Args:
+            batch_shape: ``(n,)``.
 
         Raises:
-            TypeError: If it has parameters or buffers and does not say how to replicate them.
+            TypeError: If it has parameters or buffers that are not scalars.
         """
-        if self.state_dict():
-            raise TypeError(
-                f"Expected a likelihood that can be replicated, but {type(self).__name__} has the tensors "
-                f"{list(self.state_dict())}. Override its methods replicated() and single()."
-            )
-        return self
+        stacked = copy.deepcopy(self)
+        for name, tensor in stacked._tensors().items():
+            if tensor.ndim:
+                raise TypeError(
+                    f"Expected a likelihood of scalar parameters to replicate, but {name} of {type(self).__name__} has "
+                    f"the shape {tuple(tensor.shape)}. Override its methods replicated() and single()."
+                )
+            tensor.data = tensor.detach().expand(*batch_shape, 1).clone()
+        return stacked
 
     def single(self, replicate: int) -> "Likelihood":
         """Return the likelihood of one replicate, as a copy.
@@ -69,4 +128,11 @@ class Likelihood(nn.Module, ABC):
         Args:
             replicate: Its number.
         """
-        return copy.deepcopy(self)
+        one = copy.deepcopy(self)
+        for tensor in one._tensors().values():
+            tensor.data = tensor.detach()[replicate, 0].clone()
+        return one
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return its parameters and buffers."""
+        return dict(self.named_parameters()) | dict(self.named_buffers())

@@ -1,9 +1,12 @@
 """The likelihood of classes."""
 
+from typing import ClassVar
+
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
+from torch.distributions import Distribution
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.spaces.typing import Outputs
@@ -11,6 +14,8 @@ from pyro_vds.spaces.typing import Outputs
 
 class Classification(Likelihood):
     """Categorical likelihood: ``p(y | x, d) = softmax(outputs)[y]``, labels ``0..classes-1``."""
+
+    numeric: ClassVar[bool] = False
 
     def forward(self, outputs: Outputs) -> dist.Categorical:
         """Return ``Categorical(logits=outputs)``, batch shape ``(*axes, batch)``."""
@@ -30,10 +35,50 @@ class Classification(Likelihood):
                 f"{lowest}..{highest}. Renumber the labels or change out_features."
             )
 
-    def marginal(
+    def mixture(
         self,
-        outputs: Float[Tensor, "architecture *replicate batch event"],
-        log_weights: Float[Tensor, "architecture *replicate"],
-    ) -> Float[Tensor, "*replicate batch event"]:
-        """Return ``log sum_i q_i softmax(outputs_i)``, the log class probabilities in nats (paper, eq. 3)."""
-        return torch.logsumexp(outputs.log_softmax(-1) + log_weights[..., None, None], dim=0)
+        outputs: Float[Tensor, "architecture *batch_shape_and_batch event"],
+        log_weights: Float[Tensor, "architecture *batch_shape_and_batch_or_one"],
+    ) -> dist.Categorical:
+        """Return the mixture over architectures, which of classes is again a categorical distribution.
+
+        Its logits are ``log sum_i q_i softmax(outputs_i)``, the log class probabilities in nats (paper, eq. 3).
+
+        Args:
+            outputs: Outputs of each architecture.
+            log_weights: Log mixture weights ``log q_i``, nats, for each point or once for all.
+        """
+        return dist.Categorical(logits=torch.logsumexp(outputs.log_softmax(-1) + log_weights[..., None], dim=0))
+
+    def prediction(self, mixture: Distribution) -> Float[Tensor, "*batch_shape batch classes"]:
+        """Return the log class probabilities, nats.
+
+        Args:
+            mixture: What :meth:`mixture` returned.
+        """
+        assert isinstance(mixture, dist.Categorical)
+        return mixture.logits
+
+    def metrics(
+        self, mixture: Distribution, y: Int[Tensor, "*batch_shape batch"]
+    ) -> dict[str, Shaped[Tensor, "*batch_shape batch"]]:
+        """Return measures of a prediction, for each point.
+
+        Args:
+            mixture: The prediction, what :meth:`mixture` returned.
+            y: The labels.
+
+        Returns:
+            ``log_prob`` in nats; ``error``, whether the most probable class is wrong; its probability, the
+            ``confidence``; and the ``brier`` score, ``sum_c (p_c - [y = c])**2``.
+        """
+        assert isinstance(mixture, dist.Categorical)
+        probs = mixture.probs.double()
+        confidence, predicted = probs.max(-1)
+        truth = probs.gather(-1, y[..., None])[..., 0]
+        return {
+            "log_prob": mixture.log_prob(y),
+            "error": (predicted != y).to(confidence),
+            "confidence": confidence,
+            "brier": probs.square().sum(-1) - 2 * truth + 1,
+        }

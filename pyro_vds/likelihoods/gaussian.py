@@ -1,6 +1,5 @@
 """The likelihood of a regression with one noise scale."""
 
-import copy
 import math
 
 import pyro.distributions as dist
@@ -36,18 +35,6 @@ class Gaussian(Likelihood):
         else:
             self.register_buffer("log_scale", log_scale)
 
-    def replicated(self, n: int) -> "Gaussian":
-        """Return the likelihood of ``n`` replicates, each with a noise scale of its own."""
-        stacked = copy.deepcopy(self)
-        stacked.log_scale.data = self.log_scale.detach().expand(n, 1).clone()
-        return stacked
-
-    def single(self, replicate: int) -> "Gaussian":
-        """Return the likelihood of one replicate, with its noise scale."""
-        one = copy.deepcopy(self)
-        one.log_scale.data = self.log_scale.detach()[replicate, 0].clone()
-        return one
-
     @property
     def scale(self) -> Float[Tensor, "*replicate_one"]:
         """The noise standard deviation, in the units of ``y``: a scalar, or ``(replicate, 1)``."""
@@ -72,35 +59,3 @@ class Gaussian(Likelihood):
             )
         if not bool(torch.isfinite(y).all()):
             raise ValueError("Expected finite targets, got NaN or infinity. Remove or impute those points.")
-
-    def marginal(
-        self,
-        outputs: Float[Tensor, "architecture *replicate batch event"],
-        log_weights: Float[Tensor, "architecture *replicate"],
-    ) -> tuple[Float[Tensor, "*replicate batch event"], Float[Tensor, "*replicate batch event"]]:
-        """Return the mean and variance of the mixture, the variance being the sum of both of :meth:`moments`."""
-        mean, noise, disagreement = self.moments(outputs, log_weights)
-        return mean, noise + disagreement
-
-    def moments(
-        self,
-        outputs: Float[Tensor, "architecture *replicate batch event"],
-        log_weights: Float[Tensor, "architecture *replicate"],
-    ) -> tuple[
-        Float[Tensor, "*replicate batch event"],
-        Float[Tensor, "*replicate batch event"],
-        Float[Tensor, "*replicate batch event"],
-    ]:
-        """Return mean, noise variance and disagreement variance of the mixture (law of total variance).
-
-        ``mean = sum_i q_i f_i``, ``noise = scale**2`` and ``disagreement = sum_i q_i (f_i - mean)**2``, the variance
-        between architectures.
-
-        Args:
-            outputs: Outputs of each architecture, in the units of ``y``.
-            log_weights: Log mixture weights ``log q_i``, nats.
-        """
-        weights = log_weights.exp()[..., None, None]
-        mean = (weights * outputs).sum(0)
-        noise = (self.scale[..., None] ** 2).expand_as(mean)
-        return mean, noise, (weights * (outputs - mean) ** 2).sum(0)

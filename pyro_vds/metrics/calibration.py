@@ -53,7 +53,7 @@ def reliability_table(
         ValueError: If probabilities, labels, the number of bins or their kind are out of range or do not fit.
     """
     probs, labels = checked_predictions(probs, labels)
-    return _table(probs.max(-1), probs.argmax(-1) == labels, bins, binning)
+    return confidence_table(probs.max(-1), probs.argmax(-1) == labels, bins, binning)
 
 
 def ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning = "width") -> float:
@@ -91,7 +91,7 @@ def classwise_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binnin
         ValueError: If probabilities, labels, the number of bins or their kind are out of range or do not fit.
     """
     probs, labels = checked_predictions(probs, labels)
-    return float(np.mean([_table(p, labels == c, bins, binning).ece for c, p in enumerate(probs.T)]))
+    return float(np.mean([confidence_table(p, labels == c, bins, binning).ece for c, p in enumerate(probs.T)]))
 
 
 def nll(probs: ArrayLike, labels: ArrayLike) -> float:
@@ -177,7 +177,7 @@ def brier_decomposition(
     probs, labels = checked_predictions(probs, labels)
     reliability = resolution = uncertainty = 0.0
     for c, p in enumerate(probs.T):
-        table = _table(p, labels == c, bins, binning)
+        table = confidence_table(p, labels == c, bins, binning)
         filled = table.counts > 0
         share, forecast, observed = table.counts[filled] / len(p), table.confidence[filled], table.accuracy[filled]
         overall = (labels == c).mean()
@@ -188,9 +188,20 @@ def brier_decomposition(
     return BrierDecomposition(float(reliability), float(resolution), float(uncertainty), float(within_bin))
 
 
-def _table(
-    confidence: Float[np.ndarray, " N"], hits: Bool[np.ndarray, " N"], bins: int, binning: Binning
+def confidence_table(
+    confidence: Float[np.ndarray, " N"], hits: Bool[np.ndarray, " N"], bins: int = 15, binning: Binning = "width"
 ) -> ReliabilityTable:
+    """Sort predictions into bins by their confidence.
+
+    Args:
+        confidence: Probability of the predicted class, or of any event.
+        hits: Whether it happened.
+        bins: Number of bins.
+        binning: ``"width"`` or ``"mass"``, as in :func:`reliability_table`.
+
+    Raises:
+        ValueError: If the number of bins or their kind is out of range.
+    """
     if bins < 1:
         raise ValueError(f"Expected at least one bin, got bins={bins}.")
     if binning not in get_args(Binning):

@@ -1,7 +1,7 @@
 """Calibration of predictive intervals of a regression: numpy in, numpy out.
 
-The predictive is a mixture of normals, ``p(y|x) = sum_i q_i Normal(f_i(x), s)``. All measures follow from its
-distribution function at the targets, the probability integral transform.
+All measures follow from the distribution function of the predictive at the targets, the probability integral
+transform ``u_n = F(y_n | x_n)`` of :func:`pyro_vds.predict_pit`.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 
@@ -34,44 +33,6 @@ class IntervalTable:
         return float(np.abs(self.coverage - self.levels).mean())
 
 
-def mixture_pit(y: ArrayLike, means: ArrayLike, weights: ArrayLike, scale: ArrayLike) -> Float[np.ndarray, " batch"]:
-    """Return the probability integral transform of each target under a mixture of normals.
-
-    ``u_n = sum_i q_i Phi((y_n - f_i(x_n)) / s)``. Where the predictive is right the values are uniform on
-    ``(0, 1)`` (Dawid 1984, "Statistical theory: the prequential approach"); heaped at both ends they tell of
-    intervals that are too narrow, heaped in the middle of too wide ones.
-
-    Args:
-        y: Targets ``(N,)``.
-        means: Mean of each component at each point, ``(components, N)``, in the units of ``y``.
-        weights: Mixture weights ``(components,)``, or those of each point, ``(components, N)``.
-        scale: Standard deviation of the components in the units of ``y``: one number, or ``(components,)``.
-
-    Raises:
-        ValueError: If shapes do not fit, a number is not finite, weights are none, or a scale is not positive.
-    """
-    y, means, weights, scale = (np.asarray(value, dtype=np.float64) for value in (y, means, weights, scale))
-    components = weights.shape[:1]
-    shapes_fit = means.shape == (*components, *y.shape) and weights.shape in (components, means.shape)
-    if y.ndim != 1 or len(y) == 0 or weights.ndim == 0 or not shapes_fit:
-        raise ValueError(
-            "Expected y (N,), means (components, N) and weights (components,) or (components, N), N > 0; got "
-            f"{y.shape}, {means.shape} and {weights.shape}. Take the column of one target: y[:, 0], means[..., 0]."
-        )
-    if not (np.isfinite(y).all() and np.isfinite(means).all()):
-        raise ValueError("Expected finite targets and means, got NaN or infinity. Remove those points.")
-    sums = weights.sum(0)
-    if (weights < 0).any() or not (abs(sums - 1) < 1e-4).all():
-        raise ValueError(
-            f"Expected weights that sum to one, got {sums.min():.6g} to {sums.max():.6g}. Exponentiate log weights."
-        )
-    if scale.shape not in ((), components) or not ((scale > 0) & (scale < np.inf)).all():
-        raise ValueError(f"Expected a positive scale, or one for each of {len(weights)} components, got {scale}.")
-    below = ndtr((y - means) / scale.reshape(-1, 1))
-    # Float32 weights sum to one only nearly, and a share is not to leave [0, 1].
-    return np.clip((weights.reshape(len(weights), -1) * below).sum(0) / sums, 0, 1)
-
-
 def interval_table(pit: ArrayLike, levels: ArrayLike = LEVELS) -> IntervalTable:
     """Return how often targets fall in the central predictive interval of each level.
 
@@ -79,7 +40,7 @@ def interval_table(pit: ArrayLike, levels: ArrayLike = LEVELS) -> IntervalTable:
     is in it where ``|2 u_n - 1| <= l``: exact for any predictive, without looking for its quantiles.
 
     Args:
-        pit: Values ``u_n`` of :func:`mixture_pit`, ``(N,)``.
+        pit: Values ``u_n`` of :func:`pyro_vds.predict_pit`, ``(N,)``.
         levels: Nominal coverages, in ``(0, 1)``.
 
     Raises:
@@ -87,7 +48,7 @@ def interval_table(pit: ArrayLike, levels: ArrayLike = LEVELS) -> IntervalTable:
     """
     pit, levels = np.asarray(pit, dtype=np.float64), np.asarray(levels, dtype=np.float64)
     if pit.ndim != 1 or len(pit) == 0 or not ((pit >= 0) & (pit <= 1)).all():
-        raise ValueError(f"Expected values in [0, 1] of shape (N,), N > 0, got shape {pit.shape}. Use mixture_pit.")
+        raise ValueError(f"Expected values in [0, 1] of shape (N,), N > 0, got shape {pit.shape}. Use predict_pit.")
     if levels.ndim != 1 or len(levels) == 0 or not ((levels > 0) & (levels < 1)).all():
         raise ValueError(f"Expected levels in (0, 1), such as [0.5, 0.9], got {levels}.")
     inside = np.abs(2 * pit - 1) <= levels[:, None]
@@ -101,7 +62,7 @@ def interval_error(pit: ArrayLike, levels: ArrayLike = LEVELS) -> float:
     Learning Using Calibrated Regression" (eq. 9), for central intervals.
 
     Args:
-        pit: Values of :func:`mixture_pit`, ``(N,)``.
+        pit: Values of :func:`pyro_vds.predict_pit`, ``(N,)``.
         levels: Nominal coverages, in ``(0, 1)``.
 
     Raises:

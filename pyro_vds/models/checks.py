@@ -9,24 +9,7 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
-
-
-def refuse_per_input(model: VDSModel) -> None:
-    """Raise if each input has a depth of its own, where one posterior for all is meant."""
-    if model.per_input:
-        raise ValueError(
-            "Expected a model with one depth for all inputs, got one with per_input=True. Its predictions, and "
-            "pyro_vds.AdaptiveNetwork(model, guide), look at each input."
-        )
-
-
-def refuse_replicates(model: VDSModel) -> None:
-    """Raise if a model has replicates, where only one of them is meant."""
-    if model.replicates is not None:
-        raise ValueError(
-            f"Expected the model of one replicate, got one of {model.replicates}. Go through them: "
-            "for model, guide in pyro_vds.replicates(model, guide)."
-        )
+from pyro_vds.ops.tensors import first_points
 
 
 def check_data(model: VDSModel, x: Tensor, y: Tensor) -> None:
@@ -62,19 +45,12 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
     check_inputs(x)
     if not isinstance(y, Tensor):
         raise TypeError(f"Expected targets as a torch tensor, got {type(y).__name__}. Use torch.as_tensor(y).")
-    rows = 1 if model.replicates is None else 2
+    rows = len(model.batch_shape) + 1
     if y.ndim < rows or x.shape[:rows] != y.shape[:rows]:
         raise ValueError(
-            f"Expected as many targets as inputs, got {len(x)} inputs and targets {tuple(y.shape)}."
-            if rows == 1
-            else f"Expected inputs and targets (replicate, batch, ...), got {tuple(x.shape)} and {tuple(y.shape)}."
+            f"Expected as many targets as inputs, got inputs {tuple(x.shape)} and targets {tuple(y.shape)}."
         )
     model.likelihood.check_targets(y.flatten(0, rows - 1), outputs)
-
-
-def first_points(model: VDSModel, tensor: Tensor, count: int) -> Tensor:
-    """Return the first points of inputs or targets, ``(count, ...)`` or ``(replicate, count, ...)``."""
-    return tensor[:count] if model.replicates is None else tensor[:, :count]
 
 
 @torch.no_grad()
@@ -92,7 +68,7 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     like = model.device_tensor()
     try:
         with eval_mode(model):
-            outputs = model.backbone(first_points(model, x, 1).to(like.device))
+            outputs = model.backbone(first_points(x, 1, len(model.batch_shape)).to(like.device))
     except (RuntimeError, ValueError) as error:
         remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
         if x.dtype == torch.uint8:
@@ -101,7 +77,7 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
             f"Expected inputs that the backbone accepts, got points of shape {tuple(x.shape[1:])} and type "
             f"{x.dtype}.{remedy} The backbone said: {error}"
         ) from error
-    expected = (*model.sizes, *([] if model.replicates is None else [model.replicates]), 1)
+    expected = (*model.sizes, *model.batch_shape, 1)
     if tuple(outputs.shape[: len(expected)]) != expected or outputs.ndim == len(expected):
         raise ValueError(
             f"Expected backbone outputs of shape {(*model.sizes, 'batch', 'event')} for its axes "
@@ -125,7 +101,7 @@ def check_single_point(model: VDSModel, x: Tensor) -> None:
     device = model.device_tensor().device
     try:
         with isolated_rng(device):
-            backbone(first_points(model, x, 1).to(device))
+            backbone(first_points(x, 1, len(model.batch_shape)).to(device))
     except ValueError as error:
         raise ValueError(
             "Expected at least 2 points in each batch, because the network has batch norm; got a batch of 1. Use a "

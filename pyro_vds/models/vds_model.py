@@ -1,26 +1,23 @@
 """The Pyro model: a categorical latent for each axis of the backbone, and a plate of data."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from numbers import Integral
-from typing import cast
+from collections.abc import Hashable, Mapping
+from typing import Any, cast
 
 import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from pyro.nn import PyroModule
-from pyro.ops.indexing import Vindex
-from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from pyro_vds.likelihoods.base import Likelihood
-from pyro_vds.likelihoods.classification import Classification
+from pyro_vds.models.arguments import check_num_data, checked_likelihood, checked_space
+from pyro_vds.models.sites import batch_plates, chosen, require_no_svi
 from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, priors_by_axis
 from pyro_vds.priors.families import Geometric
 from pyro_vds.priors.learnt import LearntPriors
-from pyro_vds.spaces.backbone import Backbone
+from pyro_vds.spaces.axis import DATA, Plate
 from pyro_vds.spaces.typing import Inputs, Outputs
 
 
@@ -36,21 +33,26 @@ class VDSModel(PyroModule):
     optimiser; ``pyro.infer.SVI``, which finds parameters through the store, gets an error.
 
     Args:
-        backbone: A module with ``axes``, ``sizes`` and ``forward``; see :class:`pyro_vds.typing.Backbone`. With
+        backbone: A module with ``space``, ``restrict`` and ``forward``; see :class:`pyro_vds.Backbone`. With
             :class:`pyro_vds.Replicated`, the model has a plate ``"replicate"`` around everything.
         priors: One prior for every axis, or a mapping with one for each. A prior is an object of
             :mod:`pyro_vds.priors` or a ``pyro.distributions.Categorical`` of the axis's size. ``None`` is
             the paper's ``Geometric(0.85)``.
         likelihood: ``Classification()`` unless given.
         num_data: Number of training points ``N``; a batch is rescaled to it.
-        learn_prior: Whether the parameters of the priors (``decay``, ``rate``, ...) are learnt with the weights, from
-            where the priors have them (empirical Bayes); :meth:`fitted_prior` returns what came out.
-        per_input: Whether each point has an architecture of its own, drawn in the plate of data, for
-            :class:`pyro_vds.AutoPerInput`; otherwise one is drawn for all.
+        learn_prior: Whether the parameters of the priors, such as ``decay`` or ``rate``, are learnt with the weights,
+            starting from the given values (empirical Bayes); :meth:`fitted_prior` returns the learnt ones.
+        plate: :data:`pyro_vds.DATA` draws an architecture for each input, for :class:`pyro_vds.AutoPerInput`;
+            unless given, the axes lie where the backbone's space says, which is one architecture for all inputs.
+
+    Attributes:
+        space: The axes of the architectures.
+        batch_shape: ``(n,)`` for ``n`` replicates, else empty; a leading dimension of inputs, targets and results.
 
     Raises:
-        TypeError: If the backbone lacks a member, or a prior is not one.
-        ValueError: If ``num_data`` is not positive, the priors do not fit the axes, or have nothing to learn.
+        TypeError: If the backbone lacks a member, or an argument is not a prior or a likelihood.
+        ValueError: If ``num_data`` is not positive, the priors do not fit the axes or have nothing to learn, or an axis
+            is not read out or lies in a plate other than that of the data.
     """
 
     def __init__(
@@ -61,35 +63,51 @@ class VDSModel(PyroModule):
         likelihood: Likelihood | None = None,
         num_data: int,
         learn_prior: bool = False,
-        per_input: bool = False,
+        plate: Plate | None = None,
     ) -> None:
         super().__init__()
-        self.axes, self.sizes = _checked_axes(backbone)
-        self.coords: dict[str, tuple[int, ...]] = {
-            axis: tuple(range(size)) for axis, size in zip(self.axes, self.sizes, strict=True)
-        } | getattr(backbone, "coords", {})
-        self.replicates: int | None = getattr(backbone, "replicates", None)
-        _check_num_data(num_data)
+        self.space = checked_space(backbone, plate)
+        self.batch_shape = torch.Size(getattr(backbone, "batch_shape", ()))
+        check_num_data(num_data)
         self._modules["backbone"] = backbone
-        likelihood = _checked_likelihood(likelihood)
-        self._modules["likelihood"] = likelihood if self.replicates is None else likelihood.replicated(self.replicates)
+        likelihood = checked_likelihood(likelihood)
+        self._modules["likelihood"] = likelihood.replicated(self.batch_shape) if self.batch_shape else likelihood
         self.num_data = int(num_data)
-        self.per_input = per_input
         self.autocast: torch.dtype | None = None
         self.priors = priors_by_axis(Geometric() if priors is None else priors, self.axes)
-        for (axis, prior), size in zip(self.priors.items(), self.sizes, strict=True):
-            logits = as_categorical(prior, size, axis).logits
+        for axis in self.axes:
+            logits = as_categorical(self.priors[axis], len(self.space[axis]), axis).logits
             self.register_buffer(f"prior_logits_{axis}", logits.to(self.device_tensor()))
-        if learn_prior and self.replicates is not None:
+        if learn_prior and self.batch_shape:
             raise ValueError("Expected learn_prior=False for replicates, which share one prior.")
         self._modules["learnt_priors"] = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
         self._modules["learnt_priors"].to(self.device_tensor())
 
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes."""
+        return tuple(self.space)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of entries of each axis."""
+        return self.space.sizes
+
+    @property
+    def coords(self) -> dict[str, tuple[Hashable, ...]]:
+        """The labels of each axis."""
+        return self.space.coords
+
+    @property
+    def by_input(self) -> bool:
+        """Whether each input has an architecture of its own."""
+        return DATA in self.space.plates
+
     # Properties, because looking a child up through PyroModule registers its parameters in the global store.
     @property
-    def backbone(self) -> nn.Module:
-        """The network."""
-        return cast(nn.Module, self._modules["backbone"])
+    def backbone(self) -> Any:
+        """The network: a module that is a :class:`pyro_vds.Backbone`."""
+        return self._modules["backbone"]
 
     @property
     def likelihood(self) -> Likelihood:
@@ -143,27 +161,61 @@ class VDSModel(PyroModule):
         Raises:
             RuntimeError: If it runs under ``pyro.infer.SVI``.
         """
-        refuse_svi()
-        with replicate_plate(self.replicates) as copies:
-            choice = [] if self.per_input else self._choice()
+        require_no_svi()
+        with batch_plates(self.batch_shape) as copies:
+            choice = self._draw(None)
             outputs = self._read_out(x)
-            batch = x.shape[len(copies)]
+            batch = x.shape[len(self.batch_shape)]
             points = torch.arange(batch, device=outputs.device)
             size = batch if y is None else self.num_data
             with pyro.plate("data", size, dim=-1, subsample=points):
-                choice = self._choice() if self.per_input else choice
+                choice |= self._draw(DATA)
                 if choice:
-                    outputs = _chosen(outputs, choice, [*(c.to(points.device)[:, None] for c in copies), points])
+                    members = [*(c.to(points.device)[:, None] for c in copies), points]
+                    outputs = chosen(outputs, [choice[axis] for axis in self.axes], members)
                 return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
-    def _choice(self) -> list[Tensor]:
-        """Draw an entry of each axis."""
-        return [pyro.sample(axis, self.prior(axis)) for axis in self.axes]
+    def _draw(self, plate: Plate | None) -> dict[str, Tensor]:
+        """Draw an entry of each axis that lies in a plate."""
+        names = [name for name, axis in self.space.items() if axis.plate == plate]
+        return {name: pyro.sample(name, self.prior(name)) for name in names}
 
     def outputs(self, x: Inputs) -> Outputs:
-        """Return the outputs of every architecture, axes flattened: ``(architecture, *replicate, batch, *event)``."""
+        """Return the outputs of every architecture, axes flattened: ``(architecture, *batch_shape, batch, *event)``."""
         outputs = self._read_out(x)
-        return outputs.flatten(0, len(self.axes) - 1) if self.axes else outputs[None]
+        return outputs.flatten(0, len(self.space) - 1) if self.space else outputs[None]
+
+    def shared(self, tensor: Tensor) -> Tensor:
+        """Return inputs or targets as every replicate gets them, ``(*batch_shape, N, ...)``.
+
+        Args:
+            tensor: Inputs or targets ``(N, ...)``.
+
+        Raises:
+            TypeError: If it is not a tensor.
+        """
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"Expected a torch tensor, got {type(tensor).__name__}. Use torch.as_tensor.")
+        return tensor.expand(*self.batch_shape, *tensor.shape)
+
+    @torch.no_grad()
+    def replicate(self, index: int) -> "VDSModel":
+        """Return the model of one replicate, as a copy that stands alone.
+
+        Args:
+            index: Its number.
+
+        Raises:
+            ValueError: If the model has no replicates.
+        """
+        if not self.batch_shape:
+            raise ValueError(
+                "Expected a model with replicates, over pyro_vds.Replicated(backbone, n); got a single one."
+            )
+        backbone = self.backbone.copy(index)
+        likelihood = self.likelihood.single(index)
+        one = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)
+        return one.train(self.training)
 
     def _read_out(self, x: Inputs) -> Tensor:
         """Run the backbone in its own precision; its outputs have the type of the weights."""
@@ -172,66 +224,3 @@ class VDSModel(PyroModule):
         with torch.autocast(x.device.type, self.autocast):
             outputs = self.backbone(x)
         return outputs.to(self.device_tensor().dtype)
-
-
-def _chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tensor:
-    """Return the outputs of the chosen architecture at each point.
-
-    Where Pyro enumerates all axes, each in a dimension next to the last, every architecture is chosen once: the
-    axes then only change places, without a gather, whose backward pass is a slow scatter.
-    """
-    order = sorted(range(len(choice)), key=lambda axis: -choice[axis].ndim)
-    enumerated = all(hasattr(index, "_pyro_categorical_support") for index in choice)  # Pyro's own mark
-    innermost = [choice[axis].ndim for axis in reversed(order)] == [len(points) + 1 + i for i in range(len(choice))]
-    if enumerated and innermost:
-        return outputs.permute(*order, *range(len(choice), outputs.ndim))
-    return Vindex(outputs)[(*choice, *points)]
-
-
-def refuse_svi() -> None:
-    """Raise if parameters are being collected through Pyro's store, where none of ours is."""
-    if any(getattr(handler, "param_only", False) for handler in _PYRO_STACK):
-        raise RuntimeError(
-            "Expected training with pyro_vds.fit or pyro_vds.enum_elbo and a torch optimiser, got pyro.infer.SVI: "
-            "it finds parameters through Pyro's global store, where these are not, and would train nothing."
-        )
-
-
-@contextmanager
-def replicate_plate(replicates: int | None) -> Iterator[list[Tensor]]:
-    """Open the plate of replicates, to the left of the data; yields their numbers, in a list that may be empty."""
-    if replicates is None:
-        yield []
-    else:
-        with pyro.plate("replicate", replicates, dim=-2) as copies:
-            yield [cast(Tensor, copies)]
-
-
-def _checked_axes(backbone: nn.Module) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the axes and sizes of a backbone."""
-    if not (isinstance(backbone, nn.Module) and isinstance(backbone, Backbone)):
-        raise TypeError(
-            f"Expected a torch.nn.Module with the attributes 'axes' and 'sizes', got "
-            f"{type(backbone).__name__}. Wrap stem, blocks and head in pyro_vds.PerDepth."
-        )
-    if len(backbone.axes) != len(backbone.sizes):
-        raise ValueError(f"Expected one size for each axis, got axes={backbone.axes} and sizes={backbone.sizes}.")
-    return tuple(backbone.axes), tuple(backbone.sizes)
-
-
-def _check_num_data(num_data: int) -> None:
-    if isinstance(num_data, bool) or not isinstance(num_data, Integral):
-        raise TypeError(f"Expected num_data, the number of training points, as an int; got {num_data!r}.")
-    if num_data < 1:
-        raise ValueError(f"Expected num_data, the number of training points, to be positive; got {num_data}.")
-
-
-def _checked_likelihood(likelihood: Likelihood | None) -> Likelihood:
-    if likelihood is None:
-        return Classification()
-    if not isinstance(likelihood, Likelihood):
-        raise TypeError(
-            f"Expected a likelihood such as pyro_vds.likelihoods.Classification(), got {likelihood!r}. Derive your "
-            "own from pyro_vds.likelihoods.Likelihood."
-        )
-    return likelihood

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from pyro_vds.ops.compat import input_hooks
+
 
 def freeze(module: nn.Module) -> nn.Module:
     """Keep the weights and the batch statistics of a module as they are, whatever trains around it.
@@ -31,7 +33,7 @@ def freeze(module: nn.Module) -> nn.Module:
 
 def is_frozen(module: nn.Module) -> bool:
     """Return whether :func:`freeze` has frozen a module."""
-    return _stay_in_eval_mode in module._forward_pre_hooks.values()
+    return _stay_in_eval_mode in input_hooks(module).values()
 
 
 def _stay_in_eval_mode(module: nn.Module, inputs: object) -> None:

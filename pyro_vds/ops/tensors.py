@@ -1,6 +1,5 @@
 """Small operations on tensors that several packages need."""
 
-from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
@@ -31,7 +30,7 @@ def as_pair(batch: Any, name: str) -> Data:
         name: What it is, for the message.
 
     Raises:
-        TypeError: If it is no pair.
+        TypeError: If it is not a pair of tensors.
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         what = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
@@ -44,8 +43,12 @@ def as_pair(batch: Any, name: str) -> Data:
     return batch[0], batch[1]
 
 
-def in_order(x: Tensor, batch_size: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield slices of at most ``batch_size`` points, in order, with the inputs that they select."""
-    for start in range(0, len(x), batch_size):
-        part = slice(start, start + batch_size)
-        yield part, x[part]
+def first_points(tensor: Tensor, count: int, dim: int = 0) -> Tensor:
+    """Return the first points of inputs or targets.
+
+    Args:
+        tensor: Inputs or targets; points lie along ``dim``.
+        count: Number of points at most.
+        dim: The dimension of points, 0 without replicates.
+    """
+    return tensor.narrow(dim, 0, min(count, tensor.shape[dim]))

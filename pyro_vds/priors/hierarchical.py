@@ -101,7 +101,7 @@ class Hierarchical(Prior):
         hyperprior: ``Beta(a, b)`` for one in (0, 1), ``Gamma(shape, rate)`` for a positive one.
 
     Raises:
-        TypeError: If the prior or the hyperprior is none.
+        TypeError: If an argument is not a prior, or not a hyperprior.
         ValueError: If the prior has no such parameter, or the hyperprior reaches values that it does not allow.
     """
 
@@ -191,4 +191,7 @@ class Dirichlet(Prior):
             generator: Draws.
         """
         counts = torch.nn.functional.one_hot(entries, size) + torch.tensor(self.concentration, dtype=torch.float64)
-        return {"probs": torch._sample_dirichlet(counts, generator)}
+        # torch.distributions take no generator, numpy's do.
+        rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
+        gammas = torch.from_numpy(rng.standard_gamma(counts.numpy()))
+        return {"probs": gammas / gammas.sum(-1, keepdim=True)}

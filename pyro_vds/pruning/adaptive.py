@@ -39,7 +39,7 @@ class AdaptiveNetwork(nn.Module):
             )
         if not 0 <= threshold < 1:
             raise ValueError(f"Expected a threshold in [0, 1), got {threshold}.")
-        networks = [model.backbone.truncated(k) for k in range(model.sizes[0])]
+        networks = [model.backbone.restrict(**architecture) for architecture in model.space.architectures()]
         for k, network in enumerate(networks):  # one copy of the blocks for all
             network.stem, network.pool, network.blocks = networks[-1].stem, networks[-1].pool, networks[-1].blocks[:k]
         self.networks = nn.ModuleList(networks)
@@ -68,8 +68,8 @@ class AdaptiveNetwork(nn.Module):
             ValueError: If they are empty or not finite.
 
         Returns:
-            Log class probabilities ``(batch, classes)``, for regression mean and variance ``(batch, 2, targets)``;
-            and the depths.
+            Log class probabilities ``(batch, classes)``, for targets that are numbers mean and variance
+            ``(batch, 2, *target)``; and the depths.
         """
         check_inputs(x)
         log_q, stops = self.guide.by_input(x), self.stops(x)
@@ -80,8 +80,7 @@ class AdaptiveNetwork(nn.Module):
             below, above = log_q[chosen].split([depth, log_q.shape[1] - depth], dim=1)
             weights = torch.cat([below, above.logsumexp(1, keepdim=True)], dim=1)
             outputs = self.networks[depth](x[chosen])
-            # One mixture for each point: the points become replicates with weights of their own.
-            mixed = self.likelihood.marginal(outputs[:, :, None], weights.T)
-            found.append(mixed[:, 0] if isinstance(mixed, Tensor) else torch.stack([part[:, 0] for part in mixed], 1))
+            predicted = self.likelihood.prediction(self.likelihood.mixture(outputs, weights.T))
+            found.append(predicted if isinstance(predicted, Tensor) else torch.stack(predicted, 1))
             order.append(chosen)
         return torch.cat(found)[torch.cat(order).argsort()], stops

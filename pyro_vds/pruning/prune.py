@@ -1,30 +1,32 @@
 """The network cut to an architecture."""
 
 import copy
+from collections.abc import Hashable
 
+import pyro
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pyro_vds.backbones.residual import PerDepth
-from pyro_vds.backbones.width import WithWidths
-from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.mixture import mixture_log_weights
+from pyro_vds.guides.base import Guide
+from pyro_vds.infer.exact import require_one_posterior
+from pyro_vds.infer.mixture import weigher
 from pyro_vds.likelihoods.base import Likelihood
-from pyro_vds.models.checks import refuse_replicates
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.spaces.space import chosen_indices
+from pyro_vds.spaces.backbone import Backbone
+from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
 
 
 class PrunedNetwork(nn.Module):
-    """A network cut to a depth or a width, with the shallower depths still in the mixture (paper, section 2).
+    """A network cut to an architecture, with those below it along a nested axis still in the mixture.
 
-    A plain module without Pyro, made by :func:`prune`. For classification it maps inputs to the log class
-    probabilities of the mixture ``(batch, classes)``, nats; for regression to its mean and variance.
+    A plain module without Pyro's sites, made by :func:`prune` (paper, section 2). It maps inputs to the log class
+    probabilities of the mixture ``(batch, classes)``, nats; targets that are numbers to its mean and variance. With
+    replicates every result leads with them.
 
     Args:
-        backbone: The network without the blocks above the depth and the channels beyond the width.
-        log_weights: Log mixture weight of each architecture that stays, flattened, nats.
+        backbone: The network without the parts that the cut leaves out.
+        log_weights: Log mixture weight of each architecture that stays, ``(architecture, *batch_shape, 1)``, nats.
         likelihood: Mixes the outputs.
     """
 
@@ -32,53 +34,55 @@ class PrunedNetwork(nn.Module):
 
     def __init__(
         self,
-        backbone: PerDepth | WithWidths,
-        log_weights: Float[Tensor, " architecture"],
+        backbone: nn.Module,
+        log_weights: Float[Tensor, "architecture *batch_shape one"],
         likelihood: Likelihood,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.likelihood = likelihood
+        self.axes = len(getattr(backbone, "space", Space()))
         self.register_buffer("log_weights", log_weights.clone())
 
     def forward(self, x: Inputs) -> Tensor | tuple[Tensor, Tensor]:
         """Return the prediction of the pruned mixture."""
-        outputs = self.backbone(x)
-        axes = len(self.backbone.axes)
-        return self.likelihood.marginal(outputs.flatten(0, axes - 1) if axes else outputs[None], self.log_weights)
+        outputs = self.backbone(x.expand(*self.log_weights.shape[1:-1], *x.shape))
+        outputs = outputs.flatten(0, self.axes - 1) if self.axes else outputs[None]
+        # Checks of arguments look at values, which an exported graph cannot.
+        with pyro.validation_enabled(False):
+            return self.likelihood.prediction(self.likelihood.mixture(outputs, self.log_weights))
 
 
-def prune(model: VDSModel, guide: Guide, depth: int | None = None, width: int | None = None) -> PrunedNetwork:
-    """Cut a network to a depth, and to a width where it has widths (paper, section 2).
+def prune(model: VDSModel, guide: Guide, **cut: Hashable) -> PrunedNetwork:
+    """Cut a network to an architecture (paper, section 2).
 
-    Blocks above the depth go, and the mass ``q(d > k)`` moves to ``k``. Of the widths only the given one stays, with
-    its channels' weights, and takes the mass of the others: each width is a forward pass of its own.
+    Along a nested axis such as the depth, the parts above the label are removed, and the probability above it moves to
+    it. Along any other axis such as the width, one network stays and takes over the probability of the others.
 
     The result is an independent copy in eval mode that ``torch.export.export`` and
-    ``torch.onnx.export(dynamo=True)`` accept, with the numbers of ``predict_proba(..., depth=depth, width=width)``.
+    ``torch.onnx.export(dynamo=True)`` accept, with the numbers of ``predict_proba(model, guide, x, **cut)``.
 
     Args:
-        model: A trained model whose backbone is a :class:`pyro_vds.PerDepth` or :class:`pyro_vds.WithWidths`.
+        model: A trained model.
         guide: Its guide.
-        depth: The largest depth ``k`` to keep, ``0..D``; :func:`choose_depth` finds one. All unless given.
-        width: The width to keep; :func:`choose` finds it with the depth. All unless given.
+        cut: The label of an entry for each axis to cut, such as ``depth=3``; :func:`choose_depth` and :func:`choose`
+            find one.
 
     Raises:
-        TypeError: If the backbone is neither, so that its blocks are not known.
-        ValueError: If nothing is to be cut, a value is out of range, or the model has no such axis.
+        TypeError: If a label has the wrong type, or the backbone has no ``restrict``.
+        ValueError: If nothing is to be cut, an axis is unknown or has no such label, or each input has an architecture
+            of its own.
     """
-    refuse_replicates(model)
-    backbone = model.backbone
-    if not isinstance(backbone, PerDepth | WithWidths):
+    require_one_posterior(model)
+    if not model.space.index(cut):
+        raise ValueError(f"Expected a label to cut the network to, for an axis of {list(model.space)}; got none.")
+    if not isinstance(model.backbone, Backbone):
         raise TypeError(
-            f"Expected a PerDepth or WithWidths backbone, whose blocks can be removed, got {type(backbone).__name__}. "
-            "predict_proba(..., depth=depth) gives the pruned prediction of any backbone."
+            f"Expected a backbone with a method restrict(), which removes what a cut leaves out; "
+            f"{type(model.backbone).__name__} has none. predict_proba(..., **cut) gives the pruned prediction of any."
         )
-    choice = chosen_indices(model, depth, width)
-    if not choice:
-        raise ValueError("Expected a depth or a width to cut the network to, got none.")
-    log_weights = mixture_log_weights(model, guide, choice)
-    if width is not None and isinstance(backbone, WithWidths):
-        backbone = backbone.sliced(width)
-    backbone = copy.deepcopy(backbone) if depth is None else backbone.truncated(depth)
+    log_q = model.space.fold(weigher(model, guide)(model.device_tensor()), cut)
+    cut = {name: label for name, label in cut.items() if label is not None}
+    backbone = model.backbone.restrict(**cut)
+    log_weights = log_q.flatten(0, len(model.space) - 1)
     return PrunedNetwork(backbone, log_weights, copy.deepcopy(model.likelihood)).eval()

@@ -1,51 +1,16 @@
 """Rules that choose an architecture from its posterior."""
 
 from collections.abc import Sequence
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
-from pyro_vds.guides.categorical import Guide
-from pyro_vds.models.checks import refuse_replicates
+from pyro_vds.guides.base import Guide
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.spaces.space import Cut
-
-
-def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: float = 0.95) -> Cut:
-    """Choose the cheapest architecture whose posterior mass reaches a share of the mode's.
-
-    With one axis and costs that grow along it, this is the paper's rule "95" (its section 2), as in
-    :func:`pyro_vds.choose_depth`.
-
-    Args:
-        model: A model with at least one axis.
-        guide: Its guide.
-        costs: What each architecture costs, over the product of the axes: :func:`multiply_adds`, or measured times.
-        share: Share of the mode's mass, ``(0, 1]``.
-
-    Returns:
-        The chosen entry of each axis, for instance ``{"depth": 5, "width": 16}``, as :func:`pyro_vds.prune` takes it.
-
-    Raises:
-        ValueError: If the costs do not fit the axes or are not finite, or the share is out of range.
-    """
-    refuse_replicates(model)
-    if tuple(costs.shape) != model.sizes or not model.axes or not bool(costs.isfinite().all()):
-        raise ValueError(
-            f"Expected a finite cost for each architecture, shape {model.sizes}, got shape {tuple(costs.shape)}."
-        )
-    if not 0 < share <= 1:
-        raise ValueError(f"Expected a share in (0, 1], got {share}.")
-    q = guide.joint_probs().double().cpu()
-    if tuple(q.shape) != model.sizes or not bool(q.isfinite().all()):
-        raise ValueError(f"Expected finite probabilities of the shape {model.sizes} from the guide, got {q}.")
-    cheapest = costs.double().cpu().where(q >= share * q.max(), torch.inf).flatten().argmin()
-    entries = zip(model.axes, torch.unravel_index(cheapest, model.sizes), strict=True)
-    return cast(Cut, {axis: model.coords[axis][int(index)] for axis, index in entries})
-
+from pyro_vds.spaces.space import Architecture
 
 Rule = Literal["95", "argmax", "expected"]
 
@@ -84,3 +49,36 @@ def choose_depth(probs: Float[Tensor, " depth"] | np.ndarray | Sequence[float], 
     if rule == "argmax":
         return int(q.argmax())
     return int((q >= 0.95 * q.max()).nonzero()[0])
+
+
+def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: float = 0.95) -> Architecture:
+    """Choose the cheapest architecture whose posterior mass reaches a share of the mode's.
+
+    With one axis and costs that grow along it, this is the paper's rule "95" (its section 2), as in
+    :func:`pyro_vds.choose_depth`. Replicates are cut to one architecture, that of their mean posterior; to choose one
+    for each, go through :func:`pyro_vds.replicates`.
+
+    Args:
+        model: A model with at least one axis.
+        guide: Its guide.
+        costs: What each architecture costs, over the product of the axes: :func:`multiply_adds`, or measured times.
+        share: Share of the mode's mass, ``(0, 1]``.
+
+    Returns:
+        The chosen entry of each axis, for instance ``{"depth": 5, "width": 16}``, as :func:`pyro_vds.prune` takes it.
+
+    Raises:
+        ValueError: If the costs do not fit the axes or are not finite, or the share is out of range.
+    """
+    if tuple(costs.shape) != model.sizes or not model.space or not bool(costs.isfinite().all()):
+        raise ValueError(
+            f"Expected a finite cost for each architecture, shape {model.sizes}, got shape {tuple(costs.shape)}."
+        )
+    if not 0 < share <= 1:
+        raise ValueError(f"Expected a share in (0, 1], got {share}.")
+    q = guide.joint_probs().double().cpu()
+    q = q.mean(tuple(range(len(model.batch_shape)))) if model.batch_shape else q
+    if tuple(q.shape) != model.sizes or not bool(q.isfinite().all()):
+        raise ValueError(f"Expected finite probabilities of the shape {model.sizes} from the guide, got {q}.")
+    cheapest = costs.double().cpu().where(q >= share * q.max(), torch.inf).flatten().argmin()
+    return model.space.architecture(int(cheapest))

@@ -17,6 +17,7 @@ from pyro_vds.likelihoods.gaussian import Gaussian
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.runs.settings import Settings
+from pyro_vds.spaces.axis import DATA
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
 from pyro_vds.training.fit import fit
 from pyro_vds.training.history import History
@@ -87,11 +88,11 @@ def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, Guide]:
     priors = {"depth": settings.prior, "width": settings.width_prior}
     model = VDSModel(
         network,
-        priors={axis: priors[axis] for axis in network.axes},
+        priors={axis: priors[axis] for axis in network.space},
         likelihood=likelihood,
         num_data=data.num_data,
         learn_prior=settings.learn_prior,
-        per_input=settings.guide == "per_input",
+        plate=DATA if settings.guide == "per_input" else None,
     )
     if settings.guide == "per_input":
         return model, _guide_of_inputs(settings, data, model)

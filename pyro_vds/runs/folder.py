@@ -13,7 +13,7 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.runs.build import DataSummary, build
 from pyro_vds.runs.files import CONFIG, DATA, HISTORY, METRICS, WEIGHTS, check_run_folder, read_json, reading
 from pyro_vds.runs.settings import Settings
-from pyro_vds.spaces.space import Cut, chosen_indices
+from pyro_vds.spaces.space import Architecture
 from pyro_vds.training.history import History
 
 
@@ -46,7 +46,7 @@ class Run:
     guide: Guide
     history: History
     parameters: int
-    cut: Cut
+    cut: Architecture
 
     def load_data(self) -> DataSet:
         """Return the run's data set.
@@ -98,7 +98,7 @@ def load_run(folder: Path, settings: Settings) -> Run:
     with reading(folder, METRICS):
         metrics = read_json(folder / METRICS)
         parameters = int(metrics["parameters"]["full"])
-        axes = () if model.per_input else model.axes
-        cut = cast(Cut, {axis: int(metrics["posterior"]["chosen"][axis]) for axis in axes})
-        chosen_indices(model, **cut)
+        axes = () if model.by_input else model.axes
+        cut = cast(Architecture, {axis: metrics["posterior"]["chosen"][axis] for axis in axes})
+        model.space.index(cut)
     return Run(folder, settings, summary, model.eval(), guide, history, parameters, cut)

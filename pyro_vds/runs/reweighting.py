@@ -12,11 +12,13 @@ from pyro_vds.infer.exact import ExactPosterior, reweight
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.priors.base import PriorLike
 from pyro_vds.pruning.rules import Rule, choose_depth
-from pyro_vds.runs.metrics import choose_cut, evaluate_run, in_data_units
+from pyro_vds.runs.measures import evaluate_run, in_data_units
+from pyro_vds.runs.metrics import choose_cut
 from pyro_vds.runs.summary import measures_table
 from pyro_vds.spaces.typing import Data
 
 POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
+TITLES = {"model": "prior of the run", "other": "other prior"}
 
 
 def compare_priors(
@@ -32,19 +34,19 @@ def compare_priors(
     """Measure the exact posterior under the model's prior and under another one.
 
     Args:
-        model: A trained model with a depth axis.
+        model: A trained model with at least one axis.
         exact: Its exact posterior, given the training data as the network saw them.
         priors: The other prior of each axis.
         test: Test data.
         rule: The rule that chooses the architecture.
-        costs: What :func:`pyro_vds.evaluation.costs_to_choose_by` returns.
+        costs: What :func:`pyro_vds.runs.metrics.costs_to_choose_by` returns.
         target_std: What standardised regression targets were divided by.
 
     Returns:
-        For ``"model"`` and ``"other"``: the priors, the posterior over depth, the log evidence (nats), what the rule
-        chooses, and the test measures of the mixture, in full and cut to it; and under ``"power"`` the depth that the
-        rule chooses when the model's prior, or the likelihood, is raised to a power (Kallioinen et al. 2024, power
-        scaling).
+        For ``"model"`` and ``"other"``: the priors, the posterior of each axis, the log evidence (nats), what the rule
+        chooses, and the test measures of the mixture, in full and cut to it; and under ``"power"`` the label of each
+        axis that the rule chooses when the model's prior, or the likelihood, is raised to a power (Kallioinen et al.
+        2024, power scaling).
 
     Raises:
         ValueError: If a prior does not fit its axis.
@@ -59,7 +61,9 @@ def compare_priors(
         cut = choose_cut(model, guide, rule, costs)
         result[name] = {
             "priors": {axis: repr(its_priors[axis]) for axis in model.axes},
-            "posterior": posterior.probs["depth"].tolist(),
+            "posterior": {
+                axis: {"labels": list(model.coords[axis]), "probs": p.tolist()} for axis, p in posterior.probs.items()
+            },
             "log_evidence": posterior.log_evidence,
             "chosen": dict(cut),
             "test": evaluate_run(model, guide, test, cut=cut, target_std=target_std),
@@ -68,33 +72,48 @@ def compare_priors(
         "prior": [replace(exact, log_prior=a * exact.log_prior) for a in POWERS],
         "likelihood": [replace(exact, log_likelihood=a * exact.log_likelihood) for a in POWERS],
     }
-    depth_rule: Rule = rule if exact.axes == ("depth",) else "argmax"
-    result["power"] = {"powers": list(POWERS), "rule": depth_rule} | {
-        part: [choose_depth(scaled.probs["depth"], depth_rule) for scaled in posteriors]
+    # Of several axes each has its own mode.
+    axis_rule: Rule = rule if len(exact.space) == 1 else "argmax"
+    result["power"] = {"powers": list(POWERS), "rule": axis_rule} | {
+        part: {axis: [_chosen(scaled, axis, axis_rule) for scaled in posteriors] for axis in exact.space}
         for part, posteriors in powers.items()
     }
     return result
 
 
+def _chosen(posterior: ExactPosterior, axis: str, rule: Rule) -> Any:
+    """Return the label of an axis that a rule chooses; the mode where no rule orders the labels."""
+    one = posterior.space[axis]
+    return one.labels[choose_depth(posterior.probs[axis], rule if one.nested else "argmax")]
+
+
 def comparison_text(comparison: Mapping[str, Any]) -> str:
     """Return what :func:`compare_priors` found as a short text for people."""
-    columns = {name: np.asarray(comparison[name]["posterior"]) for name in ("model", "other")}
-    shown = np.flatnonzero(np.maximum(*columns.values()) >= 0.005)
     lines = []
-    for name, title in (("model", "prior of the run"), ("other", "other prior")):
+    for name, title in TITLES.items():
         case = comparison[name]
         chosen = ", ".join(f"{axis} {entry}" for axis, entry in case["chosen"].items())
         priors = ", ".join(f"{axis} {prior}" for axis, prior in case["priors"].items())
         lines.append(f"{title}: {priors}; chosen {chosen}; log evidence {case['log_evidence']:.2f} nats")
-    lines += ["", "exact posterior for the weights as they are", "depth    run's   other"]
-    lines += [f"{d:5} " + "".join(f"{q[d]:8.3f}" for q in columns.values()) for d in shown]
-    for name, title in (("model", "prior of the run"), ("other", "other prior")):
+    lines += ["", "exact posterior for the weights as they are"]
+    for axis in comparison["model"]["posterior"]:
+        lines += _side_by_side(axis, *(comparison[name]["posterior"][axis] for name in TITLES))
+    for name, title in TITLES.items():
         lines += ["", f"test, {title}", *measures_table(comparison[name]["test"])]
     power = comparison["power"]
-    lines += ["", f"chosen depth (rule {power['rule']}) where a part is raised to a power", *_powers(power)]
+    for axis in power["prior"]:
+        lines += ["", f"chosen {axis} (rule {power['rule']}) where a part is raised to a power", *_powers(power, axis)]
     return "\n".join(lines)
 
 
-def _powers(power: Mapping[str, Any]) -> list[str]:
+def _side_by_side(axis: str, run: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the probabilities of an axis under both priors, of the entries that matter."""
+    q, p = np.asarray(run["probs"]), np.asarray(other["probs"])
+    shown = np.flatnonzero(np.maximum(q, p) >= 0.005)
+    return [f"{axis:5}    run's   other", *(f"{run['labels'][i]!s:>5} {q[i]:8.3f}{p[i]:8.3f}" for i in shown)]
+
+
+def _powers(power: Mapping[str, Any], axis: str) -> list[str]:
     head = f"{'':12}" + "".join(f"{a:>8g}" for a in power["powers"])
-    return [head, *(f"{part:12}" + "".join(f"{d:8}" for d in power[part]) for part in ("prior", "likelihood"))]
+    parts = ("prior", "likelihood")
+    return [head, *(f"{part:12}" + "".join(f"{label!s:>8}" for label in power[part][axis]) for part in parts)]

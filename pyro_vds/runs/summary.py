@@ -25,7 +25,7 @@ def summary_text(metrics: dict[str, Any]) -> str:
             f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
             f"gap {posterior['evidence_gap']:.2f}",
             "",
-            *(_joint_table(posterior) if "q_joint" in posterior else _posterior_table(posterior)),
+            *(_joint_table(posterior) if "q_joint" in posterior else _posterior_table(posterior, *posterior["axes"])),
             "",
         ]
     if "per_input" in metrics:
@@ -40,7 +40,7 @@ def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
     """Return the measures of some predictions as the lines of a table.
 
     Args:
-        cases: What :func:`pyro_vds.evaluation.evaluate_run` returns.
+        cases: What :func:`pyro_vds.runs.measures.evaluate_run` returns.
     """
     names = list(cases["full"])
     head = f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names)
@@ -57,53 +57,61 @@ def chosen_line(posterior: dict[str, Any]) -> str:
     Args:
         posterior: The posterior part of a run's metrics.
     """
-    largest, rule, chosen = len(posterior["q"]) - 1, posterior["rule"], posterior["chosen"]
-    if "width" in chosen:
+    axes, rule, chosen = posterior["axes"], posterior["rule"], posterior["chosen"]
+    words = ", ".join(f"{name}: {chosen[name]} of {_range(axis['labels'])}" for name, axis in axes.items())
+    if "multiply_adds" in posterior:
         costs = np.asarray(posterior["multiply_adds"])
-        width = posterior["widths"].index(chosen["width"])
-        share = costs[chosen["depth"], width] / costs[-1, -1]
-        widths = ", ".join(map(str, posterior["widths"]))
-        return (
-            f"chosen depth: {chosen['depth']} of 0..{largest}, width: {chosen['width']} of {widths} "
-            f"(rule {rule}; {100 * share:.1f} % of the multiply-adds)"
-        )
-    others = ", ".join(f"{name} {depth}" for name, depth in posterior["chosen_depth"].items() if name != rule)
-    return f"chosen depth: {chosen['depth']} of 0..{largest} (rule {rule}; {others})"
+        entry = tuple(axis["labels"].index(chosen[name]) for name, axis in axes.items())
+        return f"chosen {words} (rule {rule}; {100 * costs[entry] / costs.max():.1f} % of the multiply-adds)"
+    ((_, axis),) = axes.items()
+    others = ", ".join(f"{name} {label}" for name, label in axis["chosen"].items() if name != rule)
+    return f"chosen {words} (rule {rule}; {others})"
 
 
 def saving_line(per_input: dict[str, Any]) -> str:
-    """Return at which depth inputs stop, and what that saves, in one line.
+    """Return where inputs stop, and what that saves, in one line.
 
     Args:
-        per_input: The part of a run's metrics about a depth for each input.
+        per_input: The part of a run's metrics about an architecture for each input.
     """
     total, largest = sum(per_input["stops"]), len(per_input["stops"]) - 1
     most = ", ".join(f"{d}: {100 * n / total:.0f} %" for d, n in enumerate(per_input["stops"]) if n >= 0.005 * total)
     return (
-        f"a depth for each input: {per_input['mean_depth']:.2f} of 0..{largest} on average ({most}), "
+        f"a {per_input['axis']} for each input: {per_input['mean']:.2f} of 0..{largest} on average ({most}), "
         f"{100 * per_input['multiply_adds']:.1f} % of the multiply-adds (threshold {per_input['threshold']:g})"
     )
 
 
+def _range(labels: list[Any]) -> str:
+    """Return labels in words, counted ones by their ends."""
+    return f"0..{labels[-1]}" if labels == list(range(len(labels))) else ", ".join(map(str, labels))
+
+
 def _joint_table(posterior: dict[str, Any]) -> list[str]:
-    """Return q(depth, width), of the depths that matter."""
+    """Return the joint probabilities of two axes, of the entries of the first that matter."""
     q = np.asarray(posterior["q_joint"])
+    if q.ndim > 2:
+        return [line for name in posterior["axes"] for line in _posterior_table(posterior, name)]
+    (first, rows), (second, columns) = posterior["axes"].items()
     shown = np.flatnonzero(q.sum(1) >= 0.005)
-    head = "depth " + "".join(f"{f'width {w}':>12}" for w in posterior["widths"]) + "    q(depth)"
-    rows = [f"{d:5} " + "".join(f"{p:12.3f}" for p in q[d]) + f"{q[d].sum():12.3f}" for d in shown]
-    foot = "q(width)" + "".join(f"{p:12.3f}" for p in q.sum(0))[2:]
-    return [head, *rows, foot]
+    head = f"{first:5} " + "".join(f"{f'{second} {label}':>12}" for label in columns["labels"]) + f"{f'q({first})':>12}"
+    lines = [f"{rows['labels'][i]!s:>5} " + "".join(f"{p:12.3f}" for p in q[i]) + f"{q[i].sum():12.3f}" for i in shown]
+    foot = f"q({second})" + "".join(f"{p:12.3f}" for p in q.sum(0))[max(0, len(second) - 3) :]
+    return [head, *lines, foot]
 
 
-def _posterior_table(posterior: dict[str, Any]) -> list[str]:
-    """Return the depths that matter, with their probabilities and log-likelihoods."""
-    q = np.asarray(posterior["q"])
+def _posterior_table(posterior: dict[str, Any], name: str) -> list[str]:
+    """Return the entries of an axis that matter, with their probabilities and log-likelihoods."""
+    axis = posterior["axes"][name]
+    q, labels, exact = np.asarray(axis["q"]), axis["labels"], axis["exact"]
     shown = np.flatnonzero(q >= 0.005)
-    rows = ["depth   q(depth)   exact   log-likelihood (train, nats per point)"]
-    rows += [
-        f"{d:5}   {q[d]:8.3f}   {posterior['exact_posterior'][d]:5.3f}   "
-        f"{posterior['train_log_likelihood_by_depth'][d]:10.6f}   {'█' * round(40 * q[d] / q.max())}"
-        for d in shown
+    single = len(posterior["axes"]) == 1
+    head = f"{name}   q({name})   exact" + ("   log-likelihood (train, nats per point)" if single else "")
+    rows = [
+        f"{labels[i]!s:>5}   {q[i]:8.3f}   {exact[i]:5.3f}   "
+        + (f"{posterior['train_log_likelihood'][i]:10.6f}   " if single else "")
+        + "█" * round(40 * q[i] / q.max())
+        for i in shown
     ]
     left_out = len(q) - len(shown)
-    return rows + ([f"({left_out} depths with q below 0.005 are not shown)"] if left_out else [])
+    return [head, *rows] + ([f"({left_out} entries with q below 0.005 are not shown)"] if left_out else [])

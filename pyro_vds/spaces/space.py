@@ -1,96 +1,170 @@
-"""What of the architectures stays when a network is cut, and where the mass of the others goes."""
+"""The space of architectures: its axes in order, and what happens to them when a network is cut."""
 
 import math
-from collections.abc import Mapping
-from numbers import Integral
-from typing import TypedDict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import product
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.spaces.axis import Axis, Plate
+
+Architecture = dict[str, Hashable]
+"""The label of an entry for each axis, or for some of them: ``{"depth": 3, "width": 16}``."""
+
+LIMIT = 100_000
 
 
-class Cut(TypedDict, total=False):
-    """The architecture that a network is cut to, as keyword arguments of :func:`pyro_vds.prune`."""
+class Space(Mapping[str, Axis]):
+    """Named axes in the order in which they lead the outputs of a network.
 
-    depth: int
-    width: int
-
-
-def chosen_indices(model: VDSModel, depth: int | None = None, width: int | None = None) -> dict[str, int]:
-    """Return the index along each axis that is cut.
+    A *cut* gives the label of an entry for some axes. A nested axis keeps the entries up to it, since one pass gives
+    them all, and the entry takes over the probability of those above (paper, section 2). Along any other axis only
+    the entry stays, and takes over all of the probability.
 
     Args:
-        model: The model.
-        depth: The largest depth that stays; all unless given.
-        width: The width that stays; all unless given.
+        axes: The axes; none for a network with a single architecture.
 
     Raises:
-        TypeError: If one is not an integer.
-        ValueError: If the model has no such axis, or one is out of range.
+        ValueError: If two have the same name.
     """
-    choice: dict[str, int] = {}
-    for axis, value in (("depth", depth), ("width", width)):
-        if value is None:
-            continue
-        if axis not in model.axes:
-            raise ValueError(f"Expected a model with an axis {axis!r} to cut, got axes {list(model.axes)}.")
-        choice[axis] = entry_index(axis, value, model.coords[axis])
-    return choice
 
+    def __init__(self, axes: Iterable[Axis] = ()) -> None:
+        axes = list(axes)
+        self._axes = {axis.name: axis for axis in axes}
+        if len(self._axes) != len(axes):
+            raise ValueError(f"Expected axes of different names, got {[axis.name for axis in axes]}.")
 
-def entry_index(axis: str, value: int, entries: tuple[int, ...]) -> int:
-    """Return where an entry stands on its axis.
+    def __getitem__(self, name: str) -> Axis:
+        return self._axes[name]
 
-    Args:
-        axis: Name of the axis.
-        value: The entry: a depth, a width, ...
-        entries: All of them.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._axes)
 
-    Raises:
-        TypeError: If the entry is not an integer.
-        ValueError: If there is none like it.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"Expected {axis} as an int, got {value!r}.")
-    if value not in entries:
-        there = f"0..{entries[-1]}" if axis == "depth" else str(list(entries))
-        raise ValueError(f"Expected a {axis} in {there}, got {value}.")
-    return entries.index(int(value))
+    def __len__(self) -> int:
+        return len(self._axes)
 
+    def __repr__(self) -> str:
+        return f"Space({list(self.values())})"
 
-def fold(log_q: Float[Tensor, "..."], axes: tuple[str, ...], choice: Mapping[str, int]) -> Float[Tensor, "..."]:
-    """Move the mass of architectures that are cut off to those that stay (paper, section 2).
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of entries of each axis."""
+        return tuple(len(axis) for axis in self.values())
 
-    Depths up to the chosen one stay, since one pass gives them all, and it takes the mass of those above. Along any
-    other axis only the chosen entry stays, and takes all the mass.
+    @property
+    def coords(self) -> dict[str, tuple[Hashable, ...]]:
+        """The labels of each axis."""
+        return {name: axis.labels for name, axis in self.items()}
 
-    Args:
-        log_q: Log probabilities over the product of the axes, ``(*sizes, *replicate)``, nats.
-        axes: Their names.
-        choice: The index along each axis that is cut.
+    @property
+    def count(self) -> int:
+        """The number of architectures."""
+        return math.prod(self.sizes)
 
-    Returns:
-        Log probabilities with ``k + 1`` depths, and one entry of any other axis that is cut.
-    """
-    for axis, index in choice.items():
-        dim = axes.index(axis)
-        if axis == "depth":
-            below, above = log_q.split([index, log_q.shape[dim] - index], dim)
-            log_q = torch.cat([below, above.logsumexp(dim, keepdim=True)], dim)
-        else:
-            log_q = log_q.logsumexp(dim, keepdim=True)
-    return log_q
+    @property
+    def plates(self) -> set[Plate]:
+        """The plates in which axes lie."""
+        return {axis.plate for axis in self.values() if axis.plate is not None}
 
+    def in_plate(self, plate: Plate | None) -> "Space":
+        """Return the same axes in a plate.
 
-def staying(model: VDSModel, choice: Mapping[str, int]) -> slice | Tensor:
-    """Return which of the flattened architectures stay, in the order of :func:`fold`."""
-    if list(choice) == ["depth"] and model.axes[0] == "depth":
-        return slice((choice["depth"] + 1) * math.prod(model.sizes[1:]))
-    index = torch.arange(math.prod(model.sizes)).reshape(model.sizes)
-    for axis, entry in choice.items():
-        first = 0 if axis == "depth" else entry
-        index = index.narrow(model.axes.index(axis), first, entry + 1 - first)
-    return index.flatten()
+        Args:
+            plate: ``DATA`` for a choice for each input, ``None`` for one for all.
+        """
+        return Space(replace(axis, plate=plate) for axis in self.values())
+
+    def architectures(self) -> Iterator[Architecture]:
+        """Yield every architecture, the last axis fastest.
+
+        Raises:
+            ValueError: If there are more than 100,000.
+        """
+        if self.count > LIMIT:
+            raise ValueError(f"Expected at most {LIMIT:,} architectures to list, got {self.count:,}.")
+        return (dict(zip(self, labels, strict=True)) for labels in product(*self.coords.values()))
+
+    def architecture(self, flat: int) -> Architecture:
+        """Return the architecture with a number in the order of :meth:`architectures`.
+
+        Args:
+            flat: Its number.
+        """
+        entries = torch.unravel_index(torch.tensor(flat), self.sizes)
+        return {name: axis.labels[int(i)] for (name, axis), i in zip(self.items(), entries, strict=True)}
+
+    def index(self, cut: Mapping[str, Hashable]) -> dict[str, int]:
+        """Return the position of the label that a cut gives for each axis; an axis with ``None`` is left out.
+
+        Args:
+            cut: A label for each axis that is cut.
+
+        Raises:
+            TypeError: If a label has the wrong type.
+            ValueError: If there is no such axis, or it has no such label.
+        """
+        found = {}
+        for name, label in cut.items():
+            if label is None:
+                continue
+            if name not in self:
+                raise ValueError(f"Expected a model with an axis {name!r} to cut, got axes {list(self)}.")
+            found[name] = self[name].index(label)
+        return found
+
+    def kept(self, cut: Mapping[str, Hashable]) -> slice | Tensor:
+        """Return which of the flattened architectures a cut keeps, in the order of :meth:`fold`.
+
+        Args:
+            cut: A label for each axis that is cut.
+        """
+        index = self.index(cut)
+        if not index:
+            return slice(None)
+        first = list(self)[:1]
+        if list(index) == first and self[first[0]].nested:
+            return slice((index[first[0]] + 1) * math.prod(self.sizes[1:]))
+        numbers = torch.arange(self.count).reshape(self.sizes)
+        for name, entry in index.items():
+            first = 0 if self[name].nested else entry
+            numbers = numbers.narrow(list(self).index(name), first, entry + 1 - first)
+        return numbers.flatten()
+
+    def fold(self, log_q: Float[Tensor, "..."], cut: Mapping[str, Hashable]) -> Float[Tensor, "..."]:
+        """Move the probability of architectures that a cut leaves out to those that it keeps.
+
+        Args:
+            log_q: Log probabilities over the product of the axes, ``(*sizes, ...)``, nats.
+            cut: A label for each axis that is cut.
+
+        Returns:
+            Log probabilities of the architectures that stay: ``k + 1`` entries of a nested axis, one of another.
+        """
+        for name, index in self.index(cut).items():
+            dim = list(self).index(name)
+            if self[name].nested:
+                below, above = log_q.split([index, log_q.shape[dim] - index], dim)
+                log_q = torch.cat([below, above.logsumexp(dim, keepdim=True)], dim)
+            else:
+                log_q = log_q.logsumexp(dim, keepdim=True)
+        return log_q
+
+    def stop(
+        self, log_q: Float[Tensor, "entries batch"], stops: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "entries batch"]:
+        """Move the probability above the stop of each input to the stop, along a single nested axis.
+
+        Args:
+            log_q: Log probability of each entry for each input, nats.
+            stops: The entry at which each input stops.
+
+        Returns:
+            Log probabilities of all entries, minus infinity above the stops.
+        """
+        entries = torch.arange(len(log_q), device=log_q.device)[:, None]
+        below = entries < stops
+        above = log_q.masked_fill(below, -torch.inf).logsumexp(0)
+        return log_q.where(below, above.where(entries == stops, -torch.inf))

@@ -1,23 +1,15 @@
-"""What the package asks of a backbone, and the shapes that it speaks of.
+"""The shapes that the package speaks of.
 
-Shapes are written in the order ``(*axes, batch, *event)``. ``axes`` are the named, enumerated choices of
-architecture, for example ``("depth",)``: depth ``d`` runs over ``0..max_depth``, so the axis has
-``max_depth + 1`` entries.
+Shapes are written in the order ``(*axes, *batch_shape, batch, *event)``. ``axes`` are the named, enumerated choices of
+architecture, for example ``("depth",)``: depth ``d`` runs over ``0..max_depth``, so the axis has ``max_depth + 1``
+entries. ``batch_shape`` is ``(replicate,)`` where independent copies are trained side by side, else empty.
 """
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 Inputs = Shaped[Tensor, "batch ..."]
-
-
 Targets = Shaped[Tensor, "batch *target"]
-
-
 Outputs = Float[Tensor, "..."]
-
-
 Labels = Int[Tensor, " batch"]
-
-
 Data = tuple[Tensor, Tensor]

@@ -1,5 +1,6 @@
 """How the guide follows the exact posterior during training."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.exact import exact_posterior
-from pyro_vds.models.checks import refuse_per_input, refuse_replicates
+from pyro_vds.infer.exact import exact_posterior, require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.typing import Data
 
@@ -34,8 +34,7 @@ class BoundGap:
         every: Epochs from one record to the next.
 
     Raises:
-        ValueError: If ``every`` is not positive, the model has no axis or replicates, or each input has a depth of its
-            own.
+        ValueError: If ``every`` is not positive, the model has no axis, or each input has an architecture of its own.
     """
 
     def __init__(self, model: VDSModel, guide: Guide, data: Data, every: int = 10) -> None:
@@ -43,8 +42,7 @@ class BoundGap:
             raise ValueError(f"Expected at least 1 epoch between records, got every={every}.")
         if not model.axes:
             raise ValueError("Expected a model with a posterior to follow, got a plain network.")
-        refuse_replicates(model)
-        refuse_per_input(model)
+        require_one_posterior(model)
         self.model = model
         self.guide = guide
         self.data = data
@@ -59,21 +57,23 @@ class BoundGap:
         """
         if epoch % self.every:
             return
-        # NaN is no error of an argument here: the next step of training ends the run with what it has.
+        # A NaN ends the run in the next step of training; Pyro's argument checks would raise first.
         with pyro.validation_enabled(False):
             exact = exact_posterior(self.model, self.data)
         log_evidence, elbo = exact.log_evidence, exact.elbo(self.guide)
         q, p = self.guide.probs(), exact.probs
         depths = {
-            f"expected_{axis}_{name}": float(probs[axis].double().cpu() @ values)
+            f"expected_{axis}_{name}": (probs[axis].double().cpu() @ values).numpy()
             for axis, values in self._entries().items()
             for name, probs in (("q", q), ("exact", p))
         }
         numbers = {"log_evidence": log_evidence, "elbo": elbo, "gap": log_evidence - elbo}
-        self._records.append({"epoch": epoch} | numbers | depths)
+        self._records.append({name: np.asarray(value) for name, value in (numbers | depths).items()} | {"epoch": epoch})
 
     def to_dataset(self) -> xr.Dataset:
-        """Return ``log_evidence``, ``elbo`` and ``gap`` (nats), and the expected entry of each axis under both.
+        """Return ``log_evidence``, ``elbo`` and ``gap`` (nats), and the expected label of each axis under both.
+
+        Axes whose labels are not numbers have no expectation. Replicates have a dimension ``replicate``.
 
         Raises:
             ValueError: If nothing was recorded.
@@ -81,10 +81,13 @@ class BoundGap:
         if not self._records:
             raise ValueError("Expected recorded epochs, got none. Train with pyro_vds.fit(..., on_epoch=gap) first.")
         names = [name for name in self._records[0] if name != "epoch"]
+        dims = ("epoch", *["replicate"] * len(self.model.batch_shape))
         return xr.Dataset(
-            {name: ("epoch", np.array([record[name] for record in self._records])) for name in names},
+            {name: (dims, np.stack([record[name] for record in self._records])) for name in names},
             coords={"epoch": [record["epoch"] for record in self._records]},
         )
 
     def _entries(self) -> dict[str, Tensor]:
-        return {axis: torch.tensor(self.model.coords[axis], dtype=torch.float64) for axis in self.model.axes}
+        """Return the labels of each axis whose labels are numbers."""
+        numeric = {n: labels for n, labels in self.model.coords.items() if all(isinstance(v, Real) for v in labels)}
+        return {name: torch.tensor(labels, dtype=torch.float64) for name, labels in numeric.items()}

@@ -15,7 +15,7 @@ from pyro_vds.spaces.typing import Data
 from pyro_vds.training.history import History
 from pyro_vds.training.loop import TrainingLoop
 from pyro_vds.training.precision import Precision, computing_in
-from pyro_vds.training.preflight import _checked, _moved, _prepare, _use_channels_last
+from pyro_vds.training.preflight import _prepare, _use_channels_last, checked_data, moved
 from pyro_vds.training.steps import Objective
 
 
@@ -102,9 +102,9 @@ def fit(
     elbo = enum_elbo(model, guide).to(target)
     if channels_last:
         _use_channels_last(model)
-    held_out = None if validation is None else _checked(model, validation, "validation data")
+    held_out = None if validation is None else checked_data(model, validation, "validation data")
     batches = _prepare(model, data, batch_size, target, seed, held_out)
-    held_out = None if held_out is None else _moved(held_out, target)
+    held_out = None if held_out is None else moved(held_out, target)
     shared_with_model = set(model.parameters())  # a guide may look at inputs through the network's own stem
     groups = [
         {"params": list(model.backbone.parameters()), "weight_decay": weight_decay},

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.optim import SGD
 from tqdm.auto import tqdm
 
-from pyro_vds.infer.mixture import BATCH_SIZE, marginal_of, weigher
-from pyro_vds.likelihoods.classification import Classification
+from pyro_vds.infer.mixture import Mixture, weigher
+from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.ops.modes import eval_mode, train_mode
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.batches import Batches
@@ -86,12 +86,12 @@ class TrainingLoop:
         self.validation = validation
         self.patience = patience
         self.on_epoch = on_epoch
-        replicates = self.model.replicates
-        self.best = _BestState(self.step.state, replicates or 1)
+        replicates = self.model.batch_shape.numel()
+        self.best = _BestState(self.step.state, replicates)
         self.steps = 0
-        self.stopped: list[Stopped] = ["max_epochs"] * (replicates or 1)
-        self.active = torch.ones(replicates or 1, dtype=torch.bool)
-        self.point_dim = 0 if replicates is None else 1
+        self.stopped: list[Stopped] = ["max_epochs"] * replicates
+        self.active = torch.ones(replicates, dtype=torch.bool)
+        self.point_dim = len(self.model.batch_shape)
         self.epochs: list[_Epoch] = []
 
     def run(self, max_epochs: int, *, progress: bool) -> History:
@@ -197,22 +197,16 @@ class TrainingLoop:
 
     def _validate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Return the mean log predictive density, and for classes the error, in one pass."""
-        weigh, likelihood = weigher(self.model, self.guide), self.model.likelihood
-        replicates = x.shape[: self.point_dim]
-        total = self.model.device_tensor().new_zeros(replicates, device=x.device)
-        wrong = torch.zeros_like(total)
-        size = x.shape[self.point_dim]
-        # NaN is no error of an argument here: the run ends with what it has.
+        weigh, dim = weigher(self.model, self.guide), self.point_dim
+        sums: dict[str, Tensor] = {}
+        # A NaN ends the run below; Pyro's argument checks would raise first.
         with eval_mode(self.objective), torch.inference_mode(), pyro.validation_enabled(False):
-            for inputs, targets in zip(*(t.split(BATCH_SIZE, self.point_dim) for t in (x, y)), strict=True):
-                outputs, log_weights = self.model.outputs(inputs), weigh(inputs)
-                by_point = log_weights if self.model.per_input else log_weights[..., None]
-                total += (likelihood(outputs).log_prob(targets) + by_point).logsumexp(0).sum(-1)
-                if isinstance(likelihood, Classification):
-                    mixed = marginal_of(self.model, likelihood.marginal)(outputs, log_weights)
-                    wrong += (mixed.argmax(-1) != targets).sum(-1)
-        metrics = {"log_prob": total, "error": wrong} if isinstance(likelihood, Classification) else {"log_prob": total}
-        return {name: value.double().cpu() / size for name, value in metrics.items()}
+            for inputs, targets in zip(*(t.split(BATCH_SIZE, dim) for t in (x, y)), strict=True):
+                mixture = Mixture(self.model, self.model.outputs(inputs), weigh(inputs))
+                for name, values in self.model.likelihood.metrics(mixture.distribution, targets).items():
+                    total = values.flatten(dim).sum(-1)
+                    sums[name] = sums[name] + total if name in sums else total
+        return {name: value.double().cpu() / x.shape[dim] for name, value in sums.items()}
 
     def _progress(self) -> dict[str, str]:
         latest = self.epochs[-1]
@@ -222,7 +216,7 @@ class TrainingLoop:
     def history(self) -> History:
         """Return the record so far."""
         dtype = self.model.device_tensor().dtype
-        rows = () if self.model.replicates is None else (self.model.replicates,)
+        rows = tuple(self.model.batch_shape)
 
         def stacked(values: list[Tensor], *shape: int) -> Tensor:
             return torch.stack(values).cpu().to(dtype) if values else torch.zeros(0, *rows, *shape, dtype=dtype)

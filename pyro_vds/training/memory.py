@@ -9,13 +9,11 @@ import psutil
 import torch
 from torch import Tensor
 
-from pyro_vds.backbones.normalisation import ReadoutBatchNorm
-from pyro_vds.backbones.residual import PerDepth
 from pyro_vds.guides.categorical import AutoCategorical
 from pyro_vds.infer.elbo import EnumELBO, enum_elbo
-from pyro_vds.models.checks import first_points
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.ops.tensors import first_points
 from pyro_vds.spaces.typing import Data
 
 GIB = 2**30
@@ -78,7 +76,7 @@ def estimate_memory(
     """
     here = model.device_tensor().device
     device = here if device is None else torch.empty(0, device=device).device  # "cuda" is "cuda:0"
-    batch = min(batch_size, data[0].shape[0 if model.replicates is None else 1])
+    batch = min(batch_size, data[0].shape[len(model.batch_shape)])
     activations = _activation_bytes(model, data, batch)
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
@@ -118,29 +116,25 @@ def check_memory(
 
 
 def _plain_model(model: VDSModel) -> VDSModel | None:
-    """Return a copy of the model that reads out its last depth only, where the backbone can."""
-    if not (isinstance(model.backbone, PerDepth) and model.backbone.readout == "all"):
+    """Return a copy of the model that reads out its last architecture only, where the backbone can."""
+    plain = getattr(model.backbone, "plain", None)
+    if plain is None or not model.space:
         return None
-    backbone = model.backbone.truncated(model.backbone.max_depth)
-    backbone.readout = "last"
-    for module in backbone.head.modules():
-        if isinstance(module, ReadoutBatchNorm):
-            module.keep_first(1)
-    return VDSModel(backbone, likelihood=model.likelihood, num_data=model.num_data)
+    return VDSModel(plain(), likelihood=model.likelihood, num_data=model.num_data)
 
 
 def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
     model = copy.deepcopy(model).train()
-    model.per_input = False  # which keeps hardly more
+    model.space = model.space.in_plate(None)  # which keeps hardly more
     elbo = enum_elbo(model, AutoCategorical(model))
     device = model.device_tensor().device
-    x, y = (first_points(model, t, 1).to(device) for t in data)
-    dim = 0 if model.replicates is None else 1
+    dim = len(model.batch_shape)
+    x, y = (first_points(t, 1, dim).to(device) for t in data)
     x, y = (t.repeat_interleave(4, dim) for t in (x, y))
     with isolated_rng(device):
         elbo(x, y)  # the first call checks the guide, which keeps tensors of its own
-        small, double = (_saved_bytes(elbo, *(first_points(model, t, size).clone() for t in (x, y))) for size in (2, 4))
+        small, double = (_saved_bytes(elbo, *(first_points(t, size, dim).clone() for t in (x, y))) for size in (2, 4))
     return small + (double - small) // 2 * (batch - 2)
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.infer.mixture import shared
 from pyro_vds.models.checks import check_data, check_pair, check_single_point, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
@@ -20,7 +19,7 @@ from pyro_vds.training.memory import check_memory
 
 def _use_channels_last(model: VDSModel) -> None:
     """Store the weights of convolutions with the channels last; outputs then lie so as well."""
-    if model.replicates is not None:
+    if model.batch_shape:
         raise ValueError("Expected channels_last=False for replicates, whose convolutions run as one of many groups.")
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -35,12 +34,12 @@ def _prepare(
 ) -> Batches:
     """Check the data and what training takes, before anything moves, and put the data where training needs them."""
     if isinstance(data, DataLoader):
-        loader = _loader_batches(model, data, device)
+        loader = loader_batches(model, data, device)
         pair, largest = loader.first, len(loader.first[0])
         size, smallest = _dataset_size(data), _smallest_batch(data, largest)
     else:
-        loader, pair = None, _checked(model, data, "training data")
-        size = pair[0].shape[0 if model.replicates is None else 1]
+        loader, pair = None, checked_data(model, data, "training data")
+        size = pair[0].shape[len(model.batch_shape)]
         lengths = batch_lengths(size, batch_size)
         smallest, largest = min(lengths), max(lengths)
     if size is not None and size != model.num_data:
@@ -53,15 +52,27 @@ def _prepare(
     check_memory(model, pair, batch_size=largest, device=device, validation=validation)
     if loader is not None:
         return loader
-    generators = [torch.Generator().manual_seed(seed + r) for r in range(model.replicates or 1)]
-    if model.replicates is None:
-        return IndexBatches(_moved(pair, device), batch_size, generators[0])
-    return ReplicateBatches(_moved(pair, device), batch_size, generators)
+    return training_batches(model, moved(pair, device), batch_size, seed)
 
 
-def _loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
+def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) -> Batches:
+    """Return the shuffled batches of data that lie on the device.
+
+    Args:
+        model: The model.
+        pair: Inputs and targets ``(*batch_shape, N, ...)``.
+        batch_size: Points in a batch.
+        seed: Seeds the order; that of replicate ``r`` by ``seed + r``.
+    """
+    generators = [torch.Generator().manual_seed(seed + r) for r in range(model.batch_shape.numel())]
+    if model.batch_shape:
+        return ReplicateBatches(pair, batch_size, generators)
+    return IndexBatches(pair, batch_size, generators[0])
+
+
+def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
     """Return the batches of a DataLoader, of which the first is drawn once to look at."""
-    if model.replicates is not None:
+    if model.batch_shape:
         raise TypeError("Expected tensors to train replicates on, each in its own order; got a DataLoader.")
     with isolated_rng():
         first = next(iter(loader), None)
@@ -73,21 +84,21 @@ def _loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -
     return LoaderBatches(loader, device, check, first)
 
 
-def _checked(model: VDSModel, data: Data | Sequence[Data], name: str) -> Data:
+def checked_data(model: VDSModel, data: Data | Sequence[Data], name: str) -> Data:
     """Return checked data, with replicates ``(replicate, N, ...)``."""
-    if model.replicates is not None and not isinstance(data[0], Tensor):
+    if model.batch_shape and not isinstance(data[0], Tensor):
         pairs = [as_pair(pair, name) for pair in data]
-        if len(pairs) != model.replicates or len({tuple(t.shape for t in pair) for pair in pairs}) != 1:
+        if len(pairs) != model.batch_shape[0] or len({tuple(t.shape for t in pair) for pair in pairs}) != 1:
             shapes = [tuple(tuple(t.shape) for t in pair) for pair in pairs]
-            raise ValueError(f"Expected {model.replicates} pairs of equal shapes as {name}, got {shapes}.")
+            raise ValueError(f"Expected {model.batch_shape[0]} pairs of equal shapes as {name}, got {shapes}.")
         x, y = (torch.stack([pair[i] for pair in pairs]) for i in (0, 1))
     else:
-        x, y = (shared(model, t) for t in as_pair(data, name))
+        x, y = (model.shared(t) for t in as_pair(data, name))
     check_data(model, x, y)
     return x, y
 
 
-def _moved(pair: Data, device: torch.device) -> Data:
+def moved(pair: Data, device: torch.device) -> Data:
     """Return data on the device; what replicates share moves once and stays shared."""
     x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
     return x, y

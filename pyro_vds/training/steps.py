@@ -110,7 +110,7 @@ class CompiledStep:
         tensors = objective.tensors()
         trained = {name: t for name, t in tensors.items() if t.requires_grad}
         buffers = {name: t for name, t in tensors.items() if not isinstance(t, nn.Parameter)}
-        rows = objective.elbo.model.replicates or 1
+        rows = objective.elbo.model.batch_shape.numel()
         self.parameters = FlatTensors(trained, rows)
         self.buffers = [
             FlatTensors({name: b for name, b in buffers.items() if b.dtype == dtype}, rows)
@@ -147,7 +147,7 @@ class CompiledStep:
             same = self.shapes == (x.shape, y.shape)
             function = self.compiled if same and self.compiled is not None else self._step
             loss, kl, *log_probs = function(*inputs)
-        axes = self.objective.guide.axes
+        axes = self.objective.elbo.model.axes
         # A copy: a graph may reuse the memory of its outputs in the next step.
         return StepResult(loss.clone(), kl.clone(), {a: p.clone() for a, p in zip(axes, log_probs, strict=True)})
 

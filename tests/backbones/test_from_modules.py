@@ -132,7 +132,7 @@ def test_every_depth_is_read_out(case, training):
     net, x, its_stages = case
     net.train(training)
     assert list(net.stages) == its_stages
-    assert (net.axes, net.sizes) == (("depth",), (len(its_stages),))
+    assert (tuple(net.space), net.space.sizes) == (("depth",), (len(its_stages),))
     assert isinstance(net, vds.PerDepth)
     torch.testing.assert_close(net(x), oracle(net, x))
     net(x).square().sum().backward()
@@ -196,7 +196,7 @@ def test_last_depth_is_the_network_itself(build, adapt, shape):
     assert expected.std() > 0
     torch.testing.assert_close(adapt(network).eval()(x)[-1], expected)
     last = adapt(network, readout="last").eval()
-    assert (last.axes, last.sizes) == ((), ())
+    assert (tuple(last.space), last.space.sizes) == ((), ())
     torch.testing.assert_close(last(x), expected)
 
 
@@ -223,7 +223,7 @@ def test_batch_norm_in_the_head_of_each_stage_keeps_the_statistics_of_its_depths
     torch.testing.assert_close(net(x), oracle(plain, x))
     net.eval()
     for depth in range(5):
-        torch.testing.assert_close(net.truncated(depth)(x), net(x)[: depth + 1])
+        torch.testing.assert_close(net.restrict(depth=depth)(x), net(x)[: depth + 1])
 
 
 def test_batch_norm_in_a_shared_head_keeps_the_statistics_of_each_depth():
@@ -231,7 +231,7 @@ def test_batch_norm_in_a_shared_head_keeps_the_statistics_of_each_depth():
     assert net.head[0].running_mean.shape == (5, 3)
     net(x)
     net.eval()
-    torch.testing.assert_close(net.truncated(2)(x), net(x)[:3])
+    torch.testing.assert_close(net.restrict(depth=2)(x), net(x)[:3])
 
 
 def test_last_read_out_has_no_head_or_adapter_of_the_others():
@@ -386,7 +386,7 @@ class InPlace(nn.Module):
             "Expected the pool and block 2 to leave their input as it is",
         ),
         (lambda: refused(pool=InPlace()), ValueError, "Expected the pool and block 1 to leave their input"),
-        (lambda: stages().truncated(5), ValueError, r"Expected a depth in 0\.\.4, got 5"),
+        (lambda: stages().restrict(depth=5), ValueError, r"Expected a depth in 0\.\.4, got 5"),
         (lambda: vds.from_resnet(tiny_vit(), 5), TypeError, "Expected a torchvision ResNet, got VisionTransformer"),
         (lambda: vds.from_resnet(narrow_resnet(), 5, heads="each"), ValueError, "Expected heads .*, got 'each'"),
         (lambda: vds.from_vit(nn.Linear(1, 1), 5), TypeError, "Expected a torchvision VisionTransformer, got Linear"),

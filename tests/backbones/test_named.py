@@ -31,7 +31,7 @@ def test_grey_images_are_repeated_and_resized():
 
 def test_vit_b_16_takes_small_images():
     net = torchvision_network("vit_b_16", (1, 28, 28), 10, max_depth=12)
-    assert net.sizes == (13,)
+    assert net.space.sizes == (13,)
     assert net.stem(torch.zeros(1, 1, 28, 28)).shape == (1, 197, 768)
 
 

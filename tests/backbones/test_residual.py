@@ -20,8 +20,8 @@ def conv(max_depth: int = 3, **how) -> vds.ResidualConvNet:
 def test_mlp_reads_out_every_depth(max_depth):
     net = vds.ResidualMLP(3, 2, width=5, max_depth=max_depth)
     x = torch.randn(7, 3)
-    assert net.axes == ("depth",)
-    assert net.sizes == (max_depth + 1,)
+    assert tuple(net.space) == ("depth",)
+    assert net.space.sizes == (max_depth + 1,)
     assert isinstance(net, Backbone)
     torch.testing.assert_close(net(x), oracles.outputs(net, x))
 
@@ -47,7 +47,7 @@ def test_last_readout_is_the_deepest_network(make):
     every = make()
     torch.manual_seed(1)
     last = make(readout="last")
-    assert (last.axes, last.sizes) == ((), ())
+    assert (tuple(last.space), last.space.sizes) == ((), ())
     x = torch.randn(8, 2, 10, 10) if isinstance(last, vds.ResidualConvNet) else torch.randn(8, 200)
     torch.testing.assert_close(last(x), every(x)[-1])
     assert not any(isinstance(m, ReadoutBatchNorm) for m in last.modules())
@@ -59,7 +59,7 @@ def test_truncated_network_has_the_same_outputs_and_fewer_parameters(statistics,
     net, x = conv(head_statistics=statistics), torch.randn(8, 2, 10, 10)
     net(x)
     net.eval()
-    shorter = net.truncated(depth)
+    shorter = net.restrict(depth=depth)
     torch.testing.assert_close(shorter(x), net(x)[: depth + 1])
     assert shorter.max_depth == depth
     assert net.max_depth == 3
@@ -103,7 +103,7 @@ def test_bad_sizes_are_refused(make, message):
 @pytest.mark.parametrize("depth", [-1, 4])
 def test_truncating_out_of_range_is_refused(depth):
     with pytest.raises(ValueError, match=rf"Expected a depth in 0\.\.3, got {depth}"):
-        conv().truncated(depth)
+        conv().restrict(depth=depth)
 
 
 @pytest.mark.usefixtures("as_a_user")

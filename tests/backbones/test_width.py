@@ -72,8 +72,10 @@ def test_each_width_is_the_sliced_network(build, readout, training):
     net, x = wide(build, readout)
     net.train()(x)
     net.train(training)
-    alone = [net.sliced(w).train(training) for w in WIDTHS]
-    assert (net.axes, net.sizes) == (("depth", "width"), (3, 3)) if readout == "all" else (("width",), (3,))
+    alone = [net.restrict(width=w).train(training) for w in WIDTHS]
+    assert (
+        (tuple(net.space), net.space.sizes) == (("depth", "width"), (3, 3)) if readout == "all" else (("width",), (3,))
+    )
     outputs = net(x)
     for j, network in enumerate(alone):
         torch.testing.assert_close(outputs.select(-3, j), network(x))
@@ -90,12 +92,12 @@ def test_the_last_width_is_the_network_itself(build):
 @pytest.mark.parametrize("build", NETS)
 def test_statistics_are_those_that_each_width_would_keep_alone(build):
     net, x = wide(build)
-    alone = [net.sliced(w).train() for w in WIDTHS]
+    alone = [net.restrict(width=w).train() for w in WIDTHS]
     for network in (net.train(), *alone):
         network(x)
         network(x + 1)
     for w, network in zip(WIDTHS, alone, strict=True):
-        torch.testing.assert_close(dict(net.sliced(w).named_buffers()), dict(network.named_buffers()))
+        torch.testing.assert_close(dict(net.restrict(width=w).named_buffers()), dict(network.named_buffers()))
 
 
 @pytest.mark.parametrize("build", NETS)
@@ -189,7 +191,7 @@ def test_replicates_of_widths_are_those_trained_alone():
 def test_datatree_names_the_widths():
     model, guide, x, y = model_of(mlp)
     tree = vds.to_datatree(model, guide, x, y, draws=200)
-    assert tree["depth_posterior"]["width"].values.tolist() == list(WIDTHS)
+    assert tree["architecture"]["width"].values.tolist() == list(WIDTHS)
     assert set(tree["posterior"]["width"].values.ravel().tolist()) <= set(WIDTHS)
     exact = vds.exact_posterior(model, (x, y))
     assert exact.log_joint_probs.shape == (3, 3)
@@ -243,12 +245,12 @@ def test_cuts_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match=r"Expected a width in \[2, 5, 8\], got 3"):
         vds.prune(model, guide, depth=1, width=3)
     with pytest.raises(ValueError, match=r"Expected a depth in 0\.\.2, got 3"):
-        vds.predict_proba(model, guide, x, 3)
+        vds.predict_proba(model, guide, x, depth=3)
     with pytest.raises(TypeError, match="Expected width as an int, got 5.0"):
         vds.predict_proba(model, guide, x, width=5.0)
-    with pytest.raises(ValueError, match=r"Expected one of the widths \(2, 5, 8\), got 4"):
-        model.backbone.sliced(4)
-    with pytest.raises(ValueError, match="Expected a depth or a width to cut the network to"):
+    with pytest.raises(ValueError, match=r"Expected a width in \[2, 5, 8\], got 4"):
+        model.backbone.restrict(width=4)
+    with pytest.raises(ValueError, match="Expected a label to cut the network to"):
         vds.prune(model, guide)
     single = vds.VDSModel(mlp()[0], num_data=3)
     with pytest.raises(ValueError, match="Expected a model with an axis 'width' to cut"):
@@ -257,7 +259,7 @@ def test_cuts_that_do_not_exist_are_refused():
         vds.choose(model, guide, torch.ones(3))
     with pytest.raises(ValueError, match=r"Expected a share in \(0, 1\], got 0"):
         vds.choose(model, guide, torch.ones(3, 3), share=0)
-    with pytest.raises(TypeError, match="Expected a PerDepth or WithWidths backbone"):
+    with pytest.raises(TypeError, match=r"Expected a backbone, whose restrict\(\) removes parts, got"):
         vds.multiply_adds(nn.Linear(2, 2), x)
     with pytest.raises(ValueError, match="Expected at least one input to count"):
         vds.multiply_adds(model.backbone, x[:0])

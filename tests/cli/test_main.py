@@ -367,7 +367,7 @@ def test_evaluate_measures_the_depth_asked_for(capsys, finished, tmp_path):
     assert found["test"]["full"] == old["test"]["full"]
     run = load(finished[0])
     x, y = run.settings.load_data().test
-    wrong = predict_proba(run.model, run.guide, x, 0).argmax(1) != y
+    wrong = predict_proba(run.model, run.guide, x, depth=0).argmax(1) != y
     assert found["test"]["pruned"]["error"] == pytest.approx(float(wrong.double().mean()))
     assert found["parameters"]["pruned"] == sum(p.numel() for p in prune(run.model, run.guide, 0).parameters())
 
@@ -486,7 +486,7 @@ def test_incomplete_run_folder_is_reported(capsys, run):
 
 def pruned_log_proba(folder: Path, depth: int, x: torch.Tensor) -> torch.Tensor:
     run = load(folder)
-    return predict_proba(run.model, run.guide, x, depth).log()
+    return predict_proba(run.model, run.guide, x, depth=depth).log()
 
 
 @pytest.mark.parametrize(("words", "depth"), [([], 1), (["--depth", "0"], 0), (["--depth", "2"], 2)])

@@ -32,7 +32,7 @@ def test_held_out_elpd_equals_log_predictive(made):
     for d in range(4):
         np.testing.assert_allclose(found[f"depth {d}"].elpd_i, log_probs[d])
     np.testing.assert_allclose(found["mixture"].elpd_i, vds.log_predictive(model, guide, x, y))
-    np.testing.assert_allclose(found["pruned to 1"].elpd_i, vds.log_predictive(model, guide, x, y, 1))
+    np.testing.assert_allclose(found["pruned to 1"].elpd_i, vds.log_predictive(model, guide, x, y, depth=1))
     np.testing.assert_allclose(found["pruned to 3"].elpd_i, found["mixture"].elpd_i)
     values = log_probs[2]
     assert found["depth 2"].elpd == pytest.approx(float(values.sum()))

@@ -80,7 +80,7 @@ DEPENDENT = GUIDES[1:]
 class Table(torch.nn.Module):
     """A backbone of two axes whose outputs are a table of weights, the same for every input."""
 
-    axes, sizes = ("depth", "width"), (3, 4)
+    space = vds.Space([vds.Axis("depth", (0, 1, 2), nested=True), vds.Axis("width", (0, 1, 2, 3))])
 
     def __init__(self, table):
         super().__init__()

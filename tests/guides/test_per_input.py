@@ -16,7 +16,7 @@ def problem(max_depth=3, num_data=12, likelihood=None):
     outputs = 3 if likelihood is None else 1
     net = vds.ResidualMLP(2, outputs, 5, max_depth)
     model = vds.VDSModel(
-        net, priors=vds.priors.Geometric(0.7), likelihood=likelihood, num_data=num_data, per_input=True
+        net, priors=vds.priors.Geometric(0.7), likelihood=likelihood, num_data=num_data, plate=vds.DATA
     )
     guide = vds.AutoPerInput(model, nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, max_depth + 1)))
     x = torch.randn(12, 2)
@@ -86,11 +86,11 @@ def test_predictions_mix_the_depths_of_each_input(depth):
     q, outputs = guide.by_input(x).exp(), oracles.outputs(model.backbone, x)
     expected = torch.cat([oracles.predictive(outputs[:, [n]], q[n], 3 if depth is None else depth) for n in range(12)])
     expected = expected.detach()
-    found = vds.predict_proba(model, guide, x, depth, batch_size=5)
+    found = vds.predict_proba(model, guide, x, depth=depth, batch_size=5)
     torch.testing.assert_close(found, expected)
-    log_density = vds.log_predictive(model, guide, x, y, depth, batch_size=5)
+    log_density = vds.log_predictive(model, guide, x, y, depth=depth, batch_size=5)
     torch.testing.assert_close(log_density, expected.log()[torch.arange(12), y])
-    entropy = vds.uncertainty.predict_entropy(model, guide, x, depth)
+    entropy = vds.predict_entropy(model, guide, x, depth=depth)
     torch.testing.assert_close(entropy.total, torch.special.entr(expected).sum(1))
 
 
@@ -108,8 +108,8 @@ def test_moments_and_intervals_mix_the_depths_of_each_input():
     model, guide, x, y = problem(likelihood=vds.likelihoods.Gaussian(0.5))
     q, f = guide.by_input(x).exp().detach(), oracles.outputs(model.backbone, x)[..., 0].T.detach()
     mean, noise, disagreement = vds.predict_variance_parts(model, guide, x, batch_size=5)
-    torch.testing.assert_close(mean[:, 0], (q * f).sum(1))
-    torch.testing.assert_close(disagreement[:, 0], (q * (f - mean) ** 2).sum(1))
+    torch.testing.assert_close(mean, (q * f).sum(1))
+    torch.testing.assert_close(disagreement, (q * (f - mean[:, None]) ** 2).sum(1))
     torch.testing.assert_close(noise, torch.full_like(mean, 0.25))
     below = torch.special.ndtr((y[:, None] - f) / 0.5)
     pit = torch.from_numpy(vds.predict_pit(model, guide, x, y))
@@ -122,7 +122,7 @@ def test_regression_gives_mean_and_variance():
     q, f = guide.by_input(x).exp(), oracles.outputs(model.backbone, x)[..., 0].T
     mean = (q * f).sum(1)
     variance = 0.25 + (q * (f - mean[:, None]) ** 2).sum(1)
-    torch.testing.assert_close(found[..., 0], torch.stack([mean, variance], 1).detach())
+    torch.testing.assert_close(found, torch.stack([mean, variance], 1).detach())
 
 
 def test_easy_inputs_stop_early():
@@ -134,7 +134,7 @@ def test_easy_inputs_stop_early():
     x, y = torch.cat([x, far]), torch.cat([y, torch.zeros(len(far), dtype=torch.long)])
     torch.manual_seed(0)
     net = vds.ResidualMLP(2, 2, width=20, max_depth=6)
-    model = vds.VDSModel(net, priors=vds.priors.Geometric(0.3), num_data=len(x), per_input=True)
+    model = vds.VDSModel(net, priors=vds.priors.Geometric(0.3), num_data=len(x), plate=vds.DATA)
     guide = vds.AutoPerInput(model, nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 7)))
     vds.fit(model, guide, (x, y), max_epochs=400, lr=0.2, **QUIET)
     log_probs, stops = vds.AdaptiveNetwork(model, guide, threshold=0.05)(x)
@@ -172,7 +172,7 @@ def test_depths_share_their_blocks():
 def test_what_does_not_fit_is_refused():
     model, guide, x, y = problem()
     single, its_guide, *_ = oracles.problem(3)
-    with pytest.raises(ValueError, match="Expected a model with one axis, built with per_input=True"):
+    with pytest.raises(ValueError, match="Expected a model with one axis in the plate of data, built with plate="):
         vds.AutoPerInput(single, nn.Linear(2, 4))
     with pytest.raises(ValueError, match=r"Expected logits of shape \(12, 4\) from the guide's network, got \(12, 3\)"):
         vds.AutoPerInput(model, nn.Linear(2, 3)).by_input(x)
@@ -186,16 +186,16 @@ def test_what_does_not_fit_is_refused():
         lambda: vds.enum_elbo(model, vds.AutoCategorical(model))(x, y),
         lambda: vds.enum_elbo(single, guide)(x, y),
     ):
-        with pytest.raises(ValueError, match="AutoPerInput goes with per_input=True"):
+        with pytest.raises(ValueError, match="AutoPerInput goes with a model built with plate=DATA"):
             wrong()
     with pytest.raises(ValueError, match="Expected at least one input point"):
         vds.AdaptiveNetwork(model, guide)(x[:0])
     for call in (
         lambda: vds.exact_posterior(model, (x, y)),
         lambda: vds.to_datatree(model, guide, x, y),
-        lambda: vds.prune(model, guide, 1),
+        lambda: vds.prune(model, guide, depth=1),
     ):
-        with pytest.raises(ValueError, match="Expected a model with one depth for all inputs"):
+        with pytest.raises(ValueError, match="Expected a model with one architecture for all inputs"):
             call()
-    with pytest.raises(ValueError, match="Expected an AutoPerInput guide of a model with per_input=True, got Auto"):
+    with pytest.raises(ValueError, match="Expected an AutoPerInput guide for a model with plate=DATA, got Auto"):
         vds.predict_proba(model, vds.AutoCategorical(model), x)

@@ -21,7 +21,7 @@ DEPTHS = [0, 1, 4]
 class TwoAxes(torch.nn.Module):
     """A network with axes that the package has never heard of."""
 
-    axes, sizes = ("depth", "colour"), (3, 2)
+    space = vds.Space([vds.Axis("depth", (0, 1, 2), nested=True), vds.Axis("colour", ("red", "blue"))])
 
     def __init__(self):
         super().__init__()
@@ -131,8 +131,8 @@ def test_two_axes_equal_brute_force():
     torch.testing.assert_close(
         probs, torch.einsum("i,j,ijnc->nc", q["depth"], q["colour"], net(x).softmax(-1)).detach()
     )
-    with pytest.raises(TypeError, match="Expected a PerDepth or WithWidths backbone"):
-        vds.prune(model, guide, 1)
+    with pytest.raises(TypeError, match=r"Expected a backbone with a method restrict\(\).*TwoAxes has none"):
+        vds.prune(model, guide, depth=1)
 
 
 def assert_equal_to_pyros(model, guide, *batch):

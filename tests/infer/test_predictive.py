@@ -6,7 +6,6 @@ import torch
 
 import pyro_vds as vds
 from pyro_vds.infer.exact import ExactPosterior
-from pyro_vds.spaces.space import fold
 
 DEPTHS = [0, 1, 4]
 
@@ -24,9 +23,9 @@ def test_marginal_and_every_pruned_prediction_equal_brute_force(max_depth, batch
     outputs = oracles.outputs(model.backbone.eval(), x)
     for depth in [None, *range(max_depth + 1)]:
         expected = oracles.predictive(outputs, guide.probs()["depth"], depth)
-        probs = vds.predict_proba(model, guide, x, depth, batch_size=batch_size)
+        probs = vds.predict_proba(model, guide, x, depth=depth, batch_size=batch_size)
         torch.testing.assert_close(probs, expected.detach())
-        log_probs = vds.log_predictive(model, guide, x, y, depth, batch_size=batch_size)
+        log_probs = vds.log_predictive(model, guide, x, y, depth=depth, batch_size=batch_size)
         torch.testing.assert_close(log_probs, expected.detach()[range(len(y)), y].log())
 
 
@@ -87,25 +86,26 @@ def test_moments_of_a_regression():
     net = vds.ResidualMLP(2, 1, 4, 2)
     model = vds.VDSModel(net, likelihood=vds.likelihoods.Gaussian(0.5), num_data=5)
     guide, x = vds.AutoCategorical(model), torch.randn(5, 2)
-    outputs = net.eval()(x).detach()
+    outputs = net.eval()(x).detach().squeeze(-1)
     mean, variance = vds.predict_moments(model, guide, x)
     torch.testing.assert_close(mean, outputs.mean(0))
     torch.testing.assert_close(variance, 0.25 + outputs.var(0, unbiased=False))
     mean, _ = vds.predict_moments(model, guide, x, depth=0)
     torch.testing.assert_close(mean, outputs[0])
-    with pytest.raises(TypeError, match="Classification likelihood, got Gaussian. Use predict_moments"):
+    with pytest.raises(TypeError, match="Expected a likelihood of classes, got Gaussian. Use predict_moments"):
         vds.predict_proba(model, guide, x)
 
 
 def test_moments_of_a_classification_are_refused():
     model, guide, x, _ = trained_shape(1)
-    with pytest.raises(TypeError, match="Gaussian likelihood, got Classification. Use predict_proba"):
+    with pytest.raises(TypeError, match="Expected a likelihood of numbers, got Classification. Use predict_proba"):
         vds.predict_moments(model, guide, x)
 
 
 def test_folding_keeps_the_mass():
     log_q = torch.randn(4, 2).flatten().log_softmax(0).reshape(4, 2)
-    folded = fold(log_q, ("depth", "width"), {"depth": 1}).exp()
+    space = vds.Space([vds.Axis("depth", (0, 1, 2, 3), nested=True), vds.Axis("width", (8, 16))])
+    folded = space.fold(log_q, {"depth": 1}).exp()
     torch.testing.assert_close(folded[0], log_q[0].exp())
     torch.testing.assert_close(folded[1], log_q[1:].exp().sum(0))
 
@@ -114,9 +114,9 @@ def test_folding_keeps_the_mass():
 def test_depth_out_of_range_is_refused(depth):
     model, guide, x, y = trained_shape(4)
     for call in (
-        lambda: vds.predict_proba(model, guide, x, depth),
-        lambda: vds.log_predictive(model, guide, x, y, depth),
-        lambda: vds.prune(model, guide, depth),
+        lambda: vds.predict_proba(model, guide, x, depth=depth),
+        lambda: vds.log_predictive(model, guide, x, y, depth=depth),
+        lambda: vds.prune(model, guide, depth=depth),
     ):
         with pytest.raises(ValueError, match=rf"Expected a depth in 0\.\.4, got {depth}"):
             call()
@@ -126,7 +126,7 @@ def test_depth_out_of_range_is_refused(depth):
     ("change", "kind", "message"),
     [
         (lambda x, y: (x[:0], y[:0]), ValueError, "Expected at least one input point"),
-        (lambda x, y: (x[:5], y), ValueError, "Expected as many targets as inputs, got 5 inputs and targets"),
+        (lambda x, y: (x[:5], y), ValueError, r"Expected as many targets as inputs, got inputs \\(5, 2\\) and targets"),
         (lambda x, y: (x.long(), y), TypeError, "Expected floating-point inputs, or pixels as uint8, got torch.int64"),
         (lambda x, y: (x.where(x > x.min(), torch.nan), y), ValueError, "got NaN or infinity in 1 of 12 points"),
         (lambda x, y: (x / 0.0, y), ValueError, "Expected finite inputs"),
@@ -157,7 +157,7 @@ def test_bad_data_are_refused_everywhere(change, kind, message):
 
 def test_a_backbone_whose_output_lacks_its_axes_is_refused():
     class Wrong(torch.nn.Linear):
-        axes, sizes = ("depth",), (4,)
+        space = vds.Space([vds.Axis("depth", (0, 1, 2, 3), nested=True)])
 
     model = vds.VDSModel(Wrong(2, 3), num_data=5)
     with pytest.raises(ValueError, match=r"backbone outputs of shape \(4, 'batch', 'event'\) for its axes"):
@@ -169,7 +169,7 @@ def test_a_backbone_whose_output_lacks_its_axes_is_refused():
 def test_depth_must_be_an_integer(depth):
     model, guide, x, _ = trained_shape(4)
     with pytest.raises(TypeError, match="Expected depth as an int, got"):
-        vds.predict_proba(model, guide, x, depth)
+        vds.predict_proba(model, guide, x, depth=depth)
 
 
 def test_prediction_explains_inputs_that_do_not_fit():
@@ -187,6 +187,6 @@ def test_gap_at_the_exact_posterior_is_never_negative_in_float32():
         model, guide, *_ = oracles.problem(4)
         guide.float()
         log_likelihood = -1e6 + torch.randn(5, generator=generator)
-        exact = ExactPosterior(("depth",), model.log_prior(), log_likelihood)
+        exact = ExactPosterior(model.space, model.log_prior(), log_likelihood)
         guide.set_probs(exact.probs)
         assert -1e-9 < exact.gap(guide) < 1e-6

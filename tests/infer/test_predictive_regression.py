@@ -37,12 +37,13 @@ def test_parts_equal_brute_force_and_sum_to_the_variance(depth, targets):
     q = guide.probs()["depth"]
     if depth is not None:
         q = torch.cat([q[:depth], q[depth:].sum()[None]])
-    mean, noise, disagreement = vds.predict_variance_parts(model, guide, x, depth, batch_size=5)
+    mean, noise, disagreement = vds.predict_variance_parts(model, guide, x, depth=depth, batch_size=5)
+    outputs = outputs if targets > 1 else outputs.squeeze(-1)
     expected = sum(q[i] * outputs[i] for i in range(len(q)))
     torch.testing.assert_close(mean, expected)
     torch.testing.assert_close(noise, torch.full_like(mean, SCALE**2))
     torch.testing.assert_close(disagreement, sum(q[i] * (outputs[i] - expected) ** 2 for i in range(len(q))))
-    torch.testing.assert_close((mean, noise + disagreement), vds.predict_moments(model, guide, x, depth))
+    torch.testing.assert_close((mean, noise + disagreement), vds.predict_moments(model, guide, x, depth=depth))
 
 
 def test_parts_of_replicates_and_of_their_ensemble():
@@ -64,16 +65,18 @@ def test_a_single_depth_does_not_disagree():
 def test_components_make_the_log_predictive(depth):
     model, guide, x = problem()
     y = torch.randn(12)
-    means, weights, scale = vds.predict_components(model, guide, x, depth)
-    density = sum(w * torch.distributions.Normal(m.squeeze(-1), scale).log_prob(y).exp()
-                  for w, m in zip(weights, means, strict=True))  # fmt: skip
-    torch.testing.assert_close(density.log(), vds.log_predictive(model, guide, x, y, depth))
+    mixture = vds.predict(model, guide, x).cut(depth=depth)
+    density = sum(w * torch.distributions.Normal(m, SCALE).log_prob(y).exp()
+                  for w, m in zip(mixture.weights[0], mixture.components.mean.T, strict=True))  # fmt: skip
+    torch.testing.assert_close(density.log(), vds.log_predictive(model, guide, x, y, depth=depth))
 
 
 def test_components_of_replicates_have_a_weight_and_a_scale_each():
     model, guide, x = replicated()
-    means, weights, scale = vds.predict_components(model, guide, x)
-    assert (means.shape, weights.shape, scale.shape) == ((3, 3, 12, 1), (3, 3), (3, 1))
+    mixture = vds.predict(model, guide, x)
+    assert (mixture.components.mean.shape, mixture.weights.shape) == ((3, 12, 3), (3, 1, 3))
+    scales = model.likelihood.log_scale.detach().exp()
+    torch.testing.assert_close(mixture.components.stddev, scales[..., None].expand(3, 12, 3))
 
 
 def test_a_plain_network_is_one_component():
@@ -82,7 +85,7 @@ def test_a_plain_network_is_one_component():
     )
     x, y = torch.randn(12, 2), torch.randn(12)
     mean, _ = vds.predict_moments(model, None, x)
-    expected = torch.distributions.Normal(mean.squeeze(-1), SCALE).cdf(y)
+    expected = torch.distributions.Normal(mean, SCALE).cdf(y)
     torch.testing.assert_close(torch.from_numpy(vds.predict_pit(model, None, x, y)), expected)
 
 
@@ -90,24 +93,27 @@ def test_a_plain_network_is_one_component():
 def test_pit_of_targets_drawn_from_the_model_is_uniform_only_with_its_scale(scale, low, high):
     model, guide, _ = problem()
     x = torch.randn(5000, 2)
-    means, weights, s = vds.predict_components(model, guide, x)
-    depth = torch.multinomial(weights, len(x), replacement=True)
-    y = means[depth, torch.arange(len(x)), 0] + s * torch.randn(len(x))
+    y = vds.predict(model, guide, x).distribution.sample()
     model.likelihood = vds.likelihoods.Gaussian(scale)
     assert low <= interval_error(vds.predict_pit(model, guide, x, y)) < high
 
 
-@pytest.mark.parametrize("call", [vds.predict_variance_parts, vds.predict_components, vds.predict_moments])
+@pytest.mark.parametrize("call", [vds.predict_variance_parts, vds.predict_moments])
 def test_a_classification_is_refused(call):
     model, guide, x, _ = oracles.problem(1)
-    with pytest.raises(TypeError, match="Expected a model with a Gaussian likelihood, got Classification"):
+    with pytest.raises(TypeError, match="Expected a likelihood of numbers, got Classification. Use predict_proba"):
         call(model, guide, x)
 
 
-def test_pit_refuses_several_targets_and_replicates():
+def test_pit_refuses_several_targets():
     model, guide, x = problem(targets=2)
-    with pytest.raises(ValueError, match="Expected a model of one target, got one of 2. Pass the columns"):
-        vds.predict_pit(model, guide, x, torch.zeros(12))
+    with pytest.raises(ValueError, match=r"Expected a model of one target, got one of \(2,\)"):
+        vds.predict_pit(model, guide, x, torch.zeros(12, 2))
+
+
+def test_pit_of_replicates_is_that_of_each_alone():
     model, guide, x = replicated()
-    with pytest.raises(ValueError, match="Expected the model of one replicate, got one of 3"):
-        vds.predict_pit(model, guide, x, torch.zeros(12))
+    y = torch.randn(12)
+    found = vds.predict_pit(model, guide, x, y)
+    for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
+        torch.testing.assert_close(found[r], vds.predict_pit(one, its_guide, x, y))

@@ -17,7 +17,7 @@ def test_classification_log_prob_is_the_negative_cross_entropy():
 def test_classification_marginal_averages_probabilities_not_logits():
     outputs, q = 3 * torch.randn(3, 5, 4), torch.tensor([0.2, 0.3, 0.5])
     expected = torch.einsum("d,dnc->nc", q, outputs.softmax(-1))
-    torch.testing.assert_close(Classification().marginal(outputs, q.log()).exp(), expected)
+    torch.testing.assert_close(Classification().mixture(outputs, q.log()[:, None]).probs, expected)
     averaged_logits = torch.einsum("d,dnc->nc", q, outputs).softmax(-1)
     assert (averaged_logits - expected).abs().max() > 0.01
 
@@ -33,12 +33,12 @@ def test_gaussian_log_prob_with_one_and_several_targets():
 
 def test_gaussian_marginal_has_the_moments_of_the_mixture():
     outputs, q = torch.randn(3, 4, 1), torch.tensor([0.2, 0.3, 0.5])
-    mean, variance = Gaussian(0.5).marginal(outputs, q.log())
+    mean, variance = Gaussian(0.5).prediction(Gaussian(0.5).mixture(outputs, q.log()[:, None]))
     draws = torch.distributions.MixtureSameFamily(
         torch.distributions.Categorical(q), torch.distributions.Normal(outputs.squeeze(-1).T, 0.5)
     )
-    torch.testing.assert_close(mean.squeeze(-1), draws.mean)
-    torch.testing.assert_close(variance.squeeze(-1), draws.variance)
+    torch.testing.assert_close(mean, draws.mean)
+    torch.testing.assert_close(variance, draws.variance)
 
 
 def test_scale_is_learnt_or_fixed():

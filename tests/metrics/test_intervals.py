@@ -1,9 +1,12 @@
 """Interval calibration: draws from the predictive itself are calibrated, a wrong scale shows."""
 
 import numpy as np
+import pyro.distributions as dist
 import pytest
+import torch
 
-from pyro_vds.metrics.intervals import interval_error, interval_table, mixture_pit
+from pyro_vds.metrics.intervals import interval_error, interval_table
+from pyro_vds.ops.distribution_function import pit as transform
 
 WEIGHTS = np.array([0.2, 0.5, 0.3])
 POINTS = 20_000
@@ -15,6 +18,14 @@ def drawn(scale: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     means = rng.normal(size=(3, POINTS))
     component = rng.choice(3, POINTS, p=WEIGHTS)
     return means, means[component, np.arange(POINTS)] + scale * rng.normal(size=POINTS)
+
+
+def mixture_pit(y, means, weights, scale) -> np.ndarray:
+    """The transform of targets under a mixture of normals with means ``(components, N)``."""
+    y, means, weights, scale = (torch.as_tensor(np.asarray(value)) for value in (y, means, weights, scale))
+    components = dist.Normal(means.T, scale.expand(means.T.shape))
+    mixture = dist.MixtureSameFamily(dist.Categorical(probs=weights.expand(means.T.shape)), components)
+    return transform(mixture, y, torch.Generator()).numpy()
 
 
 def test_pit_is_the_integral_of_the_mixture_density():
@@ -66,30 +77,10 @@ def test_the_units_do_not_matter():
     )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"y": np.zeros((2, 1))}, r"Expected y \(N,\), means .* N > 0; got \(2, 1\).*Take the column of one target"),
-        ({"means": np.zeros((2, 2))}, r"got \(2,\), \(2, 2\) and \(3,\)"),
-        ({"y": np.zeros(0), "means": np.zeros((3, 0))}, "N > 0"),
-        ({"y": np.array([0.0, np.nan])}, "Expected finite targets and means"),
-        ({"weights": np.log(WEIGHTS)}, "Expected weights that sum to one, .* Exponentiate log weights"),
-        ({"weights": np.array([0.5, 0.5, 0.5])}, "Expected weights that sum to one, got 1.5 to 1.5"),
-        ({"scale": 0.0}, "Expected a positive scale"),
-        ({"scale": np.ones(2)}, "one for each of 3 components"),
-    ],
-)
-@pytest.mark.usefixtures("as_a_user")
-def test_bad_predictives_are_refused(change, message):
-    good = {"y": np.zeros(2), "means": np.zeros((3, 2)), "weights": WEIGHTS, "scale": 1.0}
-    with pytest.raises(ValueError, match=message):
-        mixture_pit(**good | change)
-
-
 @pytest.mark.parametrize("pit", [[], [1.2], [-0.1], [np.nan], [[0.5]]])
 @pytest.mark.usefixtures("as_a_user")
 def test_values_that_are_no_shares_are_refused(pit):
-    with pytest.raises(ValueError, match=r"Expected values in \[0, 1\] of shape \(N,\).*Use mixture_pit"):
+    with pytest.raises(ValueError, match=r"Expected values in \[0, 1\] of shape \(N,\).*Use predict_pit"):
         interval_table(pit)
 
 

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import auc, precision_recall_curve, roc_curve
 
 import pyro_vds as vds
-from pyro_vds.infer.predictive import predict_entropy, split_entropy
+from pyro_vds import predict_entropy, split_entropy
 from pyro_vds.metrics.uncertainty import detect_outside, risk_coverage
 
 RNG = np.random.default_rng(0)
@@ -20,7 +20,7 @@ def entropy(p):
 @pytest.mark.parametrize("depth", [None, 1])
 def test_entropy_split_equals_brute_force(depth):
     model, guide, x, _ = oracles.problem(3)
-    found = predict_entropy(model, guide, x, depth, batch_size=5)
+    found = predict_entropy(model, guide, x, depth=depth, batch_size=5)
     probs, q = oracles.outputs(model.backbone.eval(), x).softmax(-1), guide.probs()["depth"]
     if depth is not None:
         probs, q = probs[: depth + 1], torch.stack([q[0], q[1:].sum()])

@@ -10,7 +10,7 @@ from pyro.infer import Predictive, TraceEnum_ELBO, config_enumerate
 from pyro.infer.autoguide import AutoDiscreteParallel
 
 import pyro_vds as vds
-from pyro_vds.infer.mixture import mixture_log_weights
+from pyro_vds.infer.mixture import weigher
 
 
 def net(max_depth=2):
@@ -123,11 +123,11 @@ def test_bad_arguments_are_refused(how, message):
 
 
 def test_a_network_without_axes_is_refused():
-    with pytest.raises(TypeError, match="attributes 'axes' and 'sizes', got Linear. Wrap stem, blocks and head"):
+    with pytest.raises(TypeError, match="attribute 'space', a pyro_vds.Space, got Linear. Wrap stem, blocks and head"):
         vds.VDSModel(torch.nn.Linear(2, 2), num_data=5)
     wrong = torch.nn.Linear(2, 2)
-    wrong.axes, wrong.sizes = ("depth",), (2, 3)
-    with pytest.raises(ValueError, match="Expected one size for each axis"):
+    wrong.space = vds.Space([vds.Axis("edge", (0, 1), plate=vds.Plate("edge", 3))])
+    with pytest.raises(ValueError, match="Expected axes that are read out, in no plate but that of the data"):
         vds.VDSModel(wrong, num_data=5)
 
 
@@ -154,5 +154,5 @@ def test_prior_has_the_type_of_the_weights():
 def test_a_plain_network_predicts_where_its_weights_are():
     """The empty guide knows no device; ``meta`` stands for any device but the CPU."""
     model = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 1, readout="last"), num_data=5).to("meta")
-    assert mixture_log_weights(model, None).device.type == "meta"
+    assert weigher(model, None)(torch.zeros(1)).device.type == "meta"
     assert model.log_prior().device.type == "meta"

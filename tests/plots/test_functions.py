@@ -19,7 +19,7 @@ def test_band_is_mean_and_variance_and_the_function_of_each_depth(depth):
     model, guide = regression()
     x = torch.linspace(-1, 1, 30)[:, None]
     ax = vds.plots.plot_band(model, guide, x, (torch.zeros(4, 1), torch.ones(4)), depth=depth)
-    mean, variance = (part.squeeze(-1).numpy() for part in vds.predict_moments(model, guide, x, depth))
+    mean, variance = (part.squeeze(-1).numpy() for part in vds.predict_moments(model, guide, x, depth=depth))
     lines = {line.get_label(): line for line in ax.lines}
     np.testing.assert_allclose(lines["mean"].get_ydata(), mean)
     assert len(lines["points"].get_xdata()) == 4

@@ -1,0 +1,137 @@
+"""What a guide is: the variational posterior ``q`` over architectures, enumerated exactly."""
+
+from typing import cast
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from pyro.nn import PyroModule
+from pyro.ops.indexing import Vindex
+from torch import Tensor, nn
+
+from pyro_vds.models.sites import batch_plates, require_no_svi
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.tensors import outer_sum
+
+
+class Guide(PyroModule):
+    """A categorical guide over the axes of a model, ``q(a_1) q(a_2 | a_1) ...``, enumerated in parallel.
+
+    The parameters are ``torch.nn.Parameter`` s that start at zero, which makes ``q`` uniform. Pyro enumerates every
+    site, so that the ELBO is exact (paper, eq. 1).
+
+    Args:
+        model: The model whose axes the guide covers. A model without axes has an empty guide.
+    """
+
+    def __init__(self, model: VDSModel) -> None:
+        super().__init__()
+        self.space = model.space
+        self.batch_shape = model.batch_shape
+        like = model.device_tensor()
+        shapes = {name: (*self.batch_shape, *shape) for name, shape in self._shapes().items()}
+        logits = {name: nn.Parameter(like.new_zeros(shape)) for name, shape in shapes.items()}
+        self._modules["logits"] = nn.ParameterDict(logits)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of the logits of one replicate, by name."""
+        raise NotImplementedError
+
+    def conditionals(self) -> list[Tensor]:
+        """Return the log probabilities of each axis, ``(*replicate, *given, size)``, in nats.
+
+        ``given`` are the sizes of the axes before it, or nothing where it does not depend on them.
+        """
+        raise NotImplementedError
+
+    @property
+    def logits(self) -> nn.ParameterDict:
+        """The variational logits; a property for the reason given in ``VDSModel``."""
+        return cast(nn.ParameterDict, self._modules["logits"])
+
+    def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Sample each axis, or enumerate it under ``TraceEnum_ELBO``.
+
+        Args:
+            x: Ignored; Pyro calls the guide with the model's arguments.
+            y: Ignored.
+
+        Returns:
+            The sampled index of each axis.
+        """
+        require_no_svi()
+        choices: dict[str, Tensor] = {}
+        with batch_plates(self.batch_shape) as copies:
+            for axis, log_probs in zip(self.space, self.conditionals(), strict=True):
+                # One row for each replicate, the same for all of its data.
+                rows = [copy.to(log_probs.device)[:, None] for copy in copies]
+                if log_probs.ndim > len(rows) + 1:
+                    log_probs = Vindex(log_probs)[(*rows, *choices.values())]
+                elif rows:
+                    log_probs = log_probs[:, None]
+                choices[axis] = pyro.sample(axis, dist.Categorical(logits=log_probs), infer={"enumerate": "parallel"})
+        return choices
+
+    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+        """Return the marginal ``log q`` of each entry of each axis, in nats.
+
+        Args:
+            x: Inputs, of which a guide that looks at them returns the mean; ignored by the others.
+        """
+        joint, axes = self.joint_log_probs(x), range(-len(self.space), 0)
+        return {
+            name: joint.logsumexp([other for other in axes if other != axis]) if len(axes) > 1 else joint
+            for name, axis in zip(self.space, axes, strict=True)
+        }
+
+    def probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+        """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached.
+
+        Args:
+            x: Inputs, of which a guide that looks at them returns the mean; ignored by the others.
+        """
+        return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs(x).items()}
+
+    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+        """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
+        return self._joined(self.conditionals())
+
+    def joint_probs(self) -> Float[Tensor, "*replicate_and_axes"]:
+        """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
+        return self.joint_log_probs().detach().exp()
+
+    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
+        """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1).
+
+        Args:
+            model: The model.
+            x: Inputs, for a guide that looks at them; ignored by the others.
+        """
+        log_q = self.joint_log_probs()
+        terms = log_q.exp() * (log_q - model.log_prior())
+        return terms.flatten(-len(self.space)).sum(-1) if self.space else terms
+
+    @torch.no_grad()
+    def replicate(self, model: VDSModel, index: int) -> "Guide":
+        """Return the guide of one replicate, as a copy.
+
+        Args:
+            model: The model of that replicate.
+            index: Its number.
+        """
+        single = type(self)(model)
+        for name, logits in single.logits.items():
+            logits.copy_(self.logits[name][index])
+        return single
+
+    def _joined(self, conditionals: list[Tensor]) -> Tensor:
+        """Return the product of conditional probabilities, in log space."""
+        joint = outer_sum([])
+        rows = len(self.batch_shape)
+        for log_probs in conditionals:
+            depends = log_probs.ndim > rows + 1
+            earlier = joint.ndim - rows if joint.ndim else 0
+            shape = log_probs.shape if depends else (*log_probs.shape[:rows], *[1] * earlier, log_probs.shape[-1])
+            joint = joint[..., None] + log_probs.reshape(shape)
+        return joint

@@ -1,0 +1,114 @@
+"""One pass of the network over some data, batch by batch, in eval mode."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pyro_vds.models.checks import check_pair, probe_outputs
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.checks import check_inputs
+from pyro_vds.ops.loaders import require_every_point
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.tensors import as_pair
+from pyro_vds.spaces.typing import Outputs
+
+BATCH_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """What one forward pass over a batch gives.
+
+    Attributes:
+        x: Inputs on the model's device, ``(*batch_shape, batch, ...)``.
+        y: Targets ``(*batch_shape, batch, ...)``; ``None`` where none are known.
+        outputs: Outputs of every architecture, ``(architecture, *batch_shape, batch, *event)``.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    outputs: Outputs
+
+
+def read_out(
+    model: VDSModel,
+    x: Tensor | DataLoader,
+    y: Tensor | None = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+    targets: bool = True,
+) -> Iterator[ReadOut]:
+    """Run the network over inputs, in order, and yield what each batch gives.
+
+    The first batch is checked before it runs; tensors are checked as a whole.
+
+    Args:
+        model: The model; it runs in eval mode and keeps its own mode between batches.
+        x: Inputs ``(N, ...)``, the same for every replicate; or a ``DataLoader`` of pairs, or of inputs where no
+            targets are asked for.
+        y: Targets of the inputs, if ``x`` is a tensor.
+        batch_size: Points in one forward pass; a ``DataLoader`` brings its own.
+        targets: Whether targets are needed.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type, or are missing.
+        ValueError: If the data are empty, do not fit the model, or a ``DataLoader`` leaves points out.
+    """
+    device = model.device_tensor().device
+    seen = False
+    for inputs, labels in _pairs(model, x, y, batch_size, targets):
+        seen = True
+        inputs = model.shared(inputs.to(device))
+        labels = None if labels is None else model.shared(labels.to(device))
+        with eval_mode(model), torch.inference_mode():
+            outputs = model.outputs(inputs)
+        yield ReadOut(inputs, labels, outputs)
+    if not seen:
+        raise ValueError("Expected a DataLoader with at least one batch, got none.")
+
+
+def _pairs(
+    model: VDSModel, x: Tensor | DataLoader, y: Tensor | None, batch_size: int, targets: bool
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield checked batches on the device that they came on."""
+    if isinstance(x, DataLoader):
+        if y is not None:
+            raise TypeError("Expected a DataLoader alone, which brings its targets; got targets beside it.")
+        yield from _loaded(model, x, targets)
+        return
+    if targets and y is None:
+        raise TypeError("Expected targets beside the inputs, got none. Pass y, or a DataLoader of pairs.")
+    _check(model, x, y if targets else None)
+    for start in range(0, len(x), batch_size):
+        part = slice(start, start + batch_size)
+        yield x[part], y[part] if targets and y is not None else None
+
+
+def _loaded(model: VDSModel, loader: DataLoader, targets: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield the batches of a DataLoader; each is checked against the outputs of the first."""
+    require_every_point(loader)
+    outputs = None
+    for batch in loader:
+        x, y = as_pair(batch, "the batches of a DataLoader") if targets else (_inputs(batch), None)
+        if outputs is None:
+            check_inputs(x)
+            outputs = probe_outputs(model, model.shared(x))
+        check_inputs(x) if y is None else check_pair(model, model.shared(x), model.shared(y), outputs)
+        yield x, y
+
+
+def _inputs(batch: Any) -> Tensor:
+    """Return the inputs of a batch, with or without targets."""
+    return batch[0] if isinstance(batch, tuple | list) else batch
+
+
+def _check(model: VDSModel, x: Tensor, y: Tensor | None) -> None:
+    """Raise unless inputs, and targets if given, fit the model."""
+    check_inputs(x)
+    outputs = probe_outputs(model, model.shared(x))
+    if y is not None:
+        check_pair(model, model.shared(x), model.shared(y), outputs)

@@ -1,0 +1,128 @@
+"""One pass of the network, and all that is wanted of the predictions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pyro_vds.guides.base import Guide
+from pyro_vds.infer.mixture import Cut, Mixture, weigher
+from pyro_vds.infer.passes import BATCH_SIZE, read_out
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.spaces.typing import Inputs, Targets
+
+Want = Literal["log_prob", "probs", "mean", "variance", "noise", "disagreement", "pit", "entropy", "metrics"]
+"""What :func:`predict` can compute for each point."""
+
+Prediction = dict[str, Tensor]
+
+# What has a target in it.
+_OF_TARGETS = ("log_prob", "pit", "metrics")
+
+
+@overload
+def predict(model: VDSModel, guide: Guide | None, x: Inputs, *, batch_size: int = ...) -> Mixture: ...
+@overload
+def predict(
+    model: VDSModel,
+    guide: Guide | None,
+    x: Inputs | DataLoader,
+    y: Targets | None = ...,
+    *,
+    cuts: Sequence[Cut] = ...,
+    want: Sequence[Want],
+    batch_size: int = ...,
+) -> list[Prediction]: ...
+def predict(
+    model: VDSModel,
+    guide: Guide | None,
+    x: Inputs | DataLoader,
+    y: Targets | None = None,
+    *,
+    cuts: Sequence[Cut] = ({},),
+    want: Sequence[Want] | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Mixture | list[Prediction]:
+    """Return the predictive distribution, or what is wanted of it for every cut, from one pass over the data.
+
+    ``predict(model, guide, x)`` is a :class:`pyro_vds.Mixture`, which holds the outputs of all architectures for the
+    inputs. With ``want`` the data are streamed, and these outputs are never held for more than one batch.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(N, ...)``, or a ``DataLoader`` of pairs or of inputs.
+        y: Targets, where something is measured against them.
+        cuts: The architectures to predict with: ``{}`` for all of them, ``{"depth": 3}`` for the network cut to depth
+            3; or a tensor with the entry at which each input stops, where each has its own.
+        want: ``"log_prob"``, ``"probs"``, ``"mean"``, ``"variance"``, ``"noise"``, ``"disagreement"``, ``"pit"``: the
+            parts of a :class:`Mixture` by these names; ``"entropy"``: ``total``, ``expected`` and
+            ``mutual_information``; ``"metrics"``: what the likelihood measures.
+        batch_size: Points in one forward pass; a ``DataLoader`` brings its own.
+
+    Returns:
+        A mixture; or for each cut the tensors by name, on the model's device, ``(*batch_shape, N, ...)``.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type, or the likelihood does not have what is wanted.
+        ValueError: If the data are empty, not finite, out of range or of different lengths, or a cut is out of range.
+    """
+    if want is None:
+        if isinstance(x, DataLoader) or y is not None or list(cuts) != [{}]:
+            raise TypeError("Expected inputs alone for a Mixture, got more. Say what is wanted: want=['log_prob'].")
+        weigh, parts = weigher(model, guide), list(read_out(model, x, batch_size=batch_size, targets=False))
+        dim = len(model.batch_shape)
+        outputs = torch.cat([part.outputs for part in parts], 1 + dim)
+        return Mixture(model, outputs, weigh(model.shared(x.to(outputs.device))))
+    generators = [torch.Generator().manual_seed(0) for _ in cuts]
+    computed: list[list[Prediction]] = [[] for _ in cuts]
+    batches = _mixtures(model, guide, x, y, cuts, batch_size, targets=any(name in _OF_TARGETS for name in want))
+    with torch.inference_mode():
+        for mixtures, targets in batches:
+            for mixture, generator, found in zip(mixtures, generators, computed, strict=True):
+                found.append(_computed(mixture, targets, want, generator))
+    dim = len(model.batch_shape)
+    return [{name: torch.cat([part[name] for part in found], dim) for name in found[0]} for found in computed]
+
+
+def _mixtures(
+    model: VDSModel,
+    guide: Guide | None,
+    x: Tensor | DataLoader,
+    y: Tensor | None,
+    cuts: Sequence[Cut],
+    batch_size: int,
+    *,
+    targets: bool,
+) -> Iterator[tuple[list[Mixture], Tensor | None]]:
+    """Yield the mixture of each cut for every batch, and its targets."""
+    for cut in cuts:
+        model.space.index({} if isinstance(cut, Tensor) else cut)  # raises before anything runs
+    weigh, start = weigher(model, guide), 0
+    for batch in read_out(model, x, y, batch_size=batch_size, targets=targets):
+        log_q = weigh(batch.x)
+        part = slice(start, start := start + batch.x.shape[len(model.batch_shape)])
+        yield [Mixture(model, batch.outputs, log_q, c[part] if isinstance(c, Tensor) else c) for c in cuts], batch.y
+
+
+def _computed(
+    mixture: Mixture, y: Tensor | None, want: Sequence[Want], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return what is wanted of one batch, by name."""
+    found: dict[str, Tensor] = {}
+    of_targets: dict[str, Callable[[Tensor], Tensor]] = {
+        "log_prob": mixture.log_prob,
+        "pit": lambda targets: mixture.pit(targets, generator),
+    }
+    for name in want:
+        if name == "entropy":
+            found |= vars(mixture.entropy())
+        elif name == "metrics" and y is not None:
+            found |= mixture.likelihood.metrics(mixture.distribution, y)
+        elif name in of_targets and y is not None:
+            found[name] = of_targets[name](y)
+        else:
+            found[name] = getattr(mixture, name)
+    return found

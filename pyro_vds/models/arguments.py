@@ -1,0 +1,62 @@
+"""Checks of the arguments that a model is built from."""
+
+from numbers import Integral
+
+from torch import nn
+
+from pyro_vds.likelihoods.base import Likelihood
+from pyro_vds.likelihoods.classification import Classification
+from pyro_vds.spaces.axis import DATA, Plate
+from pyro_vds.spaces.space import Space
+
+
+def checked_space(backbone: nn.Module, plate: Plate | None) -> Space:
+    """Return the space of a backbone, its axes in a plate if one is given.
+
+    Args:
+        backbone: What should be a backbone.
+        plate: The plate of all axes; where the backbone says unless given.
+
+    Raises:
+        TypeError: If it is not a backbone.
+        ValueError: If an axis is not read out, or lies in a plate other than that of the data.
+    """
+    space = getattr(backbone, "space", None)
+    if not (isinstance(backbone, nn.Module) and isinstance(space, Space)):
+        raise TypeError(
+            f"Expected a torch.nn.Module with an attribute 'space', a pyro_vds.Space, got {type(backbone).__name__}. "
+            "Wrap stem, blocks and head in pyro_vds.PerDepth."
+        )
+    space = space if plate is None else space.in_plate(plate)
+    if not space.plates <= {DATA} or not all(axis.read_out for axis in space.values()):
+        raise ValueError(f"Expected axes that are read out, in no plate but that of the data; got {space}.")
+    return space
+
+
+def check_num_data(num_data: int) -> None:
+    """Raise unless the number of training points is a positive integer.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is not positive.
+    """
+    if isinstance(num_data, bool) or not isinstance(num_data, Integral):
+        raise TypeError(f"Expected num_data, the number of training points, as an int; got {num_data!r}.")
+    if num_data < 1:
+        raise ValueError(f"Expected num_data, the number of training points, to be positive; got {num_data}.")
+
+
+def checked_likelihood(likelihood: Likelihood | None) -> Likelihood:
+    """Return the likelihood, ``Classification()`` unless given.
+
+    Raises:
+        TypeError: If it is not a likelihood.
+    """
+    if likelihood is None:
+        return Classification()
+    if not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            f"Expected a likelihood such as pyro_vds.likelihoods.Classification(), got {likelihood!r}. Derive your "
+            "own from pyro_vds.likelihoods.Likelihood."
+        )
+    return likelihood
