@@ -32,7 +32,7 @@ def test_python_blocks_run_in_order(capsys):
     ten_lines, prior, network, width, replicates = after
     assert ten_lines["small"].backbone.max_depth == ten_lines["depth"]
     assert ten_lines["probs"].shape == (1800, 2)
-    assert set(ten_lines["tree"].children) >= {"posterior", "depth_posterior"}
+    assert set(ten_lines["tree"].children) >= {"posterior", "architecture"}
     assert int(prior["model"].prior("depth").probs[:6].argmax()) == 5  # a Poisson of rate 6 has modes at 5 and 6
     assert network["net"](torch.randn(4, 1, 8, 8, dtype=torch.float32)).shape == (7, 4, 10)
     assert width["model"].sizes == (7, 3)

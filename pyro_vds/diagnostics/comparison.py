@@ -1,4 +1,4 @@
-"""Comparison of depths, mixtures and other networks by predictive accuracy, in the form of ArviZ.
+"""Comparison of architectures, mixtures and other networks by predictive accuracy, in the form of ArviZ.
 
 :func:`held_out_elpd` and :func:`elpd` give ArviZ's ``ELPDData`` with pointwise values, so that ``az.compare`` makes its
 table, with standard errors of the differences, and ``az.plot_compare`` draws it::
@@ -9,12 +9,12 @@ table, with standard errors of the differences, and ``az.plot_compare`` draws it
 
 With more than 11 results ``az.compare`` may warn that the best is best by chance; that is meant for you.
 
-``az.loo`` is degenerate on draws of a depth and raises; :func:`loo_over_depth` is its closed form. ``az.compare``
-refuses to mix it with held-out results, since the two are not comparable.
+``az.loo`` is degenerate on draws of few architectures and raises; :func:`loo_over_architectures` is its closed form.
+``az.compare`` refuses to mix it with held-out results, since the two are not comparable.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import arviz as az
@@ -25,8 +25,17 @@ from jaxtyping import Float
 from scipy.special import logsumexp
 from torch import Tensor
 
-from pyro_vds.diagnostics.summaries import architecture_dims, exact_quantities, exp
-from pyro_vds.spaces.space import entry_index, fold
+from pyro_vds.diagnostics.quantities import (
+    Label,
+    architecture_dims,
+    as_labels,
+    axis_of,
+    entry_index,
+    exact_quantities,
+    exp,
+    log_likelihood_along,
+    quantities_of_one_model,
+)
 
 Weights = Literal["q", "exact"]
 
@@ -53,37 +62,41 @@ def elpd(log_probs: Float[Tensor, " N"] | Float[np.ndarray, " N"]) -> az.ELPDDat
     return az.ELPDData(p=np.nan, **_totals(values))
 
 
-def held_out_elpd(tree: xr.DataTree, *, prune: int | Sequence[int] = ()) -> dict[str, az.ELPDData]:
-    """Return the held-out elpd of every depth, of the mixture, and of the mixture pruned to a depth.
+def held_out_elpd(
+    tree: xr.DataTree, axis: str | None = None, *, prune: Label | Iterable[Label] = ()
+) -> dict[str, az.ELPDData]:
+    """Return the held-out elpd of every entry of an axis, of the mixture, and of the mixture cut to an entry.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree` of held-out data (pass it the posterior of the training data).
-        prune: Depths ``k`` to prune to; the mass ``q(d > k)`` moves to ``k``.
+        axis: The name of the axis; the first of the tree unless given.
+        prune: The label to cut to, or several. Along a nested axis, such as a depth, the entries below ``k`` stay, and
+            the mass ``q(d > k)`` moves to ``k``; along any other axis the chosen entry takes all the mass.
 
     Returns:
         ``{"depth 0": ..., "depth D": ..., "mixture": ..., "pruned to k": ...}`` for ``az.compare``. Other axes are
-        averaged over: ``p(y | d) = sum_w q(w | d) p(y | d, w)``.
+        averaged over: ``p(y | a) = sum_b q(b | a) p(y | a, b)``.
 
     Raises:
-        TypeError: If a depth is not an integer.
-        ValueError: If the tree is not of one model with a depth axis, a depth is out of range, or a value not finite.
+        ValueError: If the tree is not of one model with the axis, no entry has a label, or a value is not finite.
     """
-    log_q, log_p = _by_depth(tree)
-    named = {f"depth {d}": row for d, row in enumerate(log_p)} | {"mixture": _mixture(log_q, log_p)}
-    for depth in np.atleast_1d(prune).tolist():
-        index = entry_index("depth", depth, tuple(range(len(log_q))))
-        kept = fold(torch.from_numpy(log_q), ("depth",), {"depth": index}).numpy()
-        named[f"pruned to {depth}"] = _mixture(kept, log_p[: len(kept)])
+    exact = quantities_of_one_model(tree)
+    axis = axis_of(exact, axis)
+    along = log_likelihood_along(exact, axis).transpose(axis, "obs_id").to_numpy()
+    named = {f"{axis} {label}": row for label, row in zip(exact[axis].to_numpy().tolist(), along, strict=True)}
+    named["mixture"] = (exact["log_q"] + exact["log_likelihood"]).reduce(logsumexp, architecture_dims(exact)).to_numpy()
+    for label in as_labels(prune):
+        named[f"pruned to {label}"] = _log_prob_of_cut(exact, axis, entry_index(exact, axis, label))
     return {name: elpd(values) for name, values in named.items()}
 
 
-def loo_over_depth(tree: xr.DataTree, *, weights: Weights = "q") -> az.ELPDDataLOO:
+def loo_over_architectures(tree: xr.DataTree, *, weights: Weights = "q") -> az.ELPDDataLOO:
     """Return the leave-one-out elpd over the architecture only: the network's weights saw the point.
 
-    ``elpd_loo,n = -log sum_d q(d) / p(y_n | d)``, nats: the prediction of ``y_n`` after its likelihood is taken out of
+    ``elpd_loo,n = -log sum_a q(a) / p(y_n | a)``, nats: the prediction of ``y_n`` after its likelihood is taken out of
     ``q``. For the exact posterior that is leave-one-out cross-validation for the weights as they are, without
-    importance sampling. It says how much the posterior over depth leans on single points; it is no estimate of
-    accuracy on new data, for which the network would have to be trained anew.
+    importance sampling. It says how much the posterior leans on single points; it is no estimate of accuracy on new
+    data, for which the network would have to be trained anew.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree` of the training data.
@@ -95,7 +108,7 @@ def loo_over_depth(tree: xr.DataTree, *, weights: Weights = "q") -> az.ELPDDataL
     Raises:
         ValueError: If the tree is not of one model, or a value is not finite.
     """
-    exact = _single(tree)
+    exact = quantities_of_one_model(tree)
     dims = architecture_dims(exact)
     log_q, log_p = exact[{"q": "log_q", "exact": "log_exact_posterior"}[weights]], exact["log_likelihood"]
     values = -(log_q - log_p).reduce(logsumexp, dims).to_numpy()
@@ -103,32 +116,37 @@ def loo_over_depth(tree: xr.DataTree, *, weights: Weights = "q") -> az.ELPDDataL
     return az.ELPDDataLOO(p=float((lpd - values).sum()), **_totals(values))
 
 
-def stacking_weights(tree: xr.DataTree) -> xr.DataArray:
-    """Return the weights over depth that maximise the log score of the mixture, to compare with ``q(d)``.
+def stacking_weights(tree: xr.DataTree, axis: str | None = None) -> xr.DataArray:
+    """Return the weights over one axis that maximise the log score of the mixture, to compare with the guide.
 
-    ``max_w sum_n log sum_d w_d p(y_n | x_n, d)`` (Yao et al. 2018, "Using Stacking to Average Bayesian Predictive
-    Distributions"), found by ``az.compare``. Depths that predict alike share the weight in any way.
+    ``max_w sum_n log sum_a w_a p(y_n | x_n, a)`` (Yao et al. 2018, "Using Stacking to Average Bayesian Predictive
+    Distributions"), found by ``az.compare``. Entries that predict alike share the weight in any way. Other axes are
+    averaged over by the guide.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree` of held-out data.
+        axis: The name of the axis; the first of the tree unless given.
 
     Returns:
-        Weights over ``depth`` that sum to one.
+        Weights over the axis that sum to one.
 
     Raises:
-        ValueError: If the tree is not of one model with a depth axis, or a value is not finite.
+        ValueError: If the tree is not of one model with the axis, or a value is not finite.
     """
-    log_p = _by_depth(tree)[1]
+    exact = quantities_of_one_model(tree)
+    axis = axis_of(exact, axis)
+    log_p = log_likelihood_along(exact, axis).transpose(axis, "obs_id").to_numpy()
+    labels = {axis: exact[axis]}
     if len(log_p) == 1:
-        return xr.DataArray([1.0], {"depth": [0]}, name="stacking")
+        return xr.DataArray([1.0], labels, name="stacking")
     # A constant for each point changes no weight, and keeps exp() away from zero.
     centred = log_p - log_p.max(0)
     with warnings.catch_warnings():
         # ArviZ warns of choosing one of many, and recommends stacking instead.
         warnings.filterwarnings("ignore", "Difference in performance|All models have nearly", UserWarning)
-        table = az.compare({str(d): elpd(row) for d, row in enumerate(centred)}, method="stacking", round_to="none")
-    found = table["weight"].reindex([str(d) for d in range(len(log_p))]).to_numpy()
-    return xr.DataArray(found, {"depth": np.arange(len(log_p))}, name="stacking")
+        table = az.compare({str(i): elpd(row) for i, row in enumerate(centred)}, method="stacking", round_to="none")
+    found = table["weight"].reindex([str(i) for i in range(len(log_p))]).to_numpy()
+    return xr.DataArray(found, labels, name="stacking")
 
 
 def power_scaled_posterior(
@@ -136,13 +154,13 @@ def power_scaled_posterior(
 ) -> xr.DataArray:
     """Return the exact posterior under the prior or the likelihood raised to a power: how much does each matter?
 
-    ``q_a(d) ∝ p(d)**a L(d)``, or ``p(d) L(d)**a``, with ``L(d) = prod_n p(y_n | x_n, d)`` (Kallioinen et al. 2024,
+    ``q_c(a) ∝ p(a)**c L(a)``, or ``p(a) L(a)**c``, with ``L(a) = prod_n p(y_n | x_n, a)`` (Kallioinen et al. 2024,
     "Detecting and diagnosing prior and likelihood sensitivity with power-scaling"); in closed form, where ``az.psense``
     raises. The network's weights are as they are: a network trained under another prior has others.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree`; replicates are fine.
-        powers: The exponents ``a``; 0 leaves the part out, 1 is the model's.
+        powers: The exponents ``c``; 0 leaves the part out, 1 is the model's.
         of: What is scaled, ``"prior"`` or ``"likelihood"``.
 
     Returns:
@@ -186,29 +204,13 @@ def _totals(values: Float[np.ndarray, " N"]) -> dict:
     }
 
 
-def _single(tree: xr.DataTree) -> xr.Dataset:
-    exact = exact_quantities(tree)
-    if "chain" in exact.dims:
-        raise ValueError(
-            "Expected the tree of one model, got that of replicates. Make one for each: for model, guide in "
-            "pyro_vds.replicates(model, guide)."
-        )
-    return exact
-
-
-def _by_depth(tree: xr.DataTree) -> tuple[Float[np.ndarray, " depth"], Float[np.ndarray, "depth N"]]:
-    """Return ``log q(d)`` and ``log p(y_n | x_n, d)``, averaged over the other axes given the depth."""
-    exact = _single(tree)
-    dims = architecture_dims(exact)
-    if "depth" not in dims:
-        raise ValueError(f"Expected a tree with an axis 'depth', got the axes {dims}.")
-    log_q, others = exact["log_q"], [dim for dim in dims if dim != "depth"]
-    log_p = exact["log_likelihood"]
-    if others:
-        joint, log_q = (log_q + log_p).reduce(logsumexp, others), log_q.reduce(logsumexp, others)
-        log_p = joint - log_q
-    return log_q.to_numpy(), log_p.transpose("depth", "obs_id").to_numpy()
-
-
-def _mixture(log_q: Float[np.ndarray, " depth"], log_p: Float[np.ndarray, "depth N"]) -> Float[np.ndarray, " N"]:
-    return np.logaddexp.reduce(log_q[:, None] + log_p, axis=0)
+def _log_prob_of_cut(exact: xr.Dataset, axis: str, index: int) -> Float[np.ndarray, " N"]:
+    """Return the log density of each point under the mixture that is cut to one entry of an axis, nats."""
+    others = [dim for dim in architecture_dims(exact) if dim != axis]
+    size = exact.sizes[axis]
+    log_q = exact["log_q"].transpose(axis, *others).to_numpy().reshape(size, -1)
+    log_p = exact["log_likelihood"].transpose(axis, *others, "obs_id").to_numpy().reshape(*log_q.shape, -1)
+    staying = index if exact[axis].attrs.get("nested") else 0
+    moved = logsumexp(log_q[staying:], axis=0, keepdims=True)
+    kept = np.concatenate([log_q[:staying], moved])
+    return logsumexp(kept[..., None] + log_p[[*range(staying), index]], axis=(0, 1))

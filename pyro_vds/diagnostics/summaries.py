@@ -2,59 +2,24 @@
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
-from scipy.special import entr, logsumexp
+from jaxtyping import Float, Shaped
+from scipy.special import entr
 
-
-def exact_quantities(tree: xr.DataTree) -> xr.Dataset:
-    """Return the group ``depth_posterior`` in float64, ``log_q`` normalised to that precision.
-
-    Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`.
-
-    Returns:
-        ``log_q``, ``log_prior``, ``log_exact_posterior``, ``log_likelihood`` and ``log_evidence``, nats.
-
-    Raises:
-        ValueError: If the group is absent.
-    """
-    if "depth_posterior" not in tree.children:
-        raise ValueError(
-            f"Expected a DataTree with a group 'depth_posterior', got the groups {sorted(tree.children)}. Make it "
-            "with pyro_vds.to_datatree."
-        )
-    exact = tree["depth_posterior"].to_dataset().astype(np.float64)
-    log_q = exact["log_q"] - exact["log_q"].reduce(logsumexp, architecture_dims(exact))
-    # One model has its evidence among the attributes, replicates have a variable.
-    return exact.assign(log_q=log_q, log_evidence=exact.get("log_evidence", exact.attrs.get("log_evidence")))
-
-
-def architecture_dims(exact: xr.Dataset) -> list[str]:
-    """Return the names of the axes of architectures, ``["depth"]`` for most models.
-
-    Args:
-        exact: A dataset of :func:`exact_quantities`.
-    """
-    return [str(dim) for dim in exact["log_q"].dims if dim != "chain"]
-
-
-def exp(log: xr.DataArray) -> xr.DataArray:
-    """Return ``exp`` of an array of xarray, whose type NumPy's own function hides from type checkers."""
-    return xr.apply_ufunc(np.exp, log)
+from pyro_vds.diagnostics.quantities import architecture_dims, axis_of, exact_quantities, exp, log_likelihood_along
 
 
 def guide_gap(tree: xr.DataTree) -> xr.Dataset:
     """Compare the guide with the exact posterior for the same weights.
 
-    ``gap = log evidence - ELBO = KL(q || p(d | data))``, for the data of the exact posterior in the tree. A large gap
-    with a small ``total_variation`` comes from depths that are very improbable under the exact posterior.
+    ``gap = log evidence - ELBO = KL(q || p(a | data))``, for the data of the exact posterior in the tree. A large gap
+    with a small ``total_variation`` comes from architectures that are very improbable under the exact posterior.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree`.
 
     Returns:
-        In nats ``log_evidence``, ``elbo`` (eval mode), ``gap`` and ``reverse_kl = KL(p(d | data) || q)``; and
-        ``total_variation = sum_d |q(d) - p(d | data)| / 2``, 0 to 1.
+        In nats ``log_evidence``, ``elbo`` (eval mode), ``gap`` and ``reverse_kl = KL(p(a | data) || q)``; and
+        ``total_variation = sum_a |q(a) - p(a | data)| / 2``, 0 to 1.
 
     Raises:
         ValueError: If the tree lacks the exact quantities.
@@ -74,80 +39,97 @@ def guide_gap(tree: xr.DataTree) -> xr.Dataset:
     )
 
 
-def depth_summary(tree: xr.DataTree, prob: float = 0.89) -> xr.Dataset:
-    """Summarise the prior, the guide and the exact posterior over depth.
+def summary(tree: xr.DataTree, axis: str | None = None, *, prob: float = 0.89) -> xr.Dataset:
+    """Summarise the prior, the guide and the exact posterior over one axis.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree`.
+        axis: The name of the axis; the first of the tree unless given. Other axes are summed over.
         prob: The mass that the interval holds at least; ArviZ's default.
 
     Returns:
-        Over the dimension ``distribution`` (``prior``, ``q``, ``exact``): the ``mean`` ``sum_d d q(d)``, the ``sd``
-        and the ``mode`` in residual blocks; ``hdi_low`` and ``hdi_high``, the fewest neighbouring depths that hold
-        ``prob``; the ``entropy`` in nats; and ``effective_depths = exp(entropy)``, the perplexity, 1 to ``D + 1``.
+        Over the dimension ``distribution`` (``prior``, ``q``, ``exact``): the label ``mode`` of the most probable
+        entry, the ``entropy`` in nats, and ``effective_entries = exp(entropy)``, the perplexity, from 1 to the number
+        of entries. Where labels are numbers, also the ``mean`` ``sum_a a q(a)`` and the ``sd`` in their units, and
+        ``hdi_low`` and ``hdi_high``, the labels that bound the fewest neighbouring entries that hold ``prob``.
 
     Raises:
-        ValueError: If the tree lacks the exact quantities or a depth axis, or ``prob`` is not in ``(0, 1]``.
+        ValueError: If the tree lacks the exact quantities or the axis, or ``prob`` is not in ``(0, 1]``.
     """
     if not 0 < prob <= 1:
         raise ValueError(f"Expected the mass of the interval in (0, 1], got prob={prob}.")
-    p = depth_probs(tree)
-    depth = p["depth"]
-    mean = (p * depth).sum("depth")
-    low, high = xr.apply_ufunc(
-        _shortest_interval, p, float(prob), input_core_dims=[["depth"], []], output_core_dims=[[], []], vectorize=True
-    )
-    entropy = _entropy(p, ["depth"])
+    p = axis_probs(tree, axis)
+    axis = str(p.dims[-1])
+    labels, entropy = p[axis], _entropy(p, [axis])
     return xr.Dataset(
-        {
-            "mean": mean,
-            "sd": (p * (depth - mean) ** 2).sum("depth") ** 0.5,
-            "mode": depth[p.argmax("depth")].drop_vars("depth"),
-            "hdi_low": low,
-            "hdi_high": high,
+        _of_numbers(p, axis, prob)
+        | {
+            "mode": labels[p.argmax(axis)].drop_vars(axis).drop_attrs(),
             "entropy": entropy,
-            "effective_depths": exp(entropy),
+            "effective_entries": exp(entropy),
         }
     ).assign_attrs(hdi_prob=prob)
 
 
-def depth_probs(tree: xr.DataTree) -> xr.DataArray:
-    """Return the marginal probability of each depth under the prior, the guide and the exact posterior.
+def _of_numbers(p: xr.DataArray, axis: str, prob: float) -> dict[str, xr.DataArray]:
+    """Return what a summary says of an axis whose labels are numbers; nothing of names and of yes or no."""
+    labels = p[axis]
+    if not np.issubdtype(labels.dtype, np.number):
+        return {}
+    mean = (p * labels).sum(axis)
+    low, high = xr.apply_ufunc(
+        _shortest_interval,
+        p,
+        labels,
+        float(prob),
+        input_core_dims=[[axis], [axis], []],
+        output_core_dims=[[], []],
+        vectorize=True,
+    )
+    return {"mean": mean, "sd": (p * (labels - mean) ** 2).sum(axis) ** 0.5, "hdi_low": low, "hdi_high": high}
+
+
+def axis_probs(tree: xr.DataTree, axis: str | None = None) -> xr.DataArray:
+    """Return the marginal probability of each entry of one axis under the prior, the guide and the exact posterior.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree`.
+        axis: The name of the axis; the first of the tree unless given.
 
     Returns:
-        Dimensions ``distribution`` (``prior``, ``q``, ``exact``), ``depth``, and ``chain`` for replicates.
+        Dimensions ``distribution`` (``prior``, ``q``, ``exact``), ``chain`` for replicates, and the axis.
 
     Raises:
-        ValueError: If the tree lacks the exact quantities or a depth axis.
+        ValueError: If the tree lacks the exact quantities or the axis.
     """
     exact = exact_quantities(tree)
-    others = [dim for dim in architecture_dims(exact) if dim != "depth"]
-    if "depth" not in exact["log_q"].dims:
-        raise ValueError(f"Expected a tree with an axis 'depth', got the axes {others}.")
+    axis = axis_of(exact, axis)
+    others = [dim for dim in architecture_dims(exact) if dim != axis]
     logs = {"prior": "log_prior", "q": "log_q", "exact": "log_exact_posterior"}
     parts = [exp(exact[name]).sum(others) for name in logs.values()]
-    return xr.concat(parts, dim=xr.Variable("distribution", list(logs))).rename("probability")
+    return xr.concat(parts, dim=xr.Variable("distribution", list(logs))).rename("probability").transpose(..., axis)
 
 
-def depth_log_likelihood(tree: xr.DataTree) -> xr.Dataset:
+def log_likelihood(tree: xr.DataTree, axis: str | None = None) -> xr.Dataset:
     """Return the mean log-likelihood of each architecture over the tree's points, with its standard error.
 
-    ``mean_n log p(y_n | x_n, d)`` and ``sd_n / sqrt(N)``, nats per point. The error is that of sampling the points,
-    for the weights as they are; depths share points, so judge their differences with :mod:`pyro_vds.comparison`.
+    ``mean_n log p(y_n | x_n, a)`` and ``sd_n / sqrt(N)``, nats per point. The error is that of sampling the points,
+    for the weights as they are; architectures share points, so judge their differences with
+    :mod:`pyro_vds.comparison`.
 
     Args:
         tree: A DataTree of :func:`pyro_vds.to_datatree`.
+        axis: The name of one axis: its entries, each averaged over the other axes by the guide, ``p(y | a) = sum_b
+            q(b | a) p(y | a, b)``. Every architecture unless given.
 
     Returns:
-        ``mean`` and ``se`` over the axes; ``se`` is NaN for one point.
+        ``mean`` and ``se`` over the axes, or over the one that is given; ``se`` is NaN for one point.
 
     Raises:
-        ValueError: If the tree lacks the exact quantities.
+        ValueError: If the tree lacks the exact quantities or the axis.
     """
-    values = exact_quantities(tree)["log_likelihood"]
+    exact = exact_quantities(tree)
+    values = exact["log_likelihood"] if axis is None else log_likelihood_along(exact, axis_of(exact, axis))
     count = values.sizes["obs_id"]
     sd = values.std("obs_id", ddof=1) if count > 1 else values.mean("obs_id") * np.nan
     return xr.Dataset({"mean": values.mean("obs_id"), "se": sd / np.sqrt(count)})
@@ -161,8 +143,8 @@ def replicate_agreement(tree: xr.DataTree) -> xr.Dataset:
 
     Returns:
         ``jensen_shannon = H(mean_r q_r) - mean_r H(q_r)`` in nats, from 0 (all the same) to the log of their number
-        (all certain, and of different depths); ``total_variation`` between each two, ``(chain, other_chain)``, 0 to
-        1. Architectures are compared on the product of the axes.
+        (all certain, and of different architectures); ``total_variation`` between each two, ``(chain,
+        other_chain)``, 0 to 1. Architectures are compared on the product of the axes.
 
     Raises:
         ValueError: If the tree lacks the exact quantities or replicates.
@@ -195,8 +177,10 @@ def _total_variation(log_a: xr.DataArray, log_b: xr.DataArray, dims: list[str]) 
     return abs(exp(log_a) - exp(log_b)).sum(dims) / 2
 
 
-def _shortest_interval(p: Float[np.ndarray, " depth"], prob: float) -> tuple[int, int]:
-    """Return the bounds of the fewest neighbouring entries that hold a mass; of several the most probable."""
+def _shortest_interval(
+    p: Float[np.ndarray, " entries"], labels: Shaped[np.ndarray, " entries"], prob: float
+) -> tuple[np.number, np.number]:
+    """Return the labels that bound the fewest neighbouring entries that hold a mass; of several the most probable."""
     index = np.arange(len(p))
     above = p.cumsum()
     mass = above[None, :] - (above - p)[:, None]  # from entry (row) to entry (column)
@@ -204,4 +188,4 @@ def _shortest_interval(p: Float[np.ndarray, " depth"], prob: float) -> tuple[int
     # Rounding must not make the whole range fall short of all its mass.
     enough = (length >= 0) & (mass >= prob * above[-1] - 1e-12)
     low, high = np.unravel_index(np.where(enough, mass - 2.0 * length, -np.inf).argmax(), mass.shape)
-    return int(low), int(high)
+    return labels[low], labels[high]

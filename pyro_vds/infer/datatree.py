@@ -37,12 +37,12 @@ def to_datatree(
     A chain is a replicate; a single model has one. Groups: ``posterior`` and ``prior`` (draws of each axis, and of the
     uncertain parameters of hierarchical priors, such as ``depth_decay``),
     ``log_likelihood`` and ``posterior_predictive`` (of each draw at each point), ``observed_data``,
-    ``constant_data``, and ``depth_posterior`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
+    ``constant_data``, and ``architecture`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
     ``log_exact_posterior`` over the axes, ``log_likelihood`` over the axes and ``obs_id``.
 
     ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
     ``az.psense`` raise: Pareto smoothing needs many distinct draws, and a depth has only ``D + 1`` values.
-    Both have closed forms: :func:`pyro_vds.comparison.loo_over_depth` and
+    Both have closed forms: :func:`pyro_vds.comparison.loo_over_architectures` and
     :func:`pyro_vds.comparison.power_scaled_posterior`. ``dt.to_netcdf(path)`` and ``az.from_netcdf(path)`` save
     and load.
 
@@ -115,10 +115,10 @@ def _as_chains(trees: list[xr.DataTree]) -> xr.DataTree:
     for group in ("posterior", "log_likelihood", "posterior_predictive", "prior"):
         parts = [tree[group].to_dataset().assign_coords(chain=[r]) for r, tree in enumerate(trees)]
         joined[group] = xr.DataTree(xr.concat(parts, dim="chain"))
-    exact = [tree["depth_posterior"].to_dataset() for tree in trees]
+    exact = [tree["architecture"].to_dataset() for tree in trees]
     evidence = xr.DataArray([one.attrs["log_evidence"] for one in exact], dims="chain")
     chains = xr.concat(exact, dim="chain", combine_attrs="drop").assign(log_evidence=evidence)
-    joined["depth_posterior"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
+    joined["architecture"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
     return joined
 
 
@@ -165,8 +165,10 @@ def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: Ex
         "log_exact_posterior": (model.axes, posterior.log_joint_probs.numpy()),
         "log_likelihood": ((*model.axes, "obs_id"), over_points),
     }
-    coords = {axis: np.asarray(model.coords[axis]) for axis in model.axes}
-    coords["obs_id"] = np.arange(over_points.shape[-1])
+    # Where a smaller entry is part of a larger one, a cut keeps the entries below it: diagnostics read this here.
+    nested = {"depth": {"nested": 1}}
+    coords = {axis: (axis, np.asarray(model.coords[axis]), nested.get(axis, {})) for axis in model.axes}
+    coords["obs_id"] = ("obs_id", np.arange(over_points.shape[-1]), {})
     attrs = {"log_evidence": posterior.log_evidence, "units": "nats"}
     return xr.Dataset(variables, coords, attrs)
 
@@ -179,5 +181,5 @@ def _assemble(groups: dict[str, dict[str, np.ndarray]], exact: xr.Dataset, x: Te
     tree["log_likelihood"] = az.dict_to_dataset(
         groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
     )
-    tree["depth_posterior"] = xr.DataTree(exact)
+    tree["architecture"] = xr.DataTree(exact)
     return tree

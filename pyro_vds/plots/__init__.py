@@ -1,10 +1,10 @@
-"""Figures. Every function takes matplotlib axes, or makes them, and returns them."""
+"""Figures of numbers, xarray and DataTrees. Every function takes matplotlib axes, or makes them, and returns them."""
 
 from pyro_vds.plots.calibration import plot_intervals, plot_pava, plot_reliability, plot_risk_coverage
-from pyro_vds.plots.functions import plot_band, plot_depth_functions
+from pyro_vds.plots.functions import grid_around, plot_band, plot_functions
 from pyro_vds.plots.posterior import (
-    plot_depth_log_likelihood,
-    plot_depth_posterior,
+    plot_log_likelihood,
+    plot_posterior,
     plot_power_scaling,
     plot_prior_to_posterior,
     plot_stacking,
@@ -12,14 +12,15 @@ from pyro_vds.plots.posterior import (
 from pyro_vds.plots.training import plot_bound_gap, plot_history
 
 __all__ = [
+    "grid_around",
     "plot_band",
     "plot_bound_gap",
-    "plot_depth_functions",
-    "plot_depth_log_likelihood",
-    "plot_depth_posterior",
+    "plot_functions",
     "plot_history",
     "plot_intervals",
+    "plot_log_likelihood",
     "plot_pava",
+    "plot_posterior",
     "plot_power_scaling",
     "plot_prior_to_posterior",
     "plot_reliability",

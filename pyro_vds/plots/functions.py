@@ -1,131 +1,162 @@
-"""Figures of functions. Every function takes matplotlib axes, or makes them, and returns them."""
+"""Figures of functions. Every function takes matplotlib axes, or makes them, and returns them.
+
+They take values on a grid, so that any model can be drawn::
+
+    grid = plots.grid_around(x)
+    with torch.inference_mode():
+        probs = model.eval().outputs(grid).softmax(-1)[..., 1]  # of each architecture
+    plots.plot_functions(grid, probs, (x, y))
+
+    line = torch.linspace(-2, 2, 400)[:, None]
+    plots.plot_band(line, predict_components(model, guide, line), (x, y))
+"""
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
-from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.predictive import predict_components, predict_variance_parts
-from pyro_vds.models.checks import refuse_replicates
-from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.modes import eval_mode
-from pyro_vds.plots.style import BLUE, ORANGE, RED, ManyAxes, axes_or_new
-from pyro_vds.spaces.typing import Data
+from pyro_vds.plots.style import BLUE, ORANGE, RED, Array, ManyAxes, axes_or_new, panels, to_numpy
 
 _TWO_CLASSES = LinearSegmentedColormap.from_list("two_classes", ["#E69F00", "#FFFFFF", "#0072B2"])
 
 
-@torch.inference_mode()
-def plot_depth_functions(
-    model: VDSModel,
-    x: Float[Tensor, "batch two"],
-    y: Tensor,
-    axes: ManyAxes | None = None,
-    *,
-    depths: Sequence[int] | None = None,
-    resolution: int = 120,
-) -> ManyAxes:
-    """Draw the decision function of single depths of a two-class model of two inputs (paper, figure 3).
+def grid_around(
+    x: Float[Tensor, "points 2"], *, resolution: int = 120, margin: float = 0.2
+) -> Float[Tensor, "pixels 2"]:
+    """Return the points of a grid around points of two features, for :func:`plot_functions`.
 
     Args:
-        model: A classification model with a depth axis, two inputs and two classes.
-        x: Points to draw, ``(N, 2)``; they set the range of the picture.
-        y: Their classes.
-        axes: One for each depth; a new figure unless given.
-        depths: The depths to draw; all unless given.
+        x: The points, ``(N, 2)``.
         resolution: Pixels along each side.
+        margin: How far the grid goes beyond the outermost points.
+
+    Returns:
+        The points of the grid, ``(resolution**2, 2)``, of the device and the type of ``x``.
+
+    Raises:
+        ValueError: If the points do not have two features.
+    """
+    if x.ndim != 2 or x.shape[1] != 2:
+        raise ValueError(f"Expected points of two features, (N, 2), to draw functions of; got {tuple(x.shape)}.")
+    low, high = x.amin(0) - margin, x.amax(0) + margin
+    steps = torch.linspace(0, 1, resolution, dtype=x.dtype, device=x.device)[:, None]
+    first, second = (low + steps * (high - low)).unbind(1)
+    return torch.cartesian_prod(first, second)
+
+
+def plot_functions(
+    grid: Float[Array, "pixels 2"],
+    probs: Float[Array, "architecture pixels"],
+    data: tuple[Shaped[Array, "points 2"], Shaped[Array, " points"]],
+    axes: ManyAxes | None = None,
+    *,
+    names: Sequence[str] | None = None,
+) -> ManyAxes:
+    """Draw the decision functions of single architectures for two classes and two inputs (paper, figure 3).
+
+    Args:
+        grid: The points of :func:`grid_around`.
+        probs: The probability of the second class at each of them, one row for each architecture that is drawn.
+        data: Points to draw, ``(N, 2)``, and their classes, 0 or 1.
+        axes: One for each architecture; a new figure unless given.
+        names: A title for each, such as ``"depth 3"``; numbers from 0 unless given.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If the inputs do not have two features.
+        ValueError: If the points are no grid, or their number, that of the values, the names and the axes differ.
     """
-    if x.ndim != 2 or x.shape[1] != 2:
-        raise ValueError(f"Expected points of two features, (N, 2), to draw functions of; got {tuple(x.shape)}.")
-    depths = range(model.sizes[0]) if depths is None else depths
-    axes = _grid(len(depths)) if axes is None else axes
-    low, high = x.amin(0) - 0.2, x.amax(0) + 0.2
-    sides = [np.linspace(float(a), float(b), resolution) for a, b in zip(low, high, strict=True)]
-    grid = torch.cartesian_prod(*(torch.from_numpy(side) for side in sides)).to(model.device_tensor())
-    with eval_mode(model):
-        second = model.outputs(grid).softmax(-1)[..., 1].reshape(-1, resolution, resolution).cpu()
-    points, classes = x.cpu().numpy(), y.cpu().numpy()
-    for ax, depth in zip(axes, depths, strict=False):
-        ax.pcolormesh(*sides, second[depth].T.numpy(), cmap=_TWO_CLASSES, vmin=0, vmax=1, rasterized=True)
+    points, classes = (to_numpy(part) for part in data)
+    sides, pixels = _sides(to_numpy(grid)), to_numpy(probs)
+    names = [str(i) for i in range(len(pixels))] if names is None else names
+    if pixels.ndim != 2 or pixels.shape != (len(names), len(sides[0]) * len(sides[1])):
+        raise ValueError(
+            f"Expected probabilities of {len(names)} architectures at {len(sides[0]) * len(sides[1])} points of the "
+            f"grid, got {pixels.shape}. Of a model with two classes they are model.outputs(grid).softmax(-1)[..., 1]."
+        )
+    axes = panels(len(names)) if axes is None else axes
+    if len(axes) < len(names):
+        raise ValueError(f"Expected axes for {len(names)} architectures, got {len(axes)}.")
+    for ax, values, name in zip(axes, pixels, names, strict=False):
+        square = values.reshape(len(sides[0]), len(sides[1])).T
+        ax.pcolormesh(*sides, square, cmap=_TWO_CLASSES, vmin=0, vmax=1, rasterized=True)
         ax.scatter(points[:, 0], points[:, 1], c=classes, cmap=_TWO_CLASSES, s=6, lw=0.3, edgecolors="black")
-        ax.set(title=f"depth {depth}", xticks=[], yticks=[])
+        ax.set(title=name, xticks=[], yticks=[])
     return axes
 
 
-def _grid(count: int) -> list[Axes]:
-    columns = min(count, 7)
-    rows = -(-count // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(1.6 * columns, 1.8 * rows), layout="constrained", squeeze=False)
-    for spare in grid.flat[count:]:
-        figure.delaxes(spare)
-    return list(grid.flat[:count])
+def _sides(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sides of a grid whose points lie in the order of :func:`grid_around`."""
+    if grid.ndim == 2 and grid.shape[1] == 2:
+        first, second = np.unique(grid[:, 0]), np.unique(grid[:, 1])
+        full = np.stack(np.meshgrid(first, second, indexing="ij"), axis=-1).reshape(-1, 2)
+        if np.array_equal(full, grid):
+            return first, second
+    raise ValueError(f"Expected the points of plots.grid_around to draw functions over, got {grid.shape} others.")
 
 
 def plot_band(
-    model: VDSModel,
-    guide: Guide,
-    x: Float[Tensor, "batch 1"],
-    data: Data,
+    x: Float[Array, "batch 1"],
+    components: tuple[Float[Array, "architecture batch 1"], Float[Array, "architecture ..."], Float[Array, ""]],
+    data: tuple[Shaped[Array, "points 1"], Shaped[Array, " points"]],
     ax: Axes | None = None,
     *,
-    depth: int | None = None,
     deviations: float = 2.0,
 ) -> Axes:
-    """Draw the predictive of a regression of one input: mean, noise, disagreement, and each depth's function.
+    """Draw the predictive of a regression of one input: mean, noise, disagreement, and each architecture's function.
 
     The inner band is the noise, ``mean ± c s``; the outer one all of the variance, ``mean ± c sqrt(s**2 + sum_i q_i
     (f_i - mean)**2)`` (Antorán et al. 2020, "Depth Uncertainty in Neural Networks", arXiv 2006.08437, figure 3). The
-    function of a depth is drawn the darker the more probable the depth.
+    function of an architecture is drawn the darker the more probable the architecture.
 
     Args:
-        model: A model with a ``Gaussian`` likelihood, one input and one target.
-        guide: Its guide; ``None`` for a model without axes.
         x: Where to draw, ``(batch, 1)``, in increasing order, in the units of the training inputs.
+        components: What :func:`pyro_vds.predict_components` returns for ``x``: the functions ``f_i``, their weights
+            ``q_i``, and the noise scale ``s``. A cut, such as ``depth=3``, is given there.
         data: Points to draw, such as the training points, ``(N, 1)`` and ``(N,)``.
         ax: Where to draw; a new figure unless given.
-        depth: ``k`` draws the prediction pruned to depth ``k``.
         deviations: Half the width of the bands in standard deviations, ``c``.
 
     Returns:
         The axes.
 
     Raises:
-        TypeError: If the likelihood is not ``Gaussian``.
-        ValueError: If inputs do not have one feature, the model has several targets, or it has replicates.
+        ValueError: If inputs do not have one feature, or the components are of several targets or of replicates.
     """
-    refuse_replicates(model)
-    if x.ndim != 2 or x.shape[1] != 1:
-        raise ValueError(f"Expected inputs of one feature, (N, 1), to draw a band over; got {tuple(x.shape)}.")
-    parts = predict_variance_parts(model, guide, x, depth)
-    if parts[0].shape[-1] != 1:
-        raise ValueError(f"Expected a model of one target to draw, got one of {parts[0].shape[-1]}.")
-    mean, noise, disagreement = (part.squeeze(-1).cpu().numpy() for part in parts)
-    functions, weights, _ = (part.cpu() for part in predict_components(model, guide, x, depth))
-    inputs = x.squeeze(-1).cpu().numpy()
-    ax = axes_or_new(ax, (7, 3.6))
-    for variance, alpha, label in ((noise + disagreement, 0.2, "noise and depths"), (noise, 0.3, "noise")):
-        half = deviations * np.sqrt(variance)
-        ax.fill_between(
-            inputs, mean - half, mean + half, color=BLUE, alpha=alpha, lw=0, label=f"{label}, {deviations:g} sd"
+    inputs = _one_feature(to_numpy(x))
+    functions, weights, scale = (to_numpy(part) for part in components)
+    if functions.ndim != 3 or functions.shape[-1] != 1:
+        raise ValueError(
+            f"Expected functions of one model and one target to draw, (architecture, batch, 1), got {functions.shape}."
+            " Draw replicates and targets one by one."
         )
-    shares = weights.reshape(len(weights), -1).mean(1)
+    functions = functions[..., 0]
+    weights = weights.reshape(len(functions), -1)
+    mean = (weights * functions).sum(0)
+    noise, disagreement = scale**2, (weights * (functions - mean) ** 2).sum(0)
+    ax = axes_or_new(ax, (7, 3.6))
+    for variance, alpha, label in ((noise + disagreement, 0.2, "noise and disagreement"), (noise, 0.3, "noise")):
+        half, name = deviations * np.sqrt(variance), f"{label}, {deviations:g} sd"
+        ax.fill_between(inputs, mean - half, mean + half, color=BLUE, alpha=alpha, lw=0, label=name)
+    shares = weights.mean(1)
     for function, weight in zip(functions, (shares / shares.max()).tolist(), strict=True):
-        ax.plot(inputs, function.squeeze(-1).numpy(), color=ORANGE, lw=1, alpha=0.15 + 0.85 * weight)
-    ax.plot([], [], color=ORANGE, lw=1, label="single depths")
+        ax.plot(inputs, function, color=ORANGE, lw=1, alpha=0.15 + 0.85 * weight)
+    ax.plot([], [], color=ORANGE, lw=1, label="single architectures")
     ax.plot(inputs, mean, color=RED, lw=1.8, label="mean")
-    ax.plot(data[0].squeeze(-1).cpu().numpy(), data[1].cpu().numpy(), ".", ms=3, color="black", label="points")
+    ax.plot(_one_feature(to_numpy(data[0])), to_numpy(data[1]), ".", ms=3, color="black", label="points")
     ax.set(xlabel="x", ylabel="y")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=5, frameon=False, fontsize=8)
     return ax
+
+
+def _one_feature(x: np.ndarray) -> np.ndarray:
+    """Return inputs of one feature as a row of numbers."""
+    if x.ndim != 2 or x.shape[1] != 1:
+        raise ValueError(f"Expected inputs of one feature, (N, 1), to draw a band over; got {x.shape}.")
+    return x[:, 0]

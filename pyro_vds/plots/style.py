@@ -1,24 +1,27 @@
-"""What all figures share: colours, and the frame around axes."""
+"""What all figures share: colours, numbers, the frame around axes, and the names of entries."""
 
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from torch import Tensor
 
 ManyAxes = Sequence[Axes] | np.ndarray
 
 
-def _legend_above(*axes: Axes, columns: int = 2) -> None:
-    """Put one legend of all axes above the first, where it hides nothing."""
-    handles = [h for ax in axes for h in ax.get_legend_handles_labels()[0]]
-    axes[0].legend(
-        handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=columns, frameon=False, fontsize=8
-    )
+Array = Tensor | np.ndarray
 
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6E6E6E"
+
+
+def to_numpy(values: Array) -> np.ndarray:
+    """Return an array, or a tensor of any device, as an array of NumPy."""
+    return torch.as_tensor(values).detach().cpu().numpy()
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
@@ -27,7 +30,34 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return open_frame(ax)
 
 
+def panels(count: int, most: int = 7, size: tuple[float, float] = (1.6, 1.8)) -> list[Axes]:
+    """Return the axes of a new figure, at most some in a row, each of some size in inches."""
+    columns = min(count, most)
+    rows = -(-count // columns)
+    width, height = size
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), layout="constrained", squeeze=False
+    )
+    for spare in grid.flat[count:]:
+        figure.delaxes(spare)
+    return list(grid.flat[:count])
+
+
 def open_frame(ax: Axes) -> Axes:
     """Remove the frame at the top and to the right."""
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def legend_above(*axes: Axes, columns: int = 2) -> None:
+    """Put one legend of all axes above the first, where it hides nothing."""
+    handles = [h for ax in axes for h in ax.get_legend_handles_labels()[0]]
+    axes[0].legend(
+        handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=columns, frameon=False, fontsize=8
+    )
+
+
+def name_entries(axis: Axis, labels: np.ndarray, most: int = 12) -> None:
+    """Write the labels of the entries 0, 1, ... at their places; of more than ``most`` evenly spaced ones."""
+    shown = range(0, len(labels), 1 + (len(labels) - 1) // most)
+    axis.set_ticks(list(shown), labels=[str(labels[i]) for i in shown])

@@ -1,25 +1,78 @@
-"""The figures of a run."""
+"""The figures of a run: first every number that they show, then the drawing."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 import xarray as xr
-from matplotlib.figure import Figure
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from torch import Tensor
 
 from pyro_vds import plots
 from pyro_vds.diagnostics.files import load_datatree
+from pyro_vds.diagnostics.quantities import architecture_dims
 from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.predictive import predict_pit, predict_proba
+from pyro_vds.infer.predictive import predict_components, predict_pit, predict_proba
 from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.plots.style import panels
 from pyro_vds.runs.files import FIGURES, POSTERIOR, reading
 from pyro_vds.spaces.space import Cut
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.history import History
 
 DRAWN = ("log_q", "log_prior", "log_exact_posterior", "log_likelihood")
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The functions of single architectures for two classes and two inputs.
+
+    Attributes:
+        grid: Where they are known.
+        probs: The probability of the second class there.
+        names: What each architecture is called.
+    """
+
+    grid: Float[Tensor, "pixels 2"]
+    probs: Float[Tensor, "architecture pixels"]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Band:
+    """The predictive of a regression of one input.
+
+    Attributes:
+        x: Where it is known.
+        components: The functions of the architectures, their weights, and the scale of the noise.
+    """
+
+    x: Float[Tensor, "batch 1"]
+    components: tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the figures show of a model and its guide, as numbers; what does not fit the data is left out.
+
+    Attributes:
+        probs: Class probabilities of the test data, by what predicts.
+        functions: The functions of single architectures.
+        pit: The probability integral transform of each test target.
+        band: The predictive over the range of the test inputs.
+    """
+
+    probs: Mapping[str, Float[Tensor, "batch classes"]]
+    functions: Functions | None = None
+    pit: Float[np.ndarray, " batch"] | None = None
+    band: Band | None = None
 
 
 def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test: Data, cut: Cut) -> None:
@@ -41,67 +94,96 @@ def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test
         with reading(folder, POSTERIOR):
             tree = load_datatree(folder / POSTERIOR)
             for name in DRAWN:
-                found = tree["depth_posterior"][name].shape[: len(model.sizes)]
+                found = tree["architecture"][name].shape[: len(model.sizes)]
                 if found != model.sizes:
                     raise ValueError(f"{name} is of {list(found)} architectures, the network has {list(model.sizes)}")
-    draw_figures(model, guide, history, test, tree, folder / FIGURES, cut=cut)
+    figures = folder / FIGURES
+    figures.mkdir(parents=True, exist_ok=True)
+    _save(plots.plot_history(history, coords=model.coords)[0], figures / "history.png")
+    if tree is not None:
+        _save(_draw_posterior(tree, cut), figures / "posterior.png")
+    draw_predictions(predictions_to_draw(model, guide, test, cut), test, figures)
 
 
-def draw_figures(
-    model: VDSModel,
-    guide: Guide,
-    history: History,
-    test: Data,
-    tree: xr.DataTree | None,
-    folder: Path,
-    *,
-    cut: Cut,
-) -> None:
-    """Write the figures of a run as PNG files.
+def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> Predictions:
+    """Return what the figures show of a model and its guide.
 
     Args:
         model: A trained model.
         guide: Its guide.
-        history: The record of training.
-        test: Test data, for reliability diagrams, coverage of intervals, decision functions and bands.
-        tree: Its DataTree, for the depth posterior; ``None`` for a model without one.
-        folder: Where the files go.
-        cut: The chosen architecture.
+        test: Test data; targets of a regression are standardised ones.
+        cut: The chosen architecture; empty for a plain network, and where each input has its own.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _save(plots.plot_history(history, coords=model.coords)[0].get_figure(), folder / "history.png")
-    if tree is not None:
-        _save(plots.plot_depth_posterior(tree, chosen=cut.get("depth")).get_figure(), folder / "posterior.png")
-    if not isinstance(model.likelihood, Classification):
-        _draw_regression(model, guide, test, folder)
-        return
-    _save(_reliability_figure(model, guide, test, cut), folder / "reliability.png")
     x, y = test
-    if model.axes == ("depth",) and x.ndim == 2 and x.shape[1] == 2 and int(y.max()) == 1:
-        _save(plots.plot_depth_functions(model, x[:400], y[:400])[0].get_figure(), folder / "functions.png")
-
-
-def _draw_regression(model: VDSModel, guide: Guide, test: Data, folder: Path) -> None:
-    """Draw the coverage of intervals, and with one input the band; targets are standardised ones."""
-    x, y = test
+    if isinstance(model.likelihood, Classification):
+        name = ", ".join(f"{axis} {label}" for axis, label in cut.items())
+        cases: dict[str, Cut] = {"all architectures": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
+        probs = {title: predict_proba(model, guide, x, **choice).cpu() for title, choice in cases.items()}
+        return Predictions(probs, functions=_functions(model, x) if int(y.max()) == 1 else None)
     if y.ndim != 1:
-        return
-    _save(plots.plot_intervals(predict_pit(model, guide, x, y)).get_figure(), folder / "intervals.png")
-    if x.ndim == 2 and x.shape[1] == 1:
-        grid = torch.linspace(float(x.min()) - 0.5, float(x.max()) + 0.5, 400)[:, None]
-        _save(plots.plot_band(model, guide, grid, test).get_figure(), folder / "band.png")
+        return Predictions({})
+    return Predictions({}, pit=predict_pit(model, guide, x, y), band=_band(model, guide, x))
 
 
-def _reliability_figure(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> Figure:
-    name = ", ".join(f"{axis} {entry}" for axis, entry in cut.items())
-    cases: dict[str, Cut] = {"all depths": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
-    figure, axes = plt.subplots(1, len(cases), figsize=(4 * len(cases), 4), layout="constrained", squeeze=False)
-    for ax, (title, choice) in zip(axes.flat, cases.items(), strict=True):
-        probs = predict_proba(model, guide, test[0], **choice).cpu()
-        plots.plot_reliability(probs, test[1].cpu(), ax, title=title)
-    return figure
+def draw_predictions(predictions: Predictions, test: Data, folder: Path) -> None:
+    """Write reliability diagrams and decision functions, or the coverage of intervals and the band, as PNG files.
+
+    Args:
+        predictions: What :func:`predictions_to_draw` returns.
+        test: The test data that they are of.
+        folder: Where the files go.
+    """
+    x, y = (part.cpu() for part in test)
+    if predictions.probs:
+        _save(_draw_reliability(predictions.probs, y), folder / "reliability.png")
+    if predictions.functions is not None:
+        shown = predictions.functions
+        axes = plots.plot_functions(shown.grid, shown.probs, (x[:400], y[:400]), names=shown.names)
+        _save(axes[0], folder / "functions.png")
+    if predictions.pit is not None:
+        _save(plots.plot_intervals(predictions.pit), folder / "intervals.png")
+    if predictions.band is not None:
+        ax = plots.plot_band(predictions.band.x, predictions.band.components, (x, y))
+        _save(ax, folder / "band.png")
 
 
-def _save(figure: Any, path: Path) -> None:
+def _functions(model: VDSModel, x: Tensor) -> Functions | None:
+    """Return the function of each entry of a model's only axis, for two inputs."""
+    if len(model.axes) != 1 or x.ndim != 2 or x.shape[1] != 2:
+        return None
+    (axis,) = model.axes
+    grid = plots.grid_around(x[:400]).to(model.device_tensor())
+    with eval_mode(model), torch.inference_mode():
+        probs = model.outputs(grid).softmax(-1)[..., 1]
+    return Functions(grid.cpu(), probs.cpu(), tuple(f"{axis} {label}" for label in model.coords[axis]))
+
+
+def _band(model: VDSModel, guide: Guide, x: Tensor) -> Band | None:
+    """Return the predictive over the range of the inputs, of a model of one input."""
+    if x.ndim != 2 or x.shape[1] != 1:
+        return None
+    line = torch.linspace(float(x.min()) - 0.5, float(x.max()) + 0.5, 400)[:, None]
+    return Band(line, predict_components(model, guide, line))
+
+
+def _draw_posterior(tree: xr.DataTree, chosen: Mapping[str, Any]) -> Axes:
+    """Draw the posterior over each axis in a panel of its own, one below the other."""
+    axes = architecture_dims(tree["architecture"].to_dataset())
+    grid = panels(len(axes), most=1, size=(7, 3.6))
+    for axis, ax in zip(axes, grid, strict=True):
+        plots.plot_posterior(tree, ax, axis=axis, chosen=chosen.get(axis))
+    return grid[0]
+
+
+def _draw_reliability(probs: Mapping[str, Tensor], labels: Tensor) -> Axes:
+    grid = panels(len(probs), size=(4, 4))
+    for ax, (title, values) in zip(grid, probs.items(), strict=True):
+        plots.plot_reliability(values, labels, ax, title=title)
+    return grid[0]
+
+
+def _save(ax: Axes, path: Path) -> None:
+    """Write the figure that the axes are part of."""
+    figure: Any = ax.get_figure(root=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)

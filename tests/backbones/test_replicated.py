@@ -188,13 +188,13 @@ def test_datatree_has_a_chain_for_each_replicate():
     tree = vds.to_datatree(model, guide, x, y, draws=50, seed=3)
     assert dict(tree["posterior"].sizes) == {"chain": COPIES, "draw": 50}
     assert tree["log_likelihood"]["obs"].shape == (COPIES, 50, 12)
-    exact = tree["depth_posterior"]
+    exact = tree["architecture"]
     assert exact["log_q"].dims == ("chain", "depth")
     for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
         single = vds.to_datatree(one, its_guide, x, y, draws=50, seed=3 + r)
         assert (tree["posterior"]["depth"][r].values == single["posterior"]["depth"][0].values).all()
-        assert (exact["log_likelihood"][r].values == single["depth_posterior"]["log_likelihood"].values).all()
-        assert float(exact["log_evidence"][r]) == single["depth_posterior"].attrs["log_evidence"]
+        assert (exact["log_likelihood"][r].values == single["architecture"]["log_likelihood"].values).all()
+        assert float(exact["log_evidence"][r]) == single["architecture"].attrs["log_evidence"]
     assert tree["observed_data"]["obs"].shape == (12,)
 
 

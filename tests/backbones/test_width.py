@@ -189,7 +189,7 @@ def test_replicates_of_widths_are_those_trained_alone():
 def test_datatree_names_the_widths():
     model, guide, x, y = model_of(mlp)
     tree = vds.to_datatree(model, guide, x, y, draws=200)
-    assert tree["depth_posterior"]["width"].values.tolist() == list(WIDTHS)
+    assert tree["architecture"]["width"].values.tolist() == list(WIDTHS)
     assert set(tree["posterior"]["width"].values.ravel().tolist()) <= set(WIDTHS)
     exact = vds.exact_posterior(model, (x, y))
     assert exact.log_joint_probs.shape == (3, 3)

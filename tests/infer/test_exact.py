@@ -10,7 +10,7 @@ import pyro_vds as vds
 from pyro_vds.diagnostics.files import load_datatree, save_datatree
 
 GROUPS = {
-    "posterior", "prior", "log_likelihood", "posterior_predictive", "observed_data", "constant_data", "depth_posterior",
+    "posterior", "prior", "log_likelihood", "posterior_predictive", "observed_data", "constant_data", "architecture",
 }  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def test_groups_and_dimensions(made):
     assert tree["posterior"]["depth"].shape == (1, 4000)
     assert tree["log_likelihood"]["obs"].dims == ("chain", "draw", "obs_id")
     assert tree["posterior_predictive"]["obs"].shape == (1, 4000, 12)
-    assert tree["depth_posterior"]["log_likelihood"].dims == ("depth", "obs_id")
+    assert tree["architecture"]["log_likelihood"].dims == ("depth", "obs_id")
     assert tree["constant_data"]["x"].dims == ("obs_id", "feature_0")
 
 
@@ -44,7 +44,7 @@ def test_exact_group_equals_brute_force(made):
     model, guide, x, y, tree = made
     log_probs = oracles.log_probs(oracles.outputs(model.backbone.eval(), x), y).detach()
     log_prior = oracles.prior(0.7, 4).log()
-    exact = tree["depth_posterior"]
+    exact = tree["architecture"]
     np.testing.assert_allclose(exact["log_q"], guide.probs()["depth"].log())
     np.testing.assert_allclose(exact["log_prior"], log_prior)
     np.testing.assert_allclose(exact["log_likelihood"], log_probs)
@@ -55,9 +55,7 @@ def test_exact_group_equals_brute_force(made):
 def test_log_likelihood_of_a_draw_is_that_of_its_depth(made):
     *_, tree = made
     depth = tree["posterior"]["depth"].values[0]
-    np.testing.assert_allclose(
-        tree["log_likelihood"]["obs"][0], tree["depth_posterior"]["log_likelihood"].values[depth]
-    )
+    np.testing.assert_allclose(tree["log_likelihood"]["obs"][0], tree["architecture"]["log_likelihood"].values[depth])
 
 
 def test_posterior_predictive_has_the_predicted_frequencies(made):
@@ -71,8 +69,8 @@ def test_held_out_data_keep_the_posterior_of_the_training_data(made):
     model, guide, x, y, _ = made
     exact = vds.exact_posterior(model, (x, y))
     tree = vds.to_datatree(model, guide, x[:3], y[:3], posterior=exact, draws=5, constant_data=False)
-    np.testing.assert_allclose(np.exp(tree["depth_posterior"]["log_exact_posterior"]), exact.probs["depth"])
-    assert tree["depth_posterior"]["log_likelihood"].shape == (4, 3)
+    np.testing.assert_allclose(np.exp(tree["architecture"]["log_exact_posterior"]), exact.probs["depth"])
+    assert tree["architecture"]["log_likelihood"].shape == (4, 3)
     assert "constant_data" not in tree.children
 
 
@@ -101,7 +99,7 @@ def test_arviz_loo_refuses_a_discrete_depth_as_documented(made):
 def test_closed_form_loo_is_what_the_docstring_says(made):
     """``-log sum_d q(d) / p(y_n|d)`` is the harmonic mean of the draws' likelihoods, in the limit."""
     *_, tree = made
-    exact = tree["depth_posterior"]
+    exact = tree["architecture"]
     closed = -np.log(np.exp(exact["log_q"] - exact["log_likelihood"]).sum("depth"))
     drawn = -np.log(np.exp(-tree["log_likelihood"]["obs"]).mean(["chain", "draw"]))
     np.testing.assert_allclose(closed, drawn, atol=0.05)
