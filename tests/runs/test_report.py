@@ -133,8 +133,11 @@ def test_numbers_are_those_of_the_metrics(run, capsys):
     assert f"Chosen depth: {posterior['chosen']['depth']} of 0..2" in page.text
     assert f"ELBO {posterior['elbo']:.2f} nats" in page.text
     assert "<h1>spirals: learnt depth</h1>" in page.text
-    assert ["Posterior over depth", "Functions by depth", "Reliability", "Training"] == [
-        attrs["alt"] for tag, attrs in page.seen if tag == "img"
+    assert [attrs["alt"] for tag, attrs in page.seen if tag == "img"] == [
+        "Posterior over depth",
+        "Functions by depth",
+        "Reliability",
+        "Training",
     ]
     assert page.row("epochs") == ["2 (max_epochs)"]
     assert page.row("torch") == [json.loads((run / "environment.json").read_text())["versions"]["torch"]]
@@ -152,7 +155,11 @@ def test_settings_are_escaped(tmp_path):
     page = page_of(run)
     assert page.row("data path") == [str(folder / "data.npz")]
     assert "b" not in {tag for tag, _ in page.seen}
-    assert [attrs["alt"] for tag, attrs in page.seen if tag == "img"] == ["Posterior over depth", "Coverage", "Training"]
+    assert [attrs["alt"] for tag, attrs in page.seen if tag == "img"] == [
+        "Posterior over depth",
+        "Coverage",
+        "Training",
+    ]
     assert page.row("full")[1] == f"{json.loads((run / 'metrics.json').read_text())['test']['full']['rmse']:.4f}"
 
 
