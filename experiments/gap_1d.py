@@ -73,7 +73,8 @@ def _deviations(
 
 def _draw(model: vds.VDSModel, guide: Guide, train: tuple[torch.Tensor, torch.Tensor]) -> None:
     FIGURES.mkdir(parents=True, exist_ok=True)
-    ax = vds.plots.plot_band(model, guide, torch.linspace(-1.9, 1.9, 500)[:, None], train)
+    x = torch.linspace(-1.9, 1.9, 500)[:, None]
+    ax = vds.plots.plot_band(x, vds.predict_components(model, guide, x), train)
     ax.set(xlabel="x (standardised)", ylabel="y (standardised)", ylim=(-3, 3))
     ax.figure.savefig(FIGURES / "band.png", dpi=150)  # pyright: ignore[reportAttributeAccessIssue]
     plt.close("all")

@@ -136,6 +136,4 @@ def test_two_own_axes_fold_as_they_should():
     torch.testing.assert_close(folded, torch.stack([q.sum(0)[0], q.sum(0)[1:].sum()])[None])
     assert space.kept({"colour": "green", "step": 10}).tolist() == [3, 4]
     assert space.kept({"step": 10}).tolist() == [0, 1, 3, 4, 6, 7]
-    assert list(space.architectures()) == [
-        {"colour": c, "step": s} for c, s in itertools.product(COLOURS, (0, 10, 20))
-    ]
+    assert list(space.architectures()) == [{"colour": c, "step": s} for c, s in itertools.product(COLOURS, (0, 10, 20))]

@@ -24,7 +24,7 @@ from experiments.figures.parts import (
     spread,
     state_size,
 )
-from pyro_vds.plots.training import BLUE, GREEN, GREY, ORANGE, RED
+from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, RED
 
 SHAPES = {"1x28x28": ("mnist", "fashion_mnist"), "3x32x32": ("svhn", "svhn_test_digits")}
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from pyro_vds.plots.training import BLUE, GREEN, ORANGE
+from pyro_vds.plots.style import BLUE, GREEN, ORANGE
 
 Result = dict[str, Any]
 Results = Sequence[Result]

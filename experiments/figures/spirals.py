@@ -22,7 +22,7 @@ from experiments.figures.parts import (
     select,
     setting,
 )
-from pyro_vds.plots.training import BLUE, GREEN, ORANGE, RED
+from pyro_vds.plots.style import BLUE, GREEN, ORANGE, RED
 
 TWO_CLASSES = LinearSegmentedColormap.from_list("two_classes", [ORANGE, "#FFFFFF", BLUE])
 

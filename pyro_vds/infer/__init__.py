@@ -8,6 +8,7 @@ from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.predict import predict
 from pyro_vds.infer.predictive import (
     log_predictive,
+    predict_components,
     predict_entropy,
     predict_moments,
     predict_pit,
@@ -22,6 +23,7 @@ __all__ = [
     "exact_posterior",
     "log_predictive",
     "predict",
+    "predict_components",
     "predict_entropy",
     "predict_moments",
     "predict_pit",

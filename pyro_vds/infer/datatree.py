@@ -42,7 +42,7 @@ def to_datatree(
 
     ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
     ``az.psense`` raise: Pareto smoothing needs many distinct draws, and a depth has only ``D + 1`` values.
-    Both have closed forms: :func:`pyro_vds.comparison.loo_over_depth` and
+    Both have closed forms: :func:`pyro_vds.comparison.loo_over_architectures` and
     :func:`pyro_vds.comparison.power_scaled_posterior`. ``dt.to_netcdf(path)`` and ``az.from_netcdf(path)`` save
     and load.
 

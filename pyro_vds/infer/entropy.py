@@ -25,7 +25,7 @@ class EntropySplit:
 
 def split_entropy(
     log_probs: Float[Tensor, "architecture *batch classes"],
-    log_weights: Float[Tensor, "architecture *batch_or_ones"],
+    log_weights: Float[Tensor, "architecture *leading_of_batch"],
 ) -> EntropySplit:
     """Split the entropy of a mixture into expected entropy and mutual information.
 
@@ -35,7 +35,8 @@ def split_entropy(
         log_probs: Log class probabilities of each architecture, nats.
         log_weights: Log weight of each architecture, for each point or once for all, nats; they sum to one.
     """
-    probs, weights = log_probs.exp(), log_weights.exp()[..., None]
+    probs, weights = log_probs.exp(), log_weights.exp()
+    weights = weights.reshape(*weights.shape, *[1] * (probs.ndim - weights.ndim))
     total = entr((weights * probs).sum(0)).sum(-1)
     expected = (weights * entr(probs)).sum(0).sum(-1)
     # The entropy is concave, so a negative difference is rounding.

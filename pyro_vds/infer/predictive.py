@@ -153,6 +153,35 @@ def predict_variance_parts(
     return mean, noise, disagreement
 
 
+def predict_components(
+    model: VDSModel, guide: Guide | None, x: Inputs, *, batch_size: int = BATCH_SIZE, **cut: Hashable
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Return the components of the mixture: the mean of each architecture, its weight, and its standard deviation.
+
+    ``plots.plot_band`` takes them.
+
+    Args:
+        model: A model of numbers, such as one with a ``Gaussian`` likelihood.
+        guide: Its guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``, whose outputs under every architecture are held at once.
+        batch_size: Points in one forward pass.
+        cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+
+    Returns:
+        Means ``(architecture, *batch_shape, batch, *target)`` in the units of ``y``; weights ``(architecture,
+        *batch_shape, batch)``, or with 1 in place of ``batch`` where all inputs share them; and standard deviations in
+        the shape of the means.
+
+    Raises:
+        TypeError: If targets are classes, or the inputs are not floating point.
+        ValueError: If the inputs are empty or not finite, or a cut is out of range.
+    """
+    mixture = predict(model, guide, x, batch_size=batch_size).cut(**cut)
+    dim = -1 - (mixture.mean.ndim - mixture.weights.ndim + 1)
+    means, deviations = (part.movedim(dim, 0) for part in (mixture.components.mean, mixture.components.stddev))
+    return means, mixture.weights.movedim(-1, 0), deviations
+
+
 def predict_pit(
     model: VDSModel,
     guide: Guide | None,

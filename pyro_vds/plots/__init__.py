@@ -9,9 +9,15 @@ from pyro_vds.plots.posterior import (
     plot_prior_to_posterior,
     plot_stacking,
 )
+from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, RED
 from pyro_vds.plots.training import plot_bound_gap, plot_history
 
 __all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "RED",
     "grid_around",
     "plot_band",
     "plot_bound_gap",

@@ -17,13 +17,12 @@ from pyro_vds import plots
 from pyro_vds.diagnostics.files import load_datatree
 from pyro_vds.diagnostics.quantities import architecture_dims
 from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.predictive import predict_components, predict_pit, predict_proba
-from pyro_vds.likelihoods.classification import Classification
+from pyro_vds.infer.predictive import predict_components, predict_pit
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.plots.style import panels
 from pyro_vds.runs.files import FIGURES, POSTERIOR, reading
-from pyro_vds.spaces.space import Cut
+from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.history import History
 
@@ -75,7 +74,7 @@ class Predictions:
     band: Band | None = None
 
 
-def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test: Data, cut: Cut) -> None:
+def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test: Data, cut: Architecture) -> None:
     """Draw the figures of a run folder, with the posterior that it holds.
 
     Args:
@@ -90,7 +89,7 @@ def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test
         ValueError: If the posterior cannot be read, or is one of other architectures.
     """
     tree = None
-    if model.axes and not model.per_input:
+    if model.axes and not model.by_input:
         with reading(folder, POSTERIOR):
             tree = load_datatree(folder / POSTERIOR)
             for name in DRAWN:
@@ -105,7 +104,7 @@ def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test
     draw_predictions(predictions_to_draw(model, guide, test, cut), test, figures)
 
 
-def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> Predictions:
+def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architecture) -> Predictions:
     """Return what the figures show of a model and its guide.
 
     Args:
@@ -115,9 +114,11 @@ def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Cut) -> 
         cut: The chosen architecture; empty for a plain network, and where each input has its own.
     """
     x, y = test
-    if isinstance(model.likelihood, Classification):
+    if not model.likelihood.numeric:
         name = ", ".join(f"{axis} {label}" for axis, label in cut.items())
-        cases: dict[str, Cut] = {"all architectures": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
+        cases: dict[str, Architecture] = (
+            {"all architectures": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
+        )
         probs = {title: predict_proba(model, guide, x, **choice).cpu() for title, choice in cases.items()}
         return Predictions(probs, functions=_functions(model, x) if int(y.max()) == 1 else None)
     if y.ndim != 1:

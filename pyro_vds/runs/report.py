@@ -15,15 +15,6 @@ from pyro_vds.runs.summary import chosen_line, saving_line
 PERCENT = ("error", "ece")
 
 
-# In the order in which the page shows them.
-CAPTIONS = {
-    "posterior": ("Posterior over depth", "Bars: the guide; line: how well each depth alone predicts the test data."),
-    "functions": ("Functions by depth", "The class that each depth predicts, with test points."),
-    "reliability": ("Reliability", "Accuracy against confidence; calibrated predictions lie on the diagonal."),
-    "history": ("Training", "The objective, the posterior and the validation data, if any, over the epochs."),
-}
-
-
 @dataclass(frozen=True)
 class Table:
     """What the template shows as a table; the first cell of a row names it.
@@ -60,27 +51,36 @@ def render(run: Run) -> str:
         FileNotFoundError: If the run has no figures.
         ValueError: If a file of the folder is missing, damaged, or does not fit the others.
     """
-    folder = run.folder
+    folder, labels = run.folder, {axis: run.model.coords[axis] for axis in run.model.axes}
     with reading(folder, METRICS):
         metrics = read_json(folder / METRICS)
-        content = _measured(metrics)
+        content = _measured(metrics, labels)
         details = [Table("Training", (), _named(_training(metrics)))]
     with reading(folder, ENVIRONMENT):
         machine = read_json(folder / ENVIRONMENT)
         details += [_settings(run), Table("Versions and machine", (), _named(machine.pop("versions") | machine))]
-    content |= {"title": f"{run.settings.data}: learnt depth", "figures": _figures(run), "details": details}
-    if "per_input" in metrics:
-        content["title"] = f"{run.settings.data}: a depth for each input"
-    elif "posterior" not in metrics:
-        content["title"] = f"{run.settings.data}: plain network"
+    title = f"{run.settings.data}: {_learnt(metrics, list(labels))}"
+    content |= {"title": title, "figures": _figures(run, list(labels)), "details": details}
     environment = Environment(
         loader=PackageLoader("pyro_vds.runs"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html").render(content).lstrip()
 
 
-def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page shows of the metrics."""
+def _learnt(metrics: Mapping[str, Any], axes: Sequence[str]) -> str:
+    """Return what the run learnt beside its weights, in words."""
+    if "per_input" in metrics:
+        return f"a {axes[0]} for each input"
+    return f"learnt {' and '.join(axes)}" if "posterior" in metrics else "plain network"
+
+
+def _measured(metrics: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return what the page shows of the metrics.
+
+    Args:
+        metrics: What the run's ``metrics.json`` holds.
+        labels: The labels of the entries of each axis of the network.
+    """
     names = list(metrics["test"]["full"])
     test = Table(
         f"{metrics['test_size']:,} test points",
@@ -100,7 +100,7 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
         f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
         f"gap {posterior['evidence_gap']:.2f}"
     )
-    tables = [_depths(posterior), *([_joint(posterior)] if "q_joint" in posterior else [])]
+    tables = [_entries(posterior, labels), *([_joint(posterior, labels)] if len(labels) == 2 else [])]
     lead = [f"{chosen_line(posterior).capitalize()}.", f"{_error(metrics).capitalize()}.", f"{bound}."]
     return {"test": test, "posterior": tables, "lead": lead}
 
@@ -116,24 +116,26 @@ def _error(metrics: Mapping[str, Any]) -> str:
     return f"test {name} {', '.join(found)}"
 
 
-def _depths(posterior: Mapping[str, Any]) -> Table:
-    """Return the probability and the log-likelihood of every depth."""
+def _entries(posterior: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> Table:
+    """Return the probability and the log-likelihood of every entry of the first axis."""
+    axis, names = next(iter(labels.items()))
     q = np.asarray(posterior["q"])
     likelihood = np.asarray(posterior["train_log_likelihood_by_depth"])
-    # With widths the log-likelihood is that of the pair, which the table of depths cannot show.
+    # With another axis the log-likelihood is that of the pair, which the table of one axis cannot show.
     single = likelihood.ndim == 1
     rows = [
-        [str(d), f"{q[d]:.3f}", f"{exact:.3f}", *([f"{likelihood[d]:.6f}"] if single else [])]
-        for d, exact in enumerate(posterior["exact_posterior"])
+        [str(name), f"{q[i]:.3f}", f"{exact:.3f}", *([f"{likelihood[i]:.6f}"] if single else [])]
+        for i, (name, exact) in enumerate(zip(names, posterior["exact_posterior"], strict=True))
     ]
-    head = ["depth", "q(depth)", "exact", *(["train log-likelihood (nats per point)"] if single else []), ""]
-    return Table("Depths", head, rows, [round(100 * float(p / q.max()), 1) for p in q])
+    head = [axis, f"q({axis})", "exact", *(["train log-likelihood (nats per point)"] if single else []), ""]
+    return Table(f"Posterior over {axis}", head, rows, [round(100 * float(p / q.max()), 1) for p in q])
 
 
-def _joint(posterior: Mapping[str, Any]) -> Table:
-    """Return the probability of every pair of depth and width."""
-    rows = [[str(d), *(f"{p:.3f}" for p in row)] for d, row in enumerate(posterior["q_joint"])]
-    return Table("q(depth, width)", ["depth", *(f"width {width}" for width in posterior["widths"])], rows)
+def _joint(posterior: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> Table:
+    """Return the probability of every pair of entries of two axes."""
+    (first, names), (second, others) = labels.items()
+    rows = [[str(name), *(f"{p:.3f}" for p in row)] for name, row in zip(names, posterior["q_joint"], strict=True)]
+    return Table(f"q({first}, {second})", [first, *(f"{second} {label}" for label in others)], rows)
 
 
 def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,16 +165,35 @@ def _words(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _figures(run: Run) -> list[Picture]:
-    folder = run.folder / FIGURES
+def _captions(axes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return title and caption of the figures, in the order in which the page shows them."""
+    single = f"each {' or '.join(axes)} alone"
+    return {
+        "posterior": (
+            f"Posterior over {' and '.join(axes)}",
+            f"Bars: the guide; line: how well {single} predicts the test data.",
+        ),
+        "functions": (f"Functions by {' and '.join(axes)}", f"The class that {single} predicts, with test points."),
+        "reliability": ("Reliability", "Accuracy against confidence; calibrated predictions lie on the diagonal."),
+        "intervals": (
+            "Coverage",
+            "The share of test targets inside central intervals; calibrated predictions lie on the diagonal.",
+        ),
+        "band": ("Prediction", "The mean, the noise and what architectures do not agree on, with test points."),
+        "history": ("Training", "The objective, the posterior and the validation data, if any, over the epochs."),
+    }
+
+
+def _figures(run: Run, axes: Sequence[str]) -> list[Picture]:
+    folder, captions = run.folder / FIGURES, _captions(axes)
     found = {path.stem: path for path in sorted(folder.glob("*.png"))}
     if not found:
         raise FileNotFoundError(
             f"Expected the figures of the run in {folder}, found none. Draw them: pyro-vds plot {run.folder}"
         )
-    known = [name for name in CAPTIONS if name in found]
-    others = [name for name in found if name not in CAPTIONS]
+    known = [name for name in captions if name in found]
+    others = [name for name in found if name not in captions]
     return [
-        Picture(*CAPTIONS.get(name, (name, "")), base64.b64encode(found[name].read_bytes()).decode())
+        Picture(*captions.get(name, (name, "")), base64.b64encode(found[name].read_bytes()).decode())
         for name in known + others
     ]

@@ -77,7 +77,7 @@ class Axis:
         return found[0]
 
     def _range(self) -> str:
-        counted = len(self) > 1 and self.labels == tuple(range(len(self)))
+        counted = len(self) > 1 and [repr(label) for label in self.labels] == [str(i) for i in range(len(self))]
         return f"0..{self.labels[-1]}" if counted else str(list(self.labels))
 
 

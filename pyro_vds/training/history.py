@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import xarray as xr
 from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -63,6 +65,23 @@ class History:
             stopped=self.stopped[index],
             compile_seconds=self.compile_seconds,
         )
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the record as an ``xarray.Dataset`` over ``epoch``, which counts from 0.
+
+        Returns:
+            ``elbo``, ``expected_log_prob`` and ``kl`` in nats; ``q_depth`` and so on, the probabilities of each axis;
+            ``validation_log_prob`` and so on, the validation metrics; ``best_epoch``, ``stopped`` and
+            ``compile_seconds``. With replicates all but the last have a dimension ``chain``.
+        """
+        chain = ("chain",) if isinstance(self.best_epoch, tuple) else ()
+        over_epochs = {"elbo": self.elbo, "expected_log_prob": self.expected_log_prob, "kl": self.kl}
+        over_epochs |= {f"validation_{metric}": values for metric, values in self.validation.items()}
+        variables = {name: (("epoch", *chain), values.numpy()) for name, values in over_epochs.items()}
+        variables |= {f"q_{axis}": (("epoch", *chain, axis), values.numpy()) for axis, values in self.probs.items()}
+        variables |= {name: (chain, np.array(getattr(self, name))) for name in ("best_epoch", "stopped")}
+        variables["compile_seconds"] = ((), np.array(self.compile_seconds))
+        return xr.Dataset(variables, {"epoch": np.arange(len(self))}, {"units": "nats"})
 
     def save(self, path: Path) -> None:
         """Write the record as a safetensors file."""

@@ -470,7 +470,7 @@ def test_damaged_posterior_is_reported(capsys, run, tmp_path):
 )
 def test_posterior_of_another_network_is_reported(capsys, run, names, cause):
     exact = xr.Dataset({name: ("depth", np.zeros(5)) for name in names})
-    xr.DataTree.from_dict({"depth_posterior": exact}).to_netcdf(run / "posterior.nc", engine="h5netcdf")
+    xr.DataTree.from_dict({"architecture": exact}).to_netcdf(run / "posterior.nc", engine="h5netcdf")
     assert cause in reported(capsys, run, "plot", "posterior.nc")
 
 
@@ -720,7 +720,7 @@ def test_width_is_learnt_with_the_depth(capsys, tmp_path):
     assert "q(width)" in text
     assert np.sum(posterior["q_joint"]) == pytest.approx(1)
     assert read_config(run)["widths"] == [2, 4]
-    assert load_datatree(run / "posterior.nc")["depth_posterior"]["width"].values.tolist() == [2, 4]
+    assert load_datatree(run / "posterior.nc")["architecture"]["width"].values.tolist() == [2, 4]
     cli.main(["evaluate", str(run), "--depth", "1", "--width", "2"])
     assert "pruned to depth 1, width 2" in capsys.readouterr().out
     cli.main(["prune", str(run), "--rule", "argmax"])

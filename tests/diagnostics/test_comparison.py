@@ -6,7 +6,7 @@ import oracles
 import pytest
 import torch
 import xarray as xr
-from trees import tree_of
+from trees import COLOURS, random_tree, tree_of, tree_over
 
 import pyro_vds as vds
 from pyro_vds.diagnostics import comparison
@@ -75,7 +75,7 @@ def test_a_depth_without_mass_is_compared_all_the_same():
 
 def test_arviz_prints_the_results(made):
     *_, tree = made
-    assert "elpd_loo" in str(comparison.loo_over_depth(tree))
+    assert "elpd_loo" in str(comparison.loo_over_architectures(tree))
     assert "40 observations" in str(comparison.held_out_elpd(tree)["mixture"])
 
 
@@ -83,7 +83,7 @@ def test_loo_of_the_exact_posterior_equals_leaving_each_point_out(made):
     model, _, x, y, tree = made
     log_probs = oracles.log_probs(oracles.outputs(model.backbone.eval(), x), y).detach()
     log_prior = oracles.prior(0.7, 4).log()
-    found = comparison.loo_over_depth(tree, weights="exact")
+    found = comparison.loo_over_architectures(tree, weights="exact")
     for n in range(len(x)):
         others = [m for m in range(len(x)) if m != n]
         without = oracles.posterior(log_probs[:, others], log_prior)
@@ -96,21 +96,21 @@ def test_loo_of_the_exact_posterior_equals_leaving_each_point_out(made):
 
 def test_loo_of_the_guide_is_the_formula(made):
     _, guide, _, _, tree = made
-    likelihood = np.exp(tree["depth_posterior"]["log_likelihood"].to_numpy())
+    likelihood = np.exp(tree["architecture"]["log_likelihood"].to_numpy())
     expected = -np.log((guide.probs()["depth"].numpy()[:, None] / likelihood).sum(0))
-    np.testing.assert_allclose(comparison.loo_over_depth(tree).elpd_i, expected)
+    np.testing.assert_allclose(comparison.loo_over_architectures(tree).elpd_i, expected)
 
 
 def test_loo_of_a_certain_guide_costs_nothing():
     log_p = random_log_probs()
-    found = comparison.loo_over_depth(tree_of([0, 1, 0, 0], log_likelihood=log_p))
+    found = comparison.loo_over_architectures(tree_of([0, 1, 0, 0], log_likelihood=log_p))
     np.testing.assert_allclose(found.elpd_i, log_p[1])
     assert found.p == pytest.approx(0)
 
 
 def test_loo_and_held_out_results_do_not_mix(made):
     *_, tree = made
-    mixed = {"loo": comparison.loo_over_depth(tree), "held out": comparison.held_out_elpd(tree)["mixture"]}
+    mixed = {"loo": comparison.loo_over_architectures(tree), "held out": comparison.held_out_elpd(tree)["mixture"]}
     with pytest.raises(ValueError, match="incompatible cross-validation methods"):
         az.compare(mixed)
 
@@ -170,12 +170,12 @@ def test_another_axis_is_averaged_over():
     q, p = rng.dirichlet(np.ones(6)).reshape(2, 3), rng.random((2, 3, 5))
     logs = {name: (("depth", "width"), np.log(q)) for name in ("log_q", "log_prior", "log_exact_posterior")}
     exact = xr.Dataset(logs | {"log_likelihood": (("depth", "width", "obs_id"), np.log(p))}, {"depth": [0, 1]})
-    tree = xr.DataTree.from_dict({"depth_posterior": exact.assign_attrs(log_evidence=0.0)})
+    tree = xr.DataTree.from_dict({"architecture": exact.assign_attrs(log_evidence=0.0)})
     found = comparison.held_out_elpd(tree)
     np.testing.assert_allclose(found["mixture"].elpd_i, np.log((q[..., None] * p).sum((0, 1))))
     np.testing.assert_allclose(found["depth 1"].elpd_i, np.log((q[1, :, None] * p[1]).sum(0) / q[1].sum()))
     assert comparison.power_scaled_posterior(tree, [1]).dims == ("power", "depth", "width")
-    assert comparison.loo_over_depth(tree).n_data_points == 5
+    assert comparison.loo_over_architectures(tree).n_data_points == 5
 
 
 def test_bad_input_is_refused(made):
@@ -190,3 +190,68 @@ def test_bad_input_is_refused(made):
         comparison.held_out_elpd(tree_of(np.eye(2)))
     with pytest.raises(ValueError, match=r"Expected powers of at least 0, got \[1, -1\]"):
         comparison.power_scaled_posterior(tree, [1, -1])
+
+
+def test_a_nested_axis_keeps_what_is_below_and_another_axis_one_entry():
+    labels = {"colour": COLOURS, "size": (8, 16)}
+    for nested in ((), ("colour",)):
+        tree = random_tree(labels, nested=nested)
+        exact = tree["architecture"]
+        q, p = np.exp(exact["log_q"].to_numpy()), np.exp(exact["log_likelihood"].to_numpy())
+        found = comparison.held_out_elpd(tree, prune=["green", "blue"])
+        assert list(found) == [
+            "colour red", "colour green", "colour blue", "mixture", "pruned to green", "pruned to blue",
+        ]  # fmt: skip
+        if nested:
+            by_hand = sum(q[0, j] * p[0, j] + q[1:, j].sum() * p[1, j] for j in range(2))
+        else:
+            by_hand = sum(q[:, j].sum() * p[1, j] for j in range(2))
+        np.testing.assert_allclose(found["pruned to green"].elpd_i, np.log(by_hand))
+        expected = found["mixture"].elpd_i if nested else np.log(sum(q[:, j].sum() * p[2, j] for j in range(2)))
+        np.testing.assert_allclose(found["pruned to blue"].elpd_i, expected)
+
+
+def test_cuts_of_two_axes_equal_log_predictive():
+    torch.manual_seed(0)
+    net = vds.WithWidths(vds.ResidualMLP(2, 2, width=8, max_depth=2), widths=[2, 4, 8])
+    priors = {"depth": vds.priors.Geometric(0.7), "width": vds.priors.Uniform()}
+    model = vds.VDSModel(net, priors=priors, num_data=12)
+    guide = vds.AutoJointCategorical(model)
+    for logits in guide.parameters():
+        torch.nn.init.normal_(logits)
+    x, y = torch.randn(12, 2), torch.randint(0, 2, (12,))
+    tree = vds.to_datatree(model, guide, x, y, draws=5)
+    for axis, labels in (("depth", (0, 1, 2)), ("width", (2, 4, 8))):
+        found = comparison.held_out_elpd(tree, axis, prune=labels)
+        for label in labels:
+            expected = vds.log_predictive(model, guide, x, y, **{axis: label})
+            np.testing.assert_allclose(found[f"pruned to {label}"].elpd_i, expected)
+
+
+def test_stacking_weights_are_those_of_the_named_axis():
+    tree = random_tree({"colour": COLOURS, "size": (8, 16)}, points=200)
+    assert comparison.stacking_weights(tree)["colour"].values.tolist() == list(COLOURS)
+    weights = comparison.stacking_weights(tree, "size")
+    assert weights["size"].values.tolist() == [8, 16]
+    log_p = [comparison.held_out_elpd(tree, "size")[f"size {size}"].elpd_i.to_numpy() for size in (8, 16)]
+    alone = comparison.stacking_weights(tree_of([0.5, 0.5], log_likelihood=np.stack(log_p)))
+    np.testing.assert_allclose(weights, alone)
+    one = comparison.stacking_weights(tree_over({"colour": ("red",)}, [1.0]))
+    assert (one["colour"].values.tolist(), one.values.tolist()) == (["red"], [1.0])
+
+
+def test_power_scaling_and_loo_take_any_axes():
+    tree = random_tree({"colour": COLOURS, "size": (8, 16)})
+    scaled = comparison.power_scaled_posterior(tree, [1.0])
+    np.testing.assert_allclose(scaled.isel(power=0), np.exp(tree["architecture"]["log_exact_posterior"]))
+    q, p = (np.exp(tree["architecture"][name].to_numpy()) for name in ("log_q", "log_likelihood"))
+    expected = -np.log((q[..., None] / p).sum((0, 1)))
+    np.testing.assert_allclose(comparison.loo_over_architectures(tree).elpd_i, expected)
+
+
+def test_a_label_or_an_axis_that_is_not_there_is_refused():
+    tree = random_tree({"colour": COLOURS})
+    with pytest.raises(ValueError, match=r"Expected a colour in \['red', 'green', 'blue'\], got 'pink'"):
+        comparison.held_out_elpd(tree, prune="pink")
+    with pytest.raises(ValueError, match=r"Expected a tree with an axis 'depth', got the axes \['colour'\]"):
+        comparison.stacking_weights(tree, "depth")

@@ -108,7 +108,7 @@ def test_detection_by_perfect_useless_and_reversed_scores():
 
 def test_bad_input_is_refused():
     model = vds.VDSModel(vds.ResidualMLP(2, 1, 4, 1), likelihood=vds.likelihoods.Gaussian(), num_data=5)
-    with pytest.raises(TypeError, match="Expected a model with a Classification likelihood, got Gaussian"):
+    with pytest.raises(TypeError, match="Expected a likelihood of classes, got Gaussian"):
         predict_entropy(model, vds.AutoCategorical(model), torch.randn(5, 2))
     with pytest.raises(ValueError, match=r"Expected a score and an error for each point, got \(2,\) and \(3,\)"):
         risk_coverage([0, 1], [0, 1, 1])

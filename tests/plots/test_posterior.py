@@ -1,16 +1,20 @@
-"""Figures of diagnostics show the numbers that they are given, in the axes that they are given."""
+"""Figures of the posterior show the numbers that they are given, in the axes that they are given."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import oracles
 import pytest
 import torch
-from trees import tree_of
+from trees import COLOURS, random_tree, tree_of, tree_over
 
 import pyro_vds as vds
 from pyro_vds import diagnostics, plots
 from pyro_vds.diagnostics import comparison
-from pyro_vds.metrics import uncertainty
+
+ALL = (
+    plots.plot_posterior, plots.plot_prior_to_posterior, plots.plot_log_likelihood, plots.plot_stacking,
+    plots.plot_power_scaling,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +28,45 @@ def heights(ax):
     return [bar.get_height() for bar in ax.patches]
 
 
+def tick_labels(ax):
+    return [label.get_text() for label in ax.get_xticklabels()]
+
+
+def test_depth_posterior_has_a_bar_for_each_depth(trained):
+    model, guide, x, y, _ = trained
+    ax = vds.plots.plot_posterior(vds.to_datatree(model, guide, x, y, draws=5), chosen=2)
+    heights = [bar.get_height() for bar in ax.patches]
+    np.testing.assert_allclose(heights, guide.probs()["depth"], rtol=1e-6)
+    assert ax.get_xlabel() == "depth"
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert {"prior", "exact posterior", "chosen depth 2", "posterior q(depth)"} <= set(labels)
+
+
+def test_depth_posterior_of_replicates_is_their_mean():
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 2, 4, 2), 3), num_data=6)
+    guide = vds.AutoCategorical(model)
+    torch.nn.init.normal_(guide.logits["depth"])
+    tree = vds.to_datatree(model, guide, torch.randn(6, 2), torch.randint(0, 2, (6,)), draws=5)
+    heights = [bar.get_height() for bar in vds.plots.plot_posterior(tree).patches]
+    np.testing.assert_allclose(heights, guide.probs()["depth"].mean(0))
+
+
+def test_a_sharp_exact_posterior_is_written_at_the_top(trained):
+    model, guide, x, y, _ = trained
+    exact = vds.exact_posterior(model, (x.repeat(500, 1), y.repeat(500)))
+    ax = vds.plots.plot_posterior(vds.to_datatree(model, guide, x, y, posterior=exact, draws=5))
+    assert "1.00" in [text.get_text() for text in ax.texts]
+
+
 def test_prior_to_posterior_has_a_bar_for_each_distribution_and_depth(tree):
     ax = plots.plot_prior_to_posterior(tree)
-    np.testing.assert_allclose(heights(ax), diagnostics.depth_probs(tree).to_numpy().ravel())
+    np.testing.assert_allclose(heights(ax), diagnostics.axis_probs(tree).to_numpy().ravel())
     assert ax.get_title() == f"gap {float(diagnostics.guide_gap(tree)['gap']):.2f} nats"
 
 
 def test_log_likelihood_of_each_depth_has_bars_of_two_standard_errors(tree):
-    ax = plots.plot_depth_log_likelihood(tree)
-    values = diagnostics.depth_log_likelihood(tree)
+    ax = plots.plot_log_likelihood(tree)
+    values = diagnostics.log_likelihood(tree)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), values["mean"])
     bars = np.array([segment[:, 1] for segment in ax.collections[0].get_segments()], dtype=float)
     np.testing.assert_allclose(np.diff(bars).ravel(), 4 * values["se"])
@@ -40,7 +74,7 @@ def test_log_likelihood_of_each_depth_has_bars_of_two_standard_errors(tree):
 
 def test_stacking_is_drawn_beside_the_guide(tree):
     found = heights(plots.plot_stacking(tree))
-    np.testing.assert_allclose(found[:4], diagnostics.depth_probs(tree).sel(distribution="q"))
+    np.testing.assert_allclose(found[:4], diagnostics.axis_probs(tree).sel(distribution="q"))
     np.testing.assert_allclose(found[4:], comparison.stacking_weights(tree))
 
 
@@ -50,25 +84,66 @@ def test_power_scaling_draws_a_line_for_each_power(tree):
     np.testing.assert_allclose(drawn, comparison.power_scaled_posterior(tree, [0, 2]))
 
 
-def test_risk_coverage_curves_have_their_areas_in_the_legend():
-    curve = uncertainty.risk_coverage([0.1, 0.2, 0.3], [0, 0, 1])
-    ax = plots.plot_risk_coverage({"entropy": curve})
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), curve.risk)
-    assert ax.get_legend().get_texts()[0].get_text() == "entropy: area 0.1111"
-
-
-def test_pava_draws_an_isotonic_curve_in_the_axes_given(tree):
-    _, ax = plt.subplots()
-    assert plots.plot_pava(tree, 1, ax) is ax
-    curves = [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines]
-    curve = next(values for values in curves if len(values) == 60)
-    assert (np.diff(curve) >= 0).all()
-    assert curve.mean() == pytest.approx(float((tree["observed_data"]["obs"] == 1).mean()))
-    assert len(ax.collections) == 1
+def test_figures_go_where_they_are_told(trained):
+    model, guide, x, y, _ = trained
+    figure, (left, right) = plt.subplots(1, 2)
+    tree = vds.to_datatree(model, guide, x, y, draws=5)
+    assert vds.plots.plot_log_likelihood(tree, left) is left
+    assert vds.plots.plot_posterior(tree, right) is right
+    assert len(figure.axes) == 3  # the twin axis of the log-likelihoods
 
 
 def test_replicates_are_refused():
-    with pytest.raises(ValueError, match=r"Expected the tree of one model .*, got \['chain'\] too"):
-        plots.plot_prior_to_posterior(tree_of(np.eye(2)))
-    with pytest.raises(ValueError, match="Draw replicates one by one"):
-        plots.plot_depth_log_likelihood(tree_of(np.eye(2)))
+    for draw in ALL[1:]:
+        with pytest.raises(
+            ValueError, match="Expected the tree of one model, got that of replicates. Make one for each"
+        ):
+            draw(tree_of(np.eye(2)))
+
+
+def test_names_stand_below_the_bars():
+    q, exact = [0.2, 0.7, 0.1], [0.3, 0.5, 0.2]
+    tree = tree_over({"colour": COLOURS}, q, prior=[0.4, 0.3, 0.3], exact=exact)
+    ax = plots.plot_posterior(tree, chosen="green")
+    np.testing.assert_allclose(heights(ax), q)
+    assert (ax.get_xlabel(), tick_labels(ax)) == ("colour", list(COLOURS))
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert {"posterior q(colour)", "chosen colour green", "log-likelihood of each colour"} <= set(labels)
+    mark = next(line for line in ax.lines if line.get_label() == "chosen colour green")
+    assert list(mark.get_xdata()) == [1, 1]
+    with pytest.raises(ValueError, match=r"Expected a colour in \['red', 'green', 'blue'\], got 'pink'"):
+        plots.plot_posterior(tree, chosen="pink")
+
+
+@pytest.mark.parametrize("draw", ALL)
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [(COLOURS, list(COLOURS)), ((False, True), ["False", "True"]), ((8, 16, 64), ["8", "16", "64"])],
+)
+def test_every_figure_takes_labels_of_any_kind(draw, labels, shown):
+    ax = draw(random_tree({"colour": labels}))
+    assert (ax.get_xlabel(), tick_labels(ax)) == ("colour", shown)
+    assert ax.get_xticks().tolist() == list(range(len(labels)))
+
+
+@pytest.mark.parametrize("draw", ALL)
+def test_every_figure_takes_any_of_two_axes(draw):
+    tree = random_tree({"colour": COLOURS, "size": (8, 16)})
+    assert tick_labels(draw(tree)) == list(COLOURS)
+    assert tick_labels(draw(tree, axis="size")) == ["8", "16"]
+    with pytest.raises(ValueError, match=r"Expected a tree with an axis 'depth', got the axes \['colour', 'size'\]"):
+        draw(tree, axis="depth")
+
+
+def test_other_axes_are_summed_over():
+    tree = random_tree({"colour": COLOURS, "size": (8, 16)})
+    probs = {name: np.exp(tree["architecture"][name].to_numpy()) for name in ("log_q", "log_exact_posterior")}
+    np.testing.assert_allclose(heights(plots.plot_posterior(tree, axis="size")), probs["log_q"].sum(0))
+    drawn = plots.plot_power_scaling(tree, axis="size", powers=[1.0]).lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, probs["log_exact_posterior"].sum(0))
+    drawn = plots.plot_log_likelihood(tree, axis="size").lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, diagnostics.log_likelihood(tree, "size")["mean"])
+
+
+def test_of_many_entries_some_are_named():
+    assert tick_labels(plots.plot_posterior(tree_of(np.full(21, 1 / 21)))) == [str(2 * i) for i in range(11)]

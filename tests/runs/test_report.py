@@ -132,6 +132,13 @@ def test_numbers_are_those_of_the_metrics(run, capsys):
         assert page.row(str(d))[:3] == [f"{q:.3f}", f"{exact:.3f}", f"{likelihood:.6f}"]
     assert f"Chosen depth: {posterior['chosen']['depth']} of 0..2" in page.text
     assert f"ELBO {posterior['elbo']:.2f} nats" in page.text
+    assert "<h1>spirals: learnt depth</h1>" in page.text
+    assert [attrs["alt"] for tag, attrs in page.seen if tag == "img"] == [
+        "Posterior over depth",
+        "Functions by depth",
+        "Reliability",
+        "Training",
+    ]
     assert page.row("epochs") == ["2 (max_epochs)"]
     assert page.row("torch") == [json.loads((run / "environment.json").read_text())["versions"]["torch"]]
     assert page.row("prior") == ["Geometric(decay=0.85)"]
@@ -148,6 +155,11 @@ def test_settings_are_escaped(tmp_path):
     page = page_of(run)
     assert page.row("data path") == [str(folder / "data.npz")]
     assert "b" not in {tag for tag, _ in page.seen}
+    assert [attrs["alt"] for tag, attrs in page.seen if tag == "img"] == [
+        "Posterior over depth",
+        "Coverage",
+        "Training",
+    ]
     assert page.row("full")[1] == f"{json.loads((run / 'metrics.json').read_text())['test']['full']['rmse']:.4f}"
 
 
@@ -166,6 +178,9 @@ def test_widths_have_a_table_of_their_own(tmp_path):
     joint = json.loads((run / "metrics.json").read_text())["posterior"]["q_joint"]
     assert ["depth", "width 2", "width 4"] in page.rows
     assert ["1", *(f"{p:.3f}" for p in joint[1])] in page.rows
+    assert "<h1>spirals: learnt depth and width</h1>" in page.text
+    assert "Posterior over depth and width" in page.text
+    assert "how well each depth or width alone predicts" in page.text
 
 
 def test_report_goes_where_it_should_and_replaces_nothing_unasked(capsys, run, tmp_path):

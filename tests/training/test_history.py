@@ -1,7 +1,9 @@
 """The record of training survives a file."""
 
+import numpy as np
 import oracles
 import torch
+import xarray as xr
 
 import pyro_vds as vds
 
@@ -17,3 +19,28 @@ def test_round_trip(tmp_path):
     assert torch.equal(again.probs["depth"], history.probs["depth"])
     assert again.validation.keys() == history.validation.keys()
     assert torch.equal(again.validation["error"], history.validation["error"])
+
+
+def test_dataset_holds_every_number_by_its_name():
+    model, guide, x, y = oracles.problem(2)
+    history = vds.fit(model, guide, (x, y), max_epochs=4, validation=(x, y), progress=False)
+    found = history.to_dataset()
+    assert dict(found.sizes) == {"epoch": 4, "depth": 3}
+    assert found["epoch"].values.tolist() == [0, 1, 2, 3]
+    for name in ("elbo", "expected_log_prob", "kl"):
+        np.testing.assert_array_equal(found[name], getattr(history, name))
+    np.testing.assert_array_equal(found["q_depth"], history.probs["depth"])
+    np.testing.assert_array_equal(found["validation_log_prob"], history.validation["log_prob"])
+    assert (int(found["best_epoch"]), str(found["stopped"].values)) == (history.best_epoch, history.stopped)
+    assert found.attrs == {"units": "nats"}
+
+
+def test_dataset_of_replicates_has_a_chain_for_each():
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 2, 4, 2), 3), num_data=6)
+    data = torch.randn(6, 2), torch.randint(0, 2, (6,))
+    history = vds.fit(model, vds.AutoCategorical(model), data, max_epochs=2, validation=data, progress=False)
+    found = history.to_dataset()
+    assert found["q_depth"].dims == ("epoch", "chain", "depth")
+    assert found["best_epoch"].dims == found["stopped"].dims == ("chain",)
+    for r in range(3):
+        xr.testing.assert_equal(found.isel(chain=r), history.replicate(r).to_dataset())
