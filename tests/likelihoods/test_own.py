@@ -1,0 +1,90 @@
+"""A likelihood of a user's own, of counts, is trained, predicted, calibrated and reported."""
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import scipy.stats
+import torch
+
+import pyro_vds as vds
+from pyro_vds.metrics import intervals
+from pyro_vds.runs.metrics import collect_metrics
+from pyro_vds.runs.summary import summary_text
+
+
+class Poisson(vds.likelihoods.Likelihood):
+    def forward(self, outputs):
+        return dist.Poisson(outputs.squeeze(-1).exp())
+
+    def check_targets(self, y, outputs):
+        if not bool((y >= 0).all()):
+            raise ValueError("Expected counts.")
+
+
+def data(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(size)
+    x = torch.randn(size, 2, generator=generator)
+    return x, torch.poisson((0.5 + x[:, 0]).exp(), generator=generator)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    model = vds.VDSModel(vds.ResidualMLP(2, 1, width=8, max_depth=2), likelihood=Poisson(), num_data=800)
+    guide = vds.AutoCategorical(model)
+    vds.fit(model, guide, data(800), max_epochs=150, lr=0.01, batch_size=100, patience=150, progress=False)
+    return model, guide
+
+
+def test_moments_and_density_equal_brute_force(trained):
+    model, guide = trained
+    x, y = data(50)
+    q = guide.probs()["depth"]
+    with torch.inference_mode():
+        rates = model.backbone.eval()(x).squeeze(-1).exp()
+    mean = torch.einsum("i,in->n", q, rates)
+    variance = mean + torch.einsum("i,in->n", q, (rates - mean) ** 2)
+    torch.testing.assert_close(vds.predict_moments(model, guide, x), (mean, variance))
+    density = np.einsum("i,in->n", q.numpy(), scipy.stats.poisson(rates.numpy()).pmf(y.numpy()))
+    np.testing.assert_allclose(vds.log_predictive(model, guide, x, y), np.log(density))
+
+
+def test_intervals_are_calibrated_for_the_right_model_only(trained):
+    model, guide = trained
+    x, y = data(4000)
+    assert intervals.interval_error(vds.predict_pit(model, guide, x, y)) < 0.03
+    assert intervals.interval_error(vds.predict_pit(model, guide, x, 3 * y)) > 0.1
+
+
+def test_it_is_measured_and_reported(trained):
+    model, guide = trained
+    train, test = data(800), data(300)
+    metrics, _ = collect_metrics(model, guide, train, test, rule="95")
+    full = metrics["test"]["full"]
+    assert set(full) == {"log_likelihood", "rmse", "interval_error"}
+    assert full["log_likelihood"] == pytest.approx(float(vds.log_predictive(model, guide, *test).mean()))
+    mean, _ = vds.predict_moments(model, guide, test[0])
+    assert full["rmse"] == pytest.approx(float((mean - test[1]).square().mean().sqrt()))
+    assert "interval-error" in summary_text(metrics)
+    small = vds.prune(model, guide, depth=1)
+    torch.testing.assert_close(small(test[0]), vds.predict_moments(model, guide, test[0], depth=1))
+
+
+def test_replicates_have_parameters_of_their_own():
+    class Counts(Poisson):
+        def __init__(self):
+            super().__init__()
+            self.total = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, outputs):
+            return dist.NegativeBinomial(self.total, logits=outputs.squeeze(-1))
+
+    net = vds.Replicated(vds.ResidualMLP(2, 1, width=4, max_depth=1), 2)
+    model = vds.VDSModel(net, likelihood=Counts(), num_data=20)
+    model.likelihood.total.data = torch.tensor([[1.0], [3.0]])
+    guide, (x, y) = vds.AutoCategorical(model), data(20)
+    found = vds.log_predictive(model, guide, x, y)
+    for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
+        assert float(one.likelihood.total.detach()) == (1.0, 3.0)[r]
+        torch.testing.assert_close(found[r], vds.log_predictive(one, its_guide, x, y))

@@ -1,0 +1,82 @@
+"""Each private door of torch and Pyro is still there and does what the package relies on."""
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from pyro.infer import TraceEnum_ELBO
+from torch import nn
+from torch.distributions import Distribution
+
+from pyro_vds.ops import compat
+
+
+def test_svi_is_seen_while_it_collects_parameters():
+    """Without it, a model under ``pyro.infer.SVI`` would train nothing and say nothing."""
+    seen = []
+
+    def model():
+        seen.append(compat.collects_parameters())
+
+    model()
+    with poutine.trace(param_only=True):
+        model()
+    poutine.trace(model).get_trace()
+    assert seen == [False, True, False]
+
+
+def test_enumerated_values_are_told_from_drawn_ones():
+    """Without it, reading out all architectures would go through a gather, whose backward pass is slow."""
+    seen = []
+
+    def model():
+        value = pyro.sample("a", dist.Categorical(torch.ones(3)))
+        seen.append(compat.is_enumerated(value))
+
+    def guide():
+        pyro.sample("a", dist.Categorical(torch.ones(3)), infer={"enumerate": "parallel"})
+
+    TraceEnum_ELBO(max_plate_nesting=0).loss(model, guide)
+    model()
+    assert seen == [True, False]
+
+
+def test_checks_of_distributions_are_restored():
+    """Without it, the compiler would leave the argument checks of every distribution off."""
+    before = Distribution._validate_args
+    with compat.checks_of_distributions():
+        Distribution.set_default_validate_args(not before)
+    assert Distribution._validate_args == before
+
+
+def test_an_address_is_fixed_for_the_compiler():
+    """Without it, a CUDA graph would copy every parameter in at each step."""
+    tensor = torch.zeros(2)
+    compat.fix_address(tensor)
+    assert tensor._dynamo_static_input_type in ("guarded", "unguarded")
+
+
+def test_many_tensors_are_copied_at_once():
+    """Without it, keeping the best state would take a kernel for each tensor."""
+    sources, targets = [torch.ones(2), torch.full((3,), 2.0)], [torch.zeros(2), torch.zeros(3)]
+    compat.copy_tensors(targets, sources)
+    assert torch.equal(torch.cat(targets), torch.cat(sources))
+    assert targets[0].data_ptr() != sources[0].data_ptr()
+
+
+def test_changes_in_place_are_counted():
+    """Without it, a block that overwrites its input would spoil the read-out of the depth below, in silence."""
+    tensor = torch.zeros(2)
+    before = compat.in_place_changes(tensor)
+    tensor.add_(1)
+    assert compat.in_place_changes(tensor) == before + 1
+    assert compat.in_place_changes(tensor + 1) == 0
+
+
+def test_hooks_before_the_forward_pass_are_listed():
+    """Without it, frozen parts could not be told from others."""
+    module = nn.Linear(1, 1)
+    handle = module.register_forward_pre_hook(print)
+    assert list(compat.input_hooks(module).values()) == [print]
+    handle.remove()
+    assert not compat.input_hooks(module)
