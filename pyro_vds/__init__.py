@@ -40,8 +40,11 @@ from pyro_vds.ops import freeze
 from pyro_vds.pruning import AdaptiveNetwork, choose, choose_depth, multiply_adds, prune
 from pyro_vds.training import (
     BoundGap,
+    EpochRecord,
     History,
     NonFiniteLossError,
+    StopTraining,
+    TrainingConfig,
     estimate_memory,
     fit,
     recalibrate_batch_norm,
@@ -54,6 +57,7 @@ __all__ = [
     "AutoJointCategorical",
     "AutoPerInput",
     "BoundGap",
+    "EpochRecord",
     "FromModules",
     "History",
     "NonFiniteLossError",
@@ -62,6 +66,8 @@ __all__ = [
     "ResidualConvNet",
     "ResidualMLP",
     "Standardise",
+    "StopTraining",
+    "TrainingConfig",
     "VDSModel",
     "WithWidths",
     "calibration",

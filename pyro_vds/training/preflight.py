@@ -15,7 +15,9 @@ from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
-from pyro_vds.training.memory import check_memory
+from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.loaders import count_points, gathered, smallest_batch
+from pyro_vds.training.memory import check_memory, is_small
 
 
 def _use_channels_last(model: VDSModel) -> None:
@@ -28,20 +30,19 @@ def _use_channels_last(model: VDSModel) -> None:
 def _prepare(
     model: VDSModel,
     data: Data | DataLoader | Sequence[Data],
-    batch_size: int,
+    config: TrainingConfig,
     device: torch.device,
-    seed: int,
     validation: Data | None,
 ) -> Batches:
     """Check the data and what training takes, before anything moves, and put the data where training needs them."""
     if isinstance(data, DataLoader):
         loader = _loader_batches(model, data, device)
         pair, largest = loader.first, len(loader.first[0])
-        size, smallest = _dataset_size(data), _smallest_batch(data, largest)
+        size, smallest = count_points(data), smallest_batch(data, largest)
     else:
         loader, pair = None, _checked(model, data, "training data")
         size = pair[0].shape[0 if model.replicates is None else 1]
-        lengths = batch_lengths(size, batch_size)
+        lengths = batch_lengths(size, config.batch_size)
         smallest, largest = min(lengths), max(lengths)
     if size is not None and size != model.num_data:
         raise ValueError(
@@ -50,13 +51,25 @@ def _prepare(
         )
     if smallest == 1:
         check_single_point(model, pair[0])
-    check_memory(model, pair, batch_size=largest, device=device, validation=validation)
-    if loader is not None:
-        return loader
-    generators = [torch.Generator().manual_seed(seed + r) for r in range(model.replicates or 1)]
+    if not is_small(model, pair, batch_size=largest, device=device):
+        check_memory(model, pair, batch_size=largest, device=device, validation=validation, config=config)
+    return loader or _index_batches(model, pair, config, device)
+
+
+def _index_batches(model: VDSModel, pair: Data, config: TrainingConfig, device: torch.device) -> Batches:
+    """Return batches of tensors, which move to the device."""
+    generators = [torch.Generator().manual_seed(config.seed + r) for r in range(model.replicates or 1)]
     if model.replicates is None:
-        return IndexBatches(_moved(pair, device), batch_size, generators[0])
-    return ReplicateBatches(_moved(pair, device), batch_size, generators)
+        return IndexBatches(_moved(pair, device), config.batch_size, generators[0])
+    return ReplicateBatches(_moved(pair, device), config.batch_size, generators)
+
+
+def _held_out(model: VDSModel, data: Data | DataLoader | Sequence[Data] | None, device: torch.device) -> Data | None:
+    """Return checked validation data, those of a DataLoader gathered once on the device."""
+    name = "validation data"
+    if data is None:
+        return None
+    return _checked(model, gathered(data, name, device) if isinstance(data, DataLoader) else data, name)
 
 
 def _loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
@@ -91,18 +104,3 @@ def _moved(pair: Data, device: torch.device) -> Data:
     """Return data on the device; what replicates share moves once and stays shared."""
     x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
     return x, y
-
-
-def _smallest_batch(loader: DataLoader, batch_size: int) -> int:
-    """Return the size of the smallest batch, as far as it can be known."""
-    size = _dataset_size(loader)
-    rest = 0 if size is None or loader.drop_last else size % batch_size
-    return rest or batch_size
-
-
-def _dataset_size(loader: DataLoader) -> int | None:
-    """Return the number of points, where the data set knows it."""
-    try:
-        return len(loader.dataset)  # pyright: ignore[reportArgumentType]
-    except TypeError:
-        return None

@@ -30,7 +30,7 @@ def test_resolved_fills_in_the_defaults_of_the_data_set(name):
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_resolved_keeps_explicit_values(name):
     values = {"max_depth": 0, "max_epochs": 1, "patience": 2, "milestones": (), "validation_fraction": 0.0}
-    settings = Settings(data=name, batch_size=3, lr=0.7, **values)
+    settings = Settings(data=name, batch_size=3, lr=0.7, momentum=0.9, weight_decay=0.1, **values)
     assert settings.resolved() == settings
 
 

@@ -15,21 +15,17 @@ def test_gap_is_that_of_the_exact_posterior(compile):
     model, guide, x, y = oracles.problem(3)
     states = []
 
-    def by_hand(epoch):
+    def by_hand(record):
         log_p = oracles.log_probs(oracles.outputs(model.backbone.eval(), x), y).sum(1).detach()
         model.backbone.train()
         log_joint = model.prior("depth").logits + log_p
         q = guide.probs()["depth"]
         elbo = float((q * (log_joint - q.log())).sum())
-        states.append((epoch, float(log_joint.logsumexp(0)), elbo, float(q @ torch.arange(4.0))))
+        states.append((record.epoch, float(log_joint.logsumexp(0)), elbo, float(q @ torch.arange(4.0))))
 
     gap = vds.BoundGap(model, guide, (x, y), every=3)
 
-    def both(epoch):
-        gap(epoch)
-        by_hand(epoch)
-
-    history = vds.fit(model, guide, (x, y), on_epoch=both, compile=compile, **HOW)
+    history = vds.fit(model, guide, (x, y), on_epoch=[gap, by_hand], compile=compile, **HOW)
     found = gap.to_dataset()
     assert len(states) == len(history) == 7
     assert found["epoch"].values.tolist() == [0, 3, 6]
@@ -55,8 +51,8 @@ def test_recording_changes_nothing():
 def test_an_error_of_the_user_s_function_keeps_the_best_state():
     model, guide, x, y = oracles.problem(3)
 
-    def stop(epoch):
-        if epoch == 3:
+    def stop(record):
+        if record.epoch == 3:
             raise RuntimeError("enough")
 
     before = guide.probs()["depth"]

@@ -203,7 +203,7 @@ def test_nan_step_is_counted_over_epochs():
         ({"patience": 0}, "positive, finite patience"),
         ({"momentum": 1.0}, "Expected 0 <= momentum < 1, got 1.0"),
         ({"weight_decay": -1.0}, "weight_decay of at least 0, got -1.0"),
-        ({"milestones": [0, 5]}, "milestones of at least 1 epoch"),
+        ({"milestones": [0, 5]}, r"milestones as increasing numbers of epochs, 1 or more each, got \[0, 5\]"),
     ],
 )
 def test_bad_settings_are_refused(how, message):
