@@ -20,7 +20,7 @@ from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.pruning.rules import Rule
 from pyro_vds.training.config import TrainingConfig
-from pyro_vds.training.optim import PAPER_LR, PAPER_MOMENTUM
+from pyro_vds.training.optim import PAPER_LR, PAPER_MOMENTUM, check_makers
 
 GuideName = Literal["independent", "conditional", "joint", "per_input"]
 
@@ -198,14 +198,21 @@ class Settings(_TrainingConfig):
             )
 
     def resolved(self) -> "Settings":
-        """Return the settings with the defaults of the data set and the network filled in."""
+        """Return the settings with the defaults of the data set and the network filled in.
+
+        Raises:
+            TypeError: If optimizer or scheduler make something else.
+            ValueError: If a setting of theirs is out of range.
+        """
         preset = _PRESETS[self.data]
         defaults = (_DEFAULTS | _PAPER_SGD | preset) if self.optimizer is None else (_DEFAULTS | preset | {"lr": None})
         if self.scheduler is not None:
             defaults["milestones"] = ()
         if self.network != "residual":
             defaults["max_depth"] = DEPTHS[self.network]
-        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+        full = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+        check_makers(full)
+        return full
 
     def load_data(self) -> DataSet:
         """Return the data set, drawn and split by the seed.

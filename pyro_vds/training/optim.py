@@ -137,6 +137,21 @@ class Schedule:
             self.scheduler.step()
 
 
+def check_makers(config: TrainingConfig) -> None:
+    """Make optimiser and schedule for stand-ins of the parameters, so that wrong settings show before any work.
+
+    Args:
+        config: The settings of training.
+
+    Raises:
+        TypeError: If they are not made by what the settings name.
+        ValueError: If a setting is out of range, or the optimiser lacks it.
+    """
+    parameters = nn.ParameterList(torch.zeros(1, 1) for _ in range(3))
+    groups = [{"params": [parameter]} for parameter in parameters]
+    Schedule(make_optimizer(groups, config, replicates=False), config, replicates=False)
+
+
 def clipped(gradients: Sequence[Tensor], largest: float, *, replicates: bool) -> list[Tensor]:
     """Return gradients scaled down to a norm, as ``torch.nn.utils.clip_grad_norm_`` does.
 
