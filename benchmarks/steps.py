@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 import pyro_vds as vds
 from benchmarks.measure import Comparison, interleaved
-from pyro_vds.training.steps import CompiledStep, EagerStep, Objective
+from pyro_vds.training.config import MakeOptimizer, TrainingConfig
+from pyro_vds.training.objective import Objective
+from pyro_vds.training.steps import CompiledStep, EagerStep
 
 REPLICATES = 6
 Build = Callable[..., vds.PerDepth]
@@ -62,6 +64,8 @@ def _compare(
         "LDN, eager": ours(build(), x, y, compile=False),
         "DDN, compiled": ours(build(readout="last"), x, y, compile=True),
         "LDN, compiled": ours(build(), x, y, compile=True),
+        "LDN, AdamW, eager": ours(build(), x, y, compile=False, optimizer=torch.optim.AdamW),
+        "LDN, AdamW, compiled": ours(build(), x, y, compile=True, optimizer=torch.optim.AdamW),
     }
     each = f"LDN, compiled, each of {REPLICATES} replicates"
     if replicates:
@@ -84,14 +88,14 @@ class _Ours:
         return self.step(self.x, self.y)
 
 
-def ours(backbone: nn.Module, x: Tensor, y: Tensor, *, compile: bool) -> _Ours:
+def ours(backbone: nn.Module, x: Tensor, y: Tensor, *, compile: bool, optimizer: MakeOptimizer | None = None) -> _Ours:
     """Return a step of ``fit`` on one batch; with replicates ``(replicate, batch, ...)``."""
     points = x.shape[1] if isinstance(backbone, vds.Replicated) else len(x)
     model = vds.VDSModel(backbone, num_data=points).to(x.device)
     objective = Objective(vds.enum_elbo(model, vds.AutoCategorical(model)))
     objective.elbo.check(x, y)
-    optimizer = torch.optim.SGD(objective.parameters(), lr=0.01, momentum=0.5)
-    return _Ours((CompiledStep if compile else EagerStep)(objective, optimizer), x, y)
+    config = TrainingConfig(lr=0.01 if optimizer is None else None, optimizer=optimizer)
+    return _Ours((CompiledStep if compile else EagerStep)(objective, config), x, y)
 
 
 def _plain_step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:

@@ -50,8 +50,11 @@ from pyro_vds.pruning import AdaptiveNetwork, choose, choose_depth, multiply_add
 from pyro_vds.spaces import DATA, Architecture, Axis, Backbone, Plate, Space
 from pyro_vds.training import (
     BoundGap,
+    EpochRecord,
     History,
     NonFiniteLossError,
+    StopTraining,
+    TrainingConfig,
     estimate_memory,
     fit,
     recalibrate_batch_norm,
@@ -69,6 +72,7 @@ __all__ = [
     "Backbone",
     "BoundGap",
     "EntropySplit",
+    "EpochRecord",
     "FromModules",
     "History",
     "Mixture",
@@ -80,6 +84,8 @@ __all__ = [
     "ResidualMLP",
     "Space",
     "Standardise",
+    "StopTraining",
+    "TrainingConfig",
     "VDSModel",
     "WithWidths",
     "calibration",

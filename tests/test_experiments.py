@@ -18,6 +18,7 @@ from experiments.engine import Grid, Scan, product, runner
 from experiments.engine.measures import measure_depths, measure_repeat, paper_ece, rounded
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
 from experiments.engine.training import Resources, as_settings, train_repeats
+from experiments.engine.training import build as build_repeats
 from experiments.image_guide_lag import compare_modes, posterior_in_train_mode
 from pyro_vds.priors.families import Geometric
 from pyro_vds.runs import build
@@ -301,6 +302,30 @@ def test_guide_lag_on_images_compares_each_mode(tiny):
             modes = [np.array(state[mode]["exact_posterior"]) for mode in ("train_mode", "recalibrated")]
             np.testing.assert_allclose(*modes, atol=0.01)
             assert np.abs(modes[0] - state["exact_posterior"]).max() > 0.1
+
+
+def test_every_setting_of_training_reaches_the_repeats():
+    """A scan over ``guide_lr`` once trained without it, and still wrote it into its results."""
+    values = SMALL | {"guide_lr": 0.7, "clip_norm": 0.05, "weight_decay": 0.2}
+    (repeat,), _ = train_repeats(values, 1, CPU)
+    settings = as_settings(values, CPU)
+    model, guide = build.build(settings, build.DataSummary.of(repeat.data))
+    torch.manual_seed(0)
+    how = {"guide_lr": 0.7, "clip_norm": 0.05, "weight_decay": 0.2, "max_epochs": 5, "progress": False}
+    elbo = vds.fit(model, guide, repeat.data.train, **how).elbo
+    torch.testing.assert_close(repeat.history.elbo, elbo)
+    assert not torch.allclose(train_repeats(SMALL, 1, CPU)[0][0].history.elbo, elbo)
+
+
+@pytest.mark.parametrize("values", [{"learn_prior": True}, {"guide": "joint", "widths": (2, 3)}, {"recalibrate": True}])
+def test_models_that_the_repeats_side_by_side_cannot_have_train_one_by_one(values):
+    (repeat,), _ = train_repeats(SMALL | values, 1, CPU)
+    model, guide = build.build(repeat.settings, build.DataSummary.of(repeat.data))
+    build.train(repeat.settings, model, guide, repeat.data, progress=False)
+    torch.testing.assert_close(repeat.model.state_dict(), model.state_dict())
+    if "recalibrate" not in values:
+        with pytest.raises(ValueError, match="Expected settings of a plain model over depth"):
+            build_repeats(repeat.settings, build.DataSummary.of(repeat.data), 1)
 
 
 def test_comparing_modes_leaves_training_alone():

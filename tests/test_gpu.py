@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.training.steps import CompiledStep, EagerStep, Objective
+from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.objective import Objective
+from pyro_vds.training.steps import CompiledStep, EagerStep
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,14 +49,15 @@ def test_recalibration_and_datatree():
     assert tree["posterior_predictive"]["obs"].shape == (1, 10, 12)
 
 
+@pytest.mark.parametrize("optimizer", [None, torch.optim.AdamW])
 @pytest.mark.parametrize("kind", [EagerStep, CompiledStep])
-def test_steps_do_not_wait_for_the_device(kind):
+def test_steps_do_not_wait_for_the_device(kind, optimizer):
     """After the first steps, which compile and record, nothing synchronises with the host."""
     model, guide, x, y = oracles.problem(3)
     objective = Objective(vds.enum_elbo(model, guide).cuda())
     batch = x.cuda(), y.cuda()
     objective.elbo.check(*batch)
-    step = kind(objective, torch.optim.SGD(objective.parameters(), lr=0.1, momentum=0.5))
+    step = kind(objective, TrainingConfig(optimizer=optimizer))
     for _ in range(4):
         step(*batch)
     torch.cuda.set_sync_debug_mode("error")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyro_vds as vds
 from experiments.engine.measures import measure_prediction
-from experiments.engine.training import TRAINING, Resources, as_settings, build, described, load_repeats
+from experiments.engine.training import Resources, as_settings, build, described, load_repeats
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import ExactPosterior
@@ -33,7 +33,7 @@ def measure_lag(
     known = {name: value for name, value in values.items() if name != FACTOR}
     settings = as_settings(known, resources)
     assert settings.lr is not None
-    settings = replace(settings, guide_lr=values[FACTOR] * settings.lr, patience=settings.max_epochs)
+    settings = replace(settings, guide_lr=values[FACTOR] * settings.lr, patience=None)
     sets = load_repeats(settings, known["data"], repeats)
     model, guide = build(settings, DataSummary.of(sets[0]), repeats)
     states: list[list[dict[str, Any]]] = []
@@ -42,13 +42,13 @@ def measure_lag(
         each = zip(epochs, vds.replicates(model, guide), sets, strict=True)
         return [{"epoch": epoch} | compare(*pair, data, settings) for epoch, pair, data in each]
 
-    def record(epoch: int) -> None:
-        if epoch + 1 in checkpoints or epoch + 1 == settings.max_epochs:
-            states.append(compared([epoch + 1] * repeats))
+    def record(so_far: vds.EpochRecord) -> None:
+        epochs = len(so_far)
+        if epochs in checkpoints or epochs == settings.max_epochs:
+            states.append(compared([epochs] * repeats))
 
-    how: dict[str, Any] = {name: getattr(settings, name) for name in (*TRAINING, "guide_lr", "compile")}
     train = [data.train for data in sets]
-    history = vds.fit(model, guide, train, device=resources.device, progress=False, on_epoch=record, **how)
+    history = vds.fit(model, guide, train, device=resources.device, progress=False, on_epoch=record, config=settings)
     assert isinstance(history.best_epoch, tuple)
     best = compared(history.best_epoch)
     records = [

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import pyro_vds as vds
+from experiments.engine.training import refuse_left_out
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
@@ -56,14 +56,13 @@ def ensemble(members: list[Mixture]) -> Mixture:
 
 
 def _fit(settings: Settings, data: DataSet, *, dropout: bool = False) -> tuple[VDSModel, vds.AutoCategorical]:
+    refuse_left_out(settings)
     backbone = settings.build_backbone(tuple(data.train[0].shape[1:]), int(data.classes or 0))
     if dropout:
         backbone.blocks = nn.ModuleList(nn.Sequential(block, nn.Dropout(DROPOUT)) for block in backbone.blocks)
     model = VDSModel(backbone, priors=settings.prior if backbone.axes else None, num_data=len(data.train[0]))
     guide = vds.AutoCategorical(model)
-    names = ("max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "milestones", "gamma")
-    how: dict[str, Any] = {name: getattr(settings, name) for name in names}
-    vds.fit(model, guide, data.train, validation=data.validation, progress=False, **how)
+    vds.fit(model, guide, data.train, validation=data.validation, progress=False, config=settings)
     return model, guide
 
 

@@ -15,12 +15,10 @@ from pyro_vds.runs.build import DataSummary
 from pyro_vds.runs.build import build as build_one
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.typing import Data
+from pyro_vds.training.optim import spelled
 
-# The settings of training that decide the numbers, as fit takes them.
-TRAINING = (
-    "max_epochs", "batch_size", "lr", "momentum", "patience", "seed", "weight_decay", "milestones", "gamma",
-    "precision", "channels_last",
-)  # fmt: skip
+# The settings of a model that :func:`build` leaves out, with what it builds.
+LEFT_OUT: dict[str, Any] = {"learn_prior": False, "guide": "independent", "widths": None, "pixels": "float32"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,8 @@ def described(settings: Settings, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings for a result file: all that decide the numbers, the data set by its name here."""
     elsewhere = ("data_root", "data_path", "compile", "device", "seed", "rule")
     everything = {name: value for name, value in asdict(settings).items() if name not in elsewhere}
-    return everything | {"data": values["data"], "prior": repr(settings.prior)}
+    made = {name: spelled(getattr(settings, name)) for name in ("optimizer", "scheduler")}
+    return everything | made | {"data": values["data"], "prior": repr(settings.prior)}
 
 
 def load_repeats(settings: Settings, name: str, repeats: int) -> list[DataSet]:
@@ -89,13 +88,37 @@ def load_repeats(settings: Settings, name: str, repeats: int) -> list[DataSet]:
 
 
 def build(settings: Settings, summary: DataSummary, repeats: int) -> tuple[vds.VDSModel, Guide]:
-    """Return the untrained model and guide of all repeats together."""
+    """Return the untrained model and guide of all repeats together.
+
+    Args:
+        settings: The settings of the first repeat.
+        summary: What there is to know of the data.
+        repeats: Number of repeats.
+
+    Raises:
+        ValueError: If the settings ask for what is not built here.
+    """
+    refuse_left_out(settings)
     backbone = vds.Replicated(
         settings.build_backbone(summary.input_shape, summary.outputs), repeats, seed=settings.seed
     )
     priors = settings.prior if backbone.axes else None
     model = vds.VDSModel(backbone, priors=priors, num_data=summary.num_data)
     return model, vds.AutoCategorical(model)
+
+
+def refuse_left_out(settings: Settings) -> None:
+    """Raise unless a plain model with an independent guide over depth is all that is asked for.
+
+    Args:
+        settings: The settings of a run.
+
+    Raises:
+        ValueError: If not: a result would name settings that it was not made with.
+    """
+    asked = {name: getattr(settings, name) for name, built in LEFT_OUT.items() if getattr(settings, name) != built}
+    if asked:
+        raise ValueError(f"Expected settings of a plain model over depth with an independent guide, got {asked}.")
 
 
 def train_repeats(values: Mapping[str, Any], repeats: int, resources: Resources) -> tuple[list[Repeat], float]:
@@ -113,6 +136,7 @@ def train_repeats(values: Mapping[str, Any], repeats: int, resources: Resources)
     sets = load_repeats(settings, values["data"], repeats)
     # pyro_vds cannot validate replicates of a network without axes, nor lay out their images otherwise.
     together = not settings.channels_last and (settings.readout == "all" or not settings.validation_fraction)
+    together = together and not settings.recalibrate and all(getattr(settings, n) == v for n, v in LEFT_OUT.items())
     started = time.perf_counter()
     trained = (_train_together if together else _train_each)(settings, sets, resources.device)
     return trained, time.perf_counter() - started
@@ -137,6 +161,8 @@ def _train_each(settings: Settings, sets: list[DataSet], device: torch.device) -
         one = replace(settings, seed=seed)
         model, guide = build_one(one, DataSummary.of(data))
         history = _fit(one, model, guide, data.train, data.validation, device)
+        if one.recalibrate:
+            vds.recalibrate_batch_norm(model, data.train, batch_size=one.batch_size, seed=seed)
         trained.append(Repeat(one, data, model, guide, history))
     return trained
 
@@ -150,8 +176,7 @@ def _fit(
     device: torch.device,
 ) -> vds.History:
     """Train; where every repeat diverges, its best state before that is its result."""
-    how: dict[str, Any] = {name: getattr(settings, name) for name in (*TRAINING, "compile")}
     try:
-        return vds.fit(model, guide, train, validation=validation, device=device, progress=False, **how)
+        return vds.fit(model, guide, train, validation=validation, device=device, progress=False, config=settings)
     except vds.NonFiniteLossError as error:
         return error.history

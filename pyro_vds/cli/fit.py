@@ -39,6 +39,7 @@ from pyro_vds.runs.summary import say, summary_text
 from pyro_vds.spaces.space import Architecture
 from pyro_vds.training.history import History
 from pyro_vds.training.loop import NonFiniteLossError
+from pyro_vds.training.optim import spelled
 
 DRAWS = 200
 
@@ -129,7 +130,8 @@ def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
 def _write_config(path: Path, settings: Settings, parser: ArgumentParser) -> None:
     """Write settings in the words that ``--config`` reads."""
     words = {field.name: getattr(settings, field.name) for field in fields(Settings)}
-    plain = {k: _plain(v) for k, v in words.items() if v is not None}
+    makers = {name: spelled(words.pop(name)) for name in ("optimizer", "scheduler")}
+    plain = {k: _plain(v) for k, v in (words | makers).items() if v is not None}
     path.write_text(yaml.safe_dump(plain, sort_keys=False))
     parser.parse_path(str(path))
 

@@ -2,20 +2,33 @@
 
 from typing import Any
 
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 
-def sampled(loader: DataLoader) -> int | None:
-    """Return the number of points that one pass over a loader yields; ``None`` where it does not say.
+def count_points(loader: DataLoader) -> int | None:
+    """Return the number of points that a loader draws from; ``None`` where it does not say.
 
-    Its sampler is asked, not its data set: a subset sampler yields fewer points than the data set has.
+    Its sampler is asked, not its data set: a subset sampler draws from fewer points than the data set has. Points that
+    ``drop_last`` leaves out of one pass count, since another pass has them.
 
     Args:
         loader: Yields batches of points.
     """
-    sampler, batch_size, drop_last = _plan(loader)
-    size = _length(sampler)
-    return size if size is None or not drop_last else size - size % batch_size
+    if isinstance(loader.dataset, IterableDataset):
+        return _length(loader.dataset)
+    return _length(_plan(loader)[0])
+
+
+def smallest_batch(loader: DataLoader, first: int) -> int:
+    """Return the size of the smallest batch, as far as it can be known.
+
+    Args:
+        loader: Yields batches of points.
+        first: Size of its first batch.
+    """
+    _, batch_size, drop_last = _plan(loader)
+    size = count_points(loader)
+    return first if size is None or drop_last else size % batch_size or first
 
 
 def require_every_point(loader: DataLoader) -> None:
@@ -28,7 +41,7 @@ def require_every_point(loader: DataLoader) -> None:
         ValueError: If it drops the last batch, or draws points with replacement.
     """
     sampler, batch_size, drop_last = _plan(loader)
-    size = _length(sampler)
+    size = count_points(loader)
     if drop_last and (size is None or size % batch_size):
         raise ValueError(
             f"Expected a DataLoader of all points, got one that drops the last batch "
@@ -42,15 +55,15 @@ def require_every_point(loader: DataLoader) -> None:
 def _plan(loader: DataLoader) -> tuple[Any, int, bool]:
     """Return what numbers the points, how many make a batch, and whether a smaller last batch is dropped."""
     batches = loader.batch_sampler
-    if batches is None:
-        return loader.sampler, loader.batch_size or 1, loader.drop_last
+    if batches is None:  # the data set makes batches of its own, of which the sampler numbers the batches
+        return None, 1, False
     return (
         getattr(batches, "sampler", None), getattr(batches, "batch_size", 1), getattr(batches, "drop_last", False)
     )  # fmt: skip
 
 
-def _length(sampler: Any) -> int | None:
+def _length(points: Any) -> int | None:
     try:
-        return len(sampler)
-    except TypeError:
+        return len(points)
+    except (TypeError, NotImplementedError):
         return None

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -128,23 +127,9 @@ def train(
         device: Where to train; the model's device unless given.
         progress: Whether to show a progress bar.
     """
-    names = (
-        "max_epochs",
-        "batch_size",
-        "lr",
-        "guide_lr",
-        "momentum",
-        "patience",
-        "seed",
-        "weight_decay",
-        "milestones",
-        "gamma",
-        "compile",
-        "precision",
-        "channels_last",
+    history = fit(
+        model, guide, data.train, validation=data.validation, device=device, progress=progress, config=settings
     )
-    how: dict[str, Any] = {name: getattr(settings, name) for name in names}
-    history = fit(model, guide, data.train, validation=data.validation, device=device, progress=progress, **how)
     if settings.recalibrate:
-        recalibrate_batch_norm(model, data.train, batch_size=how["batch_size"], seed=settings.seed)
+        recalibrate_batch_norm(model, data.train, batch_size=settings.batch_size, seed=settings.seed)
     return history

@@ -116,10 +116,9 @@ def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architec
     x, y = test
     if not model.likelihood.numeric:
         name = ", ".join(f"{axis} {label}" for axis, label in cut.items())
-        cases: dict[str, Architecture] = (
-            {"all architectures": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
-        )
-        probs = {title: predict_proba(model, guide, x, **choice).cpu() for title, choice in cases.items()}
+        cases: dict[str, Cut] = {"all architectures": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
+        found = predict(model, guide, x, cuts=list(cases.values()), want=["probs"])
+        probs = {title: one["probs"].cpu() for title, one in zip(cases, found, strict=True)}
         return Predictions(probs, functions=_functions(model, x) if int(y.max()) == 1 else None)
     if y.ndim != 1:
         return Predictions({})

@@ -1,8 +1,9 @@
 """The settings of a run of the command line: one flat object that a YAML file or options fill in."""
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any, Literal
+import inspect
+import re
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -12,13 +13,14 @@ from pyro_vds.backbones.normalisation import HeadStatistics
 from pyro_vds.backbones.residual import PerDepth, Readout, ResidualConvNet, ResidualMLP
 from pyro_vds.datasets import Noise, Pixels, UCIName
 from pyro_vds.datasets.dataset import DataSet
-from pyro_vds.ops.checks import check_optimiser, check_positive
+from pyro_vds.ops.checks import check_positive
 from pyro_vds.ops.freezing import freeze
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.pruning.rules import Rule
-from pyro_vds.training.precision import Precision
+from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.optim import PAPER_LR, PAPER_MOMENTUM, check_makers
 
 GuideName = Literal["independent", "conditional", "joint", "per_input"]
 
@@ -63,17 +65,27 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 _DEFAULTS: dict[str, Any] = {
     "max_depth": 20,
-    "max_epochs": 8000,
-    "patience": 500,
-    "milestones": (),
     "validation_fraction": 0.0,
-    "batch_size": 512,
-    "lr": 0.1,
+    **{name: getattr(TrainingConfig, name) for name in ("max_epochs", "batch_size", "patience", "milestones")},
 }
+
+# Where the optimiser is not given, so that a run folder says what held.
+_PAPER_SGD: dict[str, Any] = {"lr": PAPER_LR, "momentum": PAPER_MOMENTUM, "weight_decay": 0.0}
+
+if TYPE_CHECKING:
+    _TrainingConfig = TrainingConfig
+else:
+    # The fields of TrainingConfig; where data sets differ, None stands for the default of the data set.
+    _TrainingConfig = make_dataclass(
+        "_TrainingConfig",
+        [(f.name, f.type | None, field(default=None)) for f in fields(TrainingConfig) if f.name in _DEFAULTS],
+        bases=(TrainingConfig,),
+        frozen=True,
+    )
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(_TrainingConfig):
     """What to learn from which data, and how. The defaults are the paper's.
 
     Args:
@@ -115,24 +127,8 @@ class Settings:
         guide: With widths: independent axes, conditional q(width | depth), or one joint table. Or per_input: a small
             network predicts a depth for each input.
         threshold: With guide per_input: mass that may lie above the depth where an input stops.
-        max_epochs: Passes over the data at most. Default: 8000 for spirals, 500 for images, 60 for digits,
-            1000 for npz, 500 for diabetes and uci, 3000 for gap_1d.
-        batch_size: Points in a batch. Default: 512, 128 for digits, 64 for diabetes and uci.
-        lr: Learning rate of SGD. Default: 0.1, 0.01 for diabetes, gap_1d and uci.
-        guide_lr: Learning rate of the guide. Default: lr; ten times as much follows the exact posterior more closely.
-        momentum: Momentum of SGD.
-        weight_decay: L2 penalty on the weights, not negative.
-        patience: Epochs without improvement before training stops. Default: 500 for spirals, 30 for images,
-            15 for digits, 100 for npz, 60 for diabetes and uci, 300 for gap_1d.
-        milestones: Epochs, increasing, at which the learning rate is multiplied by gamma. Default: [30] for
-            images.
-        gamma: Factor of the learning rate at each milestone.
-        compile: Compile the training step into one graph: a wait of up to a minute the first time, faster then.
-        precision: What the network computes in: float32, tf32 (CUDA) or bf16; the likelihood stays in float32.
-        channels_last: Store images and convolutions with the channels last.
         recalibrate: Recompute batch-norm statistics on the training data after training.
         rule: How the depth to prune to is chosen from the posterior.
-        seed: Seeds data, weights and batches.
         device: Where to train: auto, cpu, cuda, ...
 
     Raises:
@@ -168,27 +164,13 @@ class Settings:
     learn_prior: bool = False
     guide: GuideName = "independent"
     threshold: float = 0.05
-    max_epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    guide_lr: float | None = None
-    momentum: float = 0.5
-    weight_decay: float = 0.0
-    patience: int | None = None
-    milestones: tuple[int, ...] | None = None
-    gamma: float = 0.1
-    compile: bool = False
-    precision: Precision = "float32"
-    channels_last: bool = False
     recalibrate: bool = False
     rule: Rule = "95"
-    seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        names = ("max_epochs", "batch_size", "patience", "lr", "guide_lr", "gamma", "channels", "image_size")
-        check_positive(**{n: getattr(self, n) for n in names if getattr(self, n) is not None})
-        check_optimiser(self.momentum, self.weight_decay)
+        super().__post_init__()
+        check_positive(channels=self.channels, image_size=1 if self.image_size is None else self.image_size)
         if self.widths and self.readout == "last":
             raise ValueError("Expected readout 'all' to learn the width with the depth, got 'last'.")
         if self.guide == "per_input" and (self.widths or self.readout == "last"):
@@ -198,11 +180,6 @@ class Settings:
         self._check_network()
         if self.widths and self.rule == "expected":
             raise ValueError("Expected the rule '95' or 'argmax' with widths, got 'expected'.")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"Expected a seed in 0..2**63 - 1, got {self.seed}.")
-        milestones = list(self.milestones or ())
-        if any(type(m) is not int or m < 1 for m in milestones) or any(a >= b for a, b in pairwise(milestones)):
-            raise ValueError(f"Expected milestones as increasing numbers of epochs, 1 or more each, got {milestones}.")
 
     def _check_network(self) -> None:
         own = self.network == "residual"
@@ -221,11 +198,21 @@ class Settings:
             )
 
     def resolved(self) -> "Settings":
-        """Return the settings with the defaults of the data set and the network filled in."""
-        defaults = _DEFAULTS | _PRESETS[self.data]
+        """Return the settings with the defaults of the data set and the network filled in.
+
+        Raises:
+            TypeError: If optimizer or scheduler make something else.
+            ValueError: If a setting of theirs is out of range.
+        """
+        preset = _PRESETS[self.data]
+        defaults = (_DEFAULTS | _PAPER_SGD | preset) if self.optimizer is None else (_DEFAULTS | preset | {"lr": None})
+        if self.scheduler is not None:
+            defaults["milestones"] = ()
         if self.network != "residual":
             defaults["max_depth"] = DEPTHS[self.network]
-        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+        full = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+        check_makers(full)
+        return full
 
     def load_data(self) -> DataSet:
         """Return the data set, drawn and split by the seed.
@@ -296,3 +283,25 @@ class Settings:
             if len(input_shape) == 1:
                 return ResidualMLP(input_shape[0], outputs, widest or self.width, max_depth, **how)
             return ResidualConvNet(input_shape[0], outputs, max_depth, widest or self.channels, self.bottleneck, **how)
+
+
+def _training_help() -> str:
+    """Return the documentation of the settings of training, with the defaults of the data sets."""
+    text = inspect.cleandoc(TrainingConfig.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
+    lines = []
+    for entry in re.split(r"\n(?=    \w+: )", text):
+        name = entry.strip().partition(":")[0]
+        sets: dict[Any, list[str]] = {}
+        for data, preset in _PRESETS.items():
+            if name in preset:
+                sets.setdefault(preset[name], []).append(data)
+        usual = [str((_PAPER_SGD | _DEFAULTS)[name])] if sets else []
+        others = [f"{value} for {', '.join(names)}" for value, names in sets.items()]
+        default = f" Default: {'; '.join([*usual, *others])}." if sets else ""
+        lines.append(f"    {' '.join(entry.split())}{default}")
+    return "\n".join(lines)
+
+
+# Help and editors show the settings of a run in one place.
+_TEXT = inspect.cleandoc(Settings.__doc__ or "")
+Settings.__doc__ = _TEXT.replace("\n\nRaises:", f"\n{_training_help()}\n\nRaises:")

@@ -1,5 +1,6 @@
-"""How the guide follows the exact posterior during training."""
+"""What is called after each epoch of training: functions that see the record and may stop it."""
 
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -13,6 +14,30 @@ from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import exact_posterior, require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.typing import Data
+from pyro_vds.training.history import EpochRecord
+
+Callback = Callable[[EpochRecord], object]
+
+
+class StopTraining(Exception):  # noqa: N818 (named as StopIteration is)
+    """Raised by a callback to end training as early stopping does; its text becomes ``history.stopped``."""
+
+
+def call(callbacks: Sequence[Callback], record: EpochRecord) -> str | None:
+    """Call all callbacks, and return the first word with which one stops training.
+
+    Args:
+        callbacks: Functions of the record. One that returns a non-empty string, or raises :class:`StopTraining`, stops.
+        record: The record so far.
+    """
+    words: list[str] = []
+    for callback in callbacks:
+        try:
+            word = callback(record)
+        except StopTraining as stop:
+            word = str(stop) or "callback"
+        words += [word] if isinstance(word, str) and word else []
+    return words[0] if words else None
 
 
 class BoundGap:
@@ -49,15 +74,16 @@ class BoundGap:
         self.every = every
         self._records: list[dict[str, Any]] = []
 
-    def __call__(self, epoch: int) -> None:
+    def __call__(self, record: EpochRecord) -> None:
         """Record the state after an epoch, if it is one of those.
 
         Args:
-            epoch: Its number, from 0.
+            record: The record so far.
         """
+        epoch = record.epoch
         if epoch % self.every:
             return
-        # A NaN ends the run in the next step of training; Pyro's argument checks would raise first.
+        # A NaN ends the run at the next step of training; Pyro's argument checks would raise first.
         with pyro.validation_enabled(False):
             exact = exact_posterior(self.model, self.data)
         log_evidence, elbo = exact.log_evidence, exact.elbo(self.guide)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,8 +12,6 @@ from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-
-Stopped = Literal["max_epochs", "patience", "interrupted", "non_finite"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class History:
         validation: For each metric its values, empty without validation data. ``"log_prob"`` is the mean
             log predictive density in nats per point, ``"error"`` the fraction misclassified.
         best_epoch: Epoch (from 0) whose state the model has; -1 if none was finished.
-        stopped: Why training ended: ``"max_epochs"``, ``"patience"``, ``"interrupted"`` or ``"non_finite"``.
+        stopped: Why training ended: ``"max_epochs"``, ``"patience"``, ``"interrupted"``, ``"non_finite"``, ``"error"``,
+            or the word of a callback that stopped it.
         compile_seconds: Time that compiling the training step took; 0 without compilation.
     """
 
@@ -38,7 +37,7 @@ class History:
     probs: Mapping[str, Float[Tensor, "epochs *replicate size"]]
     validation: Mapping[str, Float[Tensor, "epochs *replicate"]]
     best_epoch: int | tuple[int, ...]
-    stopped: Stopped | tuple[Stopped, ...]
+    stopped: str | tuple[str, ...]
     compile_seconds: float = 0.0
 
     def __len__(self) -> int:
@@ -110,6 +109,26 @@ class History:
             validation=groups["validation"],
             **{name: _plain(json.loads(metadata[name])) for name in ("best_epoch", "stopped", "compile_seconds")},
         )
+
+
+@dataclass(frozen=True)
+class EpochRecord(History):
+    """The record so far, as ``fit(on_epoch=...)`` hands it over after each epoch.
+
+    It is the :class:`History` of the epochs until now: ``record.elbo[-1]`` is the ELBO of this one,
+    ``record.probs["depth"][-1]`` its guide. ``stopped`` is ``"running"``.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """The number of this epoch, from 0."""
+        return len(self) - 1
+
+    @property
+    def metrics(self) -> dict[str, float | list[float]]:
+        """``elbo`` and ``kl`` of this epoch in nats, and what the validation data gave; lists with replicates."""
+        values = {"elbo": self.elbo, "kl": self.kl} | dict(self.validation)
+        return {name: value[-1].tolist() for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:

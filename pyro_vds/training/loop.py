@@ -1,25 +1,28 @@
-"""The training loop: steps, records, the best state, and the ways in which a run ends."""
+"""The training loop: steps, the best state, and the ways in which a run ends."""
 
 import logging
-import math
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
-import pyro
 import torch
 from torch import Tensor
-from torch.optim import SGD
 from tqdm.auto import tqdm
 
-from pyro_vds.infer.mixture import Mixture, weigher
-from pyro_vds.infer.passes import BATCH_SIZE
-from pyro_vds.ops.modes import eval_mode, train_mode
+from pyro_vds.ops.modes import train_mode
 from pyro_vds.spaces.typing import Data
+from pyro_vds.training.averaging import WeightAverage
 from pyro_vds.training.batches import Batches
-from pyro_vds.training.history import History, Stopped
-from pyro_vds.training.steps import CompiledStep, EagerStep, Objective, StepResult
+from pyro_vds.training.best import BestState
+from pyro_vds.training.callbacks import Callback, call
+from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.history import History
+from pyro_vds.training.objective import Objective, StepResult
+from pyro_vds.training.optim import Schedule
+from pyro_vds.training.recorder import Recorder
+from pyro_vds.training.steps import CompiledStep, EagerStep
+from pyro_vds.training.validation import validate
 
 logger = logging.getLogger(__name__)
 
@@ -36,112 +39,136 @@ class NonFiniteLossError(ArithmeticError):
         self.history = history
 
 
-@dataclass(frozen=True)
-class _Epoch:
-    """The record of one epoch; a value for each replicate, or scalars."""
-
-    elbo: Tensor
-    kl: Tensor
-    probs: dict[str, Tensor]
-    metrics: dict[str, Tensor]
-
-
 class TrainingLoop:
     """One training run.
 
     Args:
         objective: What is optimised.
         batches: The training data.
-        optimizer: Holds the parameters.
-        milestones: Epochs at which the learning rate is multiplied by ``gamma``.
-        gamma: Factor of the learning rate at each milestone.
-        compile: Whether the step is compiled.
+        config: The settings of training.
         validation: Held-out data that decide early stopping instead of the train ELBO.
-        patience: Epochs without a better value before training stops.
-        on_epoch: Called with the number of each epoch after it.
+        callbacks: Called with the record so far after each epoch.
     """
 
     def __init__(
         self,
         objective: Objective,
         batches: Batches,
-        optimizer: SGD,
+        config: TrainingConfig,
         *,
-        milestones: Sequence[int],
-        gamma: float,
-        compile: bool,
         validation: Data | None,
-        patience: int,
-        on_epoch: Callable[[int], None] | None,
+        callbacks: Sequence[Callback],
     ) -> None:
         self.objective = objective
-        self.model = objective.elbo.model
-        self.guide = objective.guide
         self.batches = batches
-        self.optimizer = optimizer
-        self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.milestones = milestones
-        self.gamma = gamma
-        self.step = _first_step(objective, optimizer, compile=compile)
+        self.config = config
         self.validation = validation
-        self.patience = patience
-        self.on_epoch = on_epoch
-        replicates = self.model.batch_shape.numel()
-        self.best = _BestState(self.step.state, replicates)
+        self.callbacks = callbacks
+        batch_shape = objective.elbo.model.batch_shape
+        self.point_dim = len(batch_shape)
         self.steps = 0
-        self.stopped: list[Stopped] = ["max_epochs"] * replicates
-        self.active = torch.ones(replicates, dtype=torch.bool)
-        self.point_dim = len(self.model.batch_shape)
-        self.epochs: list[_Epoch] = []
+        self.stopped = ["max_epochs"] * batch_shape.numel()
+        self.active = torch.ones(batch_shape.numel(), dtype=torch.bool)
+        self.recorder = Recorder(objective.elbo.model)
+        self._take((CompiledStep if config.compile else EagerStep)(objective, config))
 
-    def run(self, max_epochs: int, *, progress: bool) -> History:
+    def _take(self, step: EagerStep | CompiledStep) -> None:
+        """Train with a step, from its state on."""
+        config = self.config
+        self.step = step
+        self.schedule = Schedule(step.optimizer, config, replicates=bool(self.point_dim))
+        self.best = BestState(step.state, len(self.active))
+        kind = config.averaging
+        self.average = None if kind is None else WeightAverage(step.state, kind, config.averaging_decay)
+
+    def run(self, *, progress: bool) -> History:
         """Train until an end is reached, restore the best state, and return the record."""
-        bar = tqdm(range(max_epochs), desc="fit", unit="epoch", disable=not progress, mininterval=0.5)
+        epochs = range(self.config.max_epochs)
+        bar = tqdm(epochs, desc="fit", unit="epoch", disable=not progress, mininterval=0.5)
         try:
             with train_mode(self.objective):
                 for epoch in bar:
-                    self.epochs.append(self._epoch(epoch))
-                    if self.on_epoch is not None:
-                        self.on_epoch(epoch)
+                    self._epoch(epoch)
                     if progress:
                         bar.set_postfix(self._progress(), refresh=False)
-                    self._stop(epoch - self.best.epochs >= self.patience, "patience")
                     if not self.active.any():
                         break
         except KeyboardInterrupt:
             self._stop(self.active, "interrupted")
-            logger.warning("Interrupted after %d epochs: the best state so far is kept.", len(self.epochs))
+            logger.warning("Interrupted after %d epochs: the best state so far is kept.", len(self.recorder))
+        except BaseException as error:
+            self._stop(self.active, "error")
+            vars(error).setdefault("history", self.history())
+            raise
         finally:
             bar.close()
             self.best.restore()
             self.step.release()
         return self.history()
 
-    def _epoch(self, epoch: int) -> _Epoch:
-        factor = self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
+    def history(self) -> History:
+        """Return the record so far."""
+        return self.recorder.history(self.best, self.stopped, self.step.compile_seconds)
+
+    def _epoch(self, epoch: int) -> None:
+        """Go through the data once, judge the state, and tell the callbacks."""
+        if self.average is not None and epoch == self.config.averaging_start > 0:
+            self.best.forget_values()
+        results, sizes = self._pass(epoch)
+        value = self._record(results, sizes)
+        self.best.consider(epoch, value.reshape(-1), self.active)
+        if self.callbacks:
+            word = call(self.callbacks, self.recorder.epoch(self.best, self.step.compile_seconds))
+            if word is not None:
+                self._stop(self.active, word)
+        if self.config.patience is not None:
+            self._stop(epoch - self.best.epochs >= self.config.patience, "patience")
+        if epoch + 1 < self.config.max_epochs:
+            self.schedule.step(value)
+
+    def _pass(self, epoch: int) -> tuple[list[StepResult], list[int]]:
+        """Make the steps of an epoch, and return what they found, and the number of points of each."""
+        average = self.average if self.average is not None and epoch >= self.config.averaging_start else None
         results, sizes = [], []
         for (x, y), last in _mark_last(self.batches):
             if last and self.validation is None:
                 # The state that the epoch's last loss belongs to.
-                self.best.remember()
+                self._remember()
             results.append(self._step(x, y))
             sizes.append(x.shape[self.point_dim])
+            if average is not None and (last or average.kind == "ema"):
+                average.update()
         if not results:
             raise ValueError("Expected a DataLoader with at least one batch in each epoch, got none.")
-        record = self._record(results, sizes)
-        value = record.elbo
-        if self.validation is not None:
-            self.best.remember()
-            record.metrics.update(self._validate(*self.validation))
-            value = record.metrics["log_prob"]
-            self._check_finite("log predictive density of the validation data", value, self.steps + len(results) - 1)
-        self.steps += len(results)
-        self.best.consider(epoch, value.reshape(-1), self.active)
-        return record
+        return results, sizes
 
-    def _stop(self, which: Tensor, how: Stopped) -> None:
+    def _record(self, results: list[StepResult], sizes: list[int]) -> Tensor:
+        """Record an epoch, each batch weighed by its points, and return the value that decides early stopping.
+
+        This is the one moment of an epoch that waits for the device.
+        """
+        shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
+        losses, kls = (torch.stack([getattr(r, name) for r in results]).double().cpu() for name in ("loss", "kl"))
+        elbo = -(shares @ losses)
+        first = (losses.reshape(len(losses), -1).isfinite().all(1)).cumprod(0).sum()
+        self._check_finite("ELBO", elbo, self.steps + int(first))
+        metrics = {} if self.validation is None else self._validate(self.validation, self.steps + len(results) - 1)
+        self.steps += len(results)
+        probs = {axis: log_prob.exp() for axis, log_prob in results[-1].log_probs.items()}
+        self.recorder.add(elbo, shares @ kls, probs, metrics)
+        return metrics["log_prob"] if metrics else elbo
+
+    def _validate(self, data: Data, step: int) -> dict[str, Tensor]:
+        self._remember()
+        with nullcontext() if self.average is None else self.average.in_place():
+            metrics = validate(self.objective, data)
+        self._check_finite("log predictive density of the validation data", metrics["log_prob"], step)
+        return metrics
+
+    def _remember(self) -> None:
+        self.best.remember(None if self.average is None else self.average.tensors)
+
+    def _stop(self, which: Tensor, how: str) -> None:
         """Note how those of some replicates that are still active end; they keep their best state."""
         for replicate in (which & self.active).nonzero().flatten().tolist():
             self.stopped[replicate] = how
@@ -162,20 +189,9 @@ class TrainingLoop:
             stacklevel=2,
         )
         self.step.release()
-        self.step = EagerStep(self.objective, self.optimizer)
-        self.best = _BestState(self.step.state, len(self.active))
-        self.best.remember()
+        self._take(EagerStep(self.objective, self.config))
+        self._remember()
         return self.step(x, y)
-
-    def _record(self, results: list[StepResult], sizes: list[int]) -> _Epoch:
-        """Weigh each batch by its points; the one moment of an epoch that waits for the device."""
-        shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
-        losses, kls = (torch.stack([getattr(r, name) for r in results]).double().cpu() for name in ("loss", "kl"))
-        elbo = -(shares @ losses)
-        first = (losses.reshape(len(losses), -1).isfinite().all(1)).cumprod(0).sum()
-        self._check_finite("ELBO", elbo, self.steps + int(first))
-        probs = {axis: log_prob.exp() for axis, log_prob in results[-1].log_probs.items()}
-        return _Epoch(elbo, shares @ kls, probs, {})
 
     def _check_finite(self, what: str, values: Tensor, step: int) -> None:
         """End what has become NaN or infinite; replicates that are still finite go on."""
@@ -187,7 +203,7 @@ class TrainingLoop:
         replicate = int(which.nonzero()[0])
         name = f" in replicate {replicate}" if self.point_dim else ""
         message = (
-            f"Expected a finite {what}, got {float(values[replicate])} at step {step} (epoch {len(self.epochs)})"
+            f"Expected a finite {what}, got {float(values[replicate])} at step {step} (epoch {len(self.recorder)})"
             f"{name}. The model holds the best state so far (epoch {int(self.best.epochs[replicate])}; -1 is the "
             "initial state). Try a smaller lr or max_depth, or look for extreme input values."
         )
@@ -195,88 +211,10 @@ class TrainingLoop:
             raise NonFiniteLossError(message, self.history())
         logger.warning(message)
 
-    def _validate(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Return the mean log predictive density, and for classes the error, in one pass."""
-        weigh, dim = weigher(self.model, self.guide), self.point_dim
-        sums: dict[str, Tensor] = {}
-        # A NaN ends the run below; Pyro's argument checks would raise first.
-        with eval_mode(self.objective), torch.inference_mode(), pyro.validation_enabled(False):
-            for inputs, targets in zip(*(t.split(BATCH_SIZE, dim) for t in (x, y)), strict=True):
-                mixture = Mixture(self.model, self.model.outputs(inputs), weigh(inputs))
-                for name, values in self.model.likelihood.metrics(mixture.distribution, targets).items():
-                    total = values.flatten(dim).sum(-1)
-                    sums[name] = sums[name] + total if name in sums else total
-        return {name: value.double().cpu() / x.shape[dim] for name, value in sums.items()}
-
     def _progress(self) -> dict[str, str]:
-        latest = self.epochs[-1]
-        modes = {axis: ",".join(str(int(k)) for k in q.argmax(-1).reshape(-1)) for axis, q in latest.probs.items()}
-        return {"ELBO": f"{float(latest.elbo.mean()):.2f}", **modes}
-
-    def history(self) -> History:
-        """Return the record so far."""
-        dtype = self.model.device_tensor().dtype
-        rows = tuple(self.model.batch_shape)
-
-        def stacked(values: list[Tensor], *shape: int) -> Tensor:
-            return torch.stack(values).cpu().to(dtype) if values else torch.zeros(0, *rows, *shape, dtype=dtype)
-
-        elbo, kl = stacked([e.elbo for e in self.epochs]), stacked([e.kl for e in self.epochs])
-        probs = {
-            axis: stacked([e.probs[axis] for e in self.epochs], size)
-            for axis, size in zip(self.model.axes, self.model.sizes, strict=True)
-        }
-        names = self.epochs[0].metrics if self.epochs else {}
-        validation = {name: stacked([e.metrics[name] for e in self.epochs]) for name in names}
-        best, stopped = tuple(self.best.epochs.tolist()), tuple(self.stopped)
-        seconds = self.step.compile_seconds
-        if not rows:
-            return History(elbo, elbo + kl, kl, probs, validation, best[0], stopped[0], seconds)
-        return History(elbo, elbo + kl, kl, probs, validation, best, stopped, seconds)
-
-
-class _BestState:
-    """A copy of the training state at the best value so far, of each replicate.
-
-    Args:
-        state: The tensors that training changes in place; with replicates each has one row for each of them.
-        rows: Number of replicates; 1 without.
-    """
-
-    def __init__(self, state: list[Tensor], rows: int) -> None:
-        self.state = state
-        self.best = [t.clone() for t in state]
-        self.candidate = [t.clone() for t in state]
-        self.values = torch.full((rows,), -math.inf, dtype=torch.float64)
-        self.epochs = torch.full((rows,), -1)
-
-    def remember(self) -> None:
-        """Copy the current state, whose value is not known yet."""
-        torch._foreach_copy_(self.candidate, self.state)
-
-    def consider(self, epoch: int, values: Tensor, active: Tensor) -> None:
-        """Keep the state remembered last, of the active replicates whose value is the largest so far."""
-        better = active & (values > self.values)
-        if not better.any():
-            return
-        best, spare = self.candidate, self.best
-        if not better.all():
-            mask = better.to(self.state[0].device)
-            best = [
-                torch.where(mask.view(-1, *[1] * (one.ndim - 1)), one, other)
-                for one, other in zip(self.candidate, self.best, strict=True)
-            ]
-        epochs = self.epochs.masked_fill(better, epoch)
-        # One statement: an interrupt cannot leave a mixture of two states.
-        self.best, self.candidate, self.values, self.epochs = best, spare, values.where(better, self.values), epochs
-
-    def restore(self) -> None:
-        """Write the best state back."""
-        torch._foreach_copy_(self.state, self.best)
-
-
-def _first_step(objective: Objective, optimizer: SGD, *, compile: bool) -> EagerStep | CompiledStep:
-    return CompiledStep(objective, optimizer) if compile else EagerStep(objective, optimizer)
+        elbo, probs = self.recorder.latest()
+        modes = {axis: ",".join(str(int(k)) for k in q.argmax(-1).reshape(-1)) for axis, q in probs.items()}
+        return {"ELBO": f"{float(elbo.mean()):.2f}", **modes}
 
 
 def _described(error: Exception) -> str:

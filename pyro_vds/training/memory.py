@@ -15,8 +15,10 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import first_points
 from pyro_vds.spaces.typing import Data
+from pyro_vds.training.config import TrainingConfig
 
 GIB = 2**30
+SMALL = 100  # training that takes less than 1 / SMALL of the free memory is not estimated
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class MemoryEstimate:
     """Bytes that a training step needs on the device.
 
     Attributes:
-        state: Weights, two copies for the best state, and gradients and momentum of those that learn.
+        state: Weights, two copies for the best state, gradients and what the optimiser keeps of those that learn, and
+            two more copies where weights are averaged.
         activations: Tensors kept for the backward pass of one batch.
         readouts: The part of ``activations`` that reading out every depth adds to a plain network.
         data: The data set, where it is to lie on the device.
@@ -58,6 +61,7 @@ def estimate_memory(
     batch_size: int,
     device: torch.device | str | None = None,
     validation: Data | None = None,
+    config: TrainingConfig | None = None,
 ) -> MemoryEstimate:
     """Estimate the memory of a training step by counting what autograd keeps for two small batches.
 
@@ -70,6 +74,7 @@ def estimate_memory(
         batch_size: Points in a batch.
         device: Where training is to run; the model's device unless given.
         validation: Held-out data that move to the device too.
+        config: The settings of training, for what the optimiser and an average keep.
 
     Returns:
         The estimate, in bytes.
@@ -80,7 +85,8 @@ def estimate_memory(
     activations = _activation_bytes(model, data, batch)
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
-    state = sum(p.numel() * p.element_size() * (5 if p.requires_grad else 3) for p in model.parameters())
+    kept, learnt = _copies(config or TrainingConfig())
+    state = sum(p.numel() * p.element_size() * (kept + learnt * p.requires_grad) for p in model.parameters())
     # Of data that replicates share, only one copy moves.
     moved = sum(t.untyped_storage().nbytes() for t in (*data, *(validation or ())) if t.device != device)
     return MemoryEstimate(state, activations, readouts, moved, _available(device))
@@ -93,6 +99,7 @@ def check_memory(
     batch_size: int,
     device: torch.device | str | None = None,
     validation: Data | None = None,
+    config: TrainingConfig | None = None,
 ) -> MemoryEstimate:
     """Return the estimate of :func:`estimate_memory`, or raise if training cannot fit the device.
 
@@ -102,17 +109,40 @@ def check_memory(
         batch_size: Points in a batch.
         device: Where training is to run; the model's device unless given.
         validation: Held-out data that move to the device too.
+        config: The settings of training, for what the optimiser and an average keep.
 
     Raises:
         MemoryError: With the numbers, and what to change.
     """
-    estimate = estimate_memory(model, data, batch_size=batch_size, device=device, validation=validation)
+    estimate = estimate_memory(model, data, batch_size=batch_size, device=device, validation=validation, config=config)
     if estimate.total > estimate.available:
         raise MemoryError(
             f"Expected training to fit the device's memory, but it needs about {estimate}. Reduce batch_size "
             "or max_depth, give PerDepth a pool that shrinks what each depth keeps, or use another device."
         )
     return estimate
+
+
+def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.device) -> bool:
+    """Return whether training is so small beside the free memory that an estimate tells nothing.
+
+    A network keeps hardly more numbers of a point than a few times its weights; the margin is a factor of 100.
+
+    Args:
+        model: The model to be trained.
+        data: Training inputs and targets.
+        batch_size: Points in a batch.
+        device: Where training is to run.
+    """
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    moved = sum(t.untyped_storage().nbytes() for t in data)
+    return SMALL * (weights * (batch_size + 10) + moved) < _available(device)
+
+
+def _copies(config: TrainingConfig) -> tuple[int, int]:
+    """Return how many tensors of its size are kept for each weight, and how many more for each that learns."""
+    of_optimizer = 1 if config.optimizer is None else 2
+    return 3 + (0 if config.averaging is None else 2), 1 + of_optimizer
 
 
 def _plain_model(model: VDSModel) -> VDSModel | None:

@@ -10,37 +10,38 @@ from torch.utils.data import DataLoader
 from pyro_vds.models.checks import check_data, check_pair, check_single_point, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
+from pyro_vds.ops.loaders import count_points, require_every_point, smallest_batch
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
-from pyro_vds.training.memory import check_memory
+from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.memory import check_memory, is_small
 
 
-def _use_channels_last(model: VDSModel) -> None:
+def use_channels_last(model: VDSModel) -> None:
     """Store the weights of convolutions with the channels last; outputs then lie so as well."""
     if model.batch_shape:
         raise ValueError("Expected channels_last=False for replicates, whose convolutions run as one of many groups.")
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def _prepare(
+def prepare(
     model: VDSModel,
     data: Data | DataLoader | Sequence[Data],
-    batch_size: int,
+    config: TrainingConfig,
     device: torch.device,
-    seed: int,
     validation: Data | None,
 ) -> Batches:
     """Check the data and what training takes, before anything moves, and put the data where training needs them."""
     if isinstance(data, DataLoader):
         loader = loader_batches(model, data, device)
         pair, largest = loader.first, len(loader.first[0])
-        size, smallest = _dataset_size(data), _smallest_batch(data, largest)
+        size, smallest = count_points(data), smallest_batch(data, largest)
     else:
         loader, pair = None, checked_data(model, data, "training data")
         size = pair[0].shape[len(model.batch_shape)]
-        lengths = batch_lengths(size, batch_size)
+        lengths = batch_lengths(size, config.batch_size)
         smallest, largest = min(lengths), max(lengths)
     if size is not None and size != model.num_data:
         raise ValueError(
@@ -49,10 +50,9 @@ def _prepare(
         )
     if smallest == 1:
         check_single_point(model, pair[0])
-    check_memory(model, pair, batch_size=largest, device=device, validation=validation)
-    if loader is not None:
-        return loader
-    return training_batches(model, moved(pair, device), batch_size, seed)
+    if not is_small(model, pair, batch_size=largest, device=device):
+        check_memory(model, pair, batch_size=largest, device=device, validation=validation, config=config)
+    return loader or training_batches(model, moved(pair, device), config.batch_size, config.seed)
 
 
 def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) -> Batches:
@@ -68,6 +68,27 @@ def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) ->
     if model.batch_shape:
         return ReplicateBatches(pair, batch_size, generators)
     return IndexBatches(pair, batch_size, generators[0])
+
+
+def held_out_data(
+    model: VDSModel, data: Data | DataLoader | Sequence[Data] | None, device: torch.device
+) -> Data | None:
+    """Return checked validation data, those of a DataLoader gathered once on the device."""
+    name = "validation data"
+    if data is None:
+        return None
+    return checked_data(model, _gathered(data, name, device) if isinstance(data, DataLoader) else data, name)
+
+
+def _gathered(loader: DataLoader, name: str, device: torch.device) -> Data:
+    """Return all points of a loader as one pair on a device; the global generators are left as they were."""
+    require_every_point(loader)
+    with isolated_rng():
+        pairs = [tuple(part.to(device) for part in as_pair(batch, name)) for batch in loader]
+    if not pairs:
+        raise ValueError(f"Expected a DataLoader with at least one batch as {name}, got none.")
+    x, y = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return x, y
 
 
 def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
@@ -102,18 +123,3 @@ def moved(pair: Data, device: torch.device) -> Data:
     """Return data on the device; what replicates share moves once and stays shared."""
     x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
     return x, y
-
-
-def _smallest_batch(loader: DataLoader, batch_size: int) -> int:
-    """Return the size of the smallest batch, as far as it can be known."""
-    size = _dataset_size(loader)
-    rest = 0 if size is None or loader.drop_last else size % batch_size
-    return rest or batch_size
-
-
-def _dataset_size(loader: DataLoader) -> int | None:
-    """Return the number of points, where the data set knows it."""
-    try:
-        return len(loader.dataset)  # pyright: ignore[reportArgumentType]
-    except TypeError:
-        return None

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pyro_vds.cli import main as cli
 from pyro_vds.diagnostics.files import load_datatree
 from pyro_vds.priors.families import PRIORS, Geometric
 from pyro_vds.runs import figures, files
+from pyro_vds.runs.build import DataSummary, build
 from pyro_vds.runs.folder import Run, load_run
 from pyro_vds.runs.reweighting import POWERS
 from pyro_vds.runs.settings import Settings
@@ -235,6 +237,36 @@ def test_prior_arrives_in_the_config_and_the_model(tmp_path, name):
     )
 
 
+def test_optimiser_and_schedule_arrive_in_the_config_and_repeat_the_run(tmp_path):
+    words = ["--optimizer", "AdamW", "--optimizer.lr", "0.02", "--scheduler", "CosineAnnealingLR", "--scheduler.T_max",
+             "3", "--max-epochs", "3", "--guide-lr", "0.5", "--clip-norm", "0.5", "--averaging", "ema"]  # fmt: skip
+    cli.main([*BRIEF, *words, "--out", str(tmp_path / "run")])
+    config = read_config(tmp_path / "run")
+    assert config["optimizer"]["class_path"] == "torch.optim.adamw.AdamW"
+    assert config["optimizer"]["init_args"].items() >= {"lr": 0.02, "weight_decay": 0.01}.items()
+    assert config["scheduler"]["init_args"]["T_max"] == 3
+    assert (config["guide_lr"], config["clip_norm"], config["averaging"]) == (0.5, 0.5, "ema")
+    assert "lr" not in config, "the optimiser's own holds"
+    cli.main(["fit", "--config", str(tmp_path / "run" / "config.yaml"), "--out", str(tmp_path / "again")])
+    assert read_config(tmp_path / "again") == config
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("run", "again")]
+    assert weights[0] == weights[1]
+    cli.main(["evaluate", str(tmp_path / "run")])
+
+
+def test_the_optimiser_of_the_command_line_trains_as_in_python(tmp_path):
+    words = ["--optimizer", "torch.optim.RMSprop", "--optimizer.lr", "0.005", "--max-epochs", "4"]
+    cli.main([*BRIEF, *words, "--out", str(tmp_path / "run")])
+    settings = Settings(num_points=40, max_depth=2, width=4)
+    data = settings.load_data()
+    model, guide = build(settings, DataSummary.of(data))
+    history = vds.fit(
+        model, guide, data.train, optimizer=partial(torch.optim.RMSprop, lr=0.005), max_epochs=4, progress=False
+    )
+    found = load_run(tmp_path / "run", settings).history
+    torch.testing.assert_close(found.elbo, history.elbo)
+
+
 def test_existing_folder_is_refused_and_kept(capsys, run):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     code, message = fails(capsys, *BRIEF, "--out", run)
@@ -281,6 +313,9 @@ def test_unknown_key_of_a_config_is_named(capsys, tmp_path):
         (["--max-depth", "many"], "many"),
         (["--data", "cifar"], "cifar"),
         (["--max-deepness", "3"], "deepness"),
+        (["--optimizer", "NoSuchOptimizer"], "NoSuchOptimizer"),
+        (["--optimizer", "AdamW", "--optimizer.momentum", "0.5"], "momentum"),
+        (["--averaging", "mean"], "mean"),
     ],
 )
 def test_words_that_are_no_setting_are_named(capsys, tmp_path, words, named):
@@ -299,6 +334,9 @@ def test_words_that_are_no_setting_are_named(capsys, tmp_path, words, named):
         (["--width", "0"], "Expected width of at least 1, got 0"),
         (["--device", "nowhere"], "Expected --device auto, cpu or another device of this machine, got nowhere"),
         (["--device", "meta"], "Expected --device auto, cpu or another device of this machine, got meta"),
+        (["--optimizer", "AdamW", "--momentum", "0.5"], "Expected an optimiser with a momentum, got AdamW"),
+        (["--optimizer", "LBFGS"], "Expected an optimiser that needs one gradient in a step, got LBFGS"),
+        (["--optimizer", "AdamW", "--optimizer.lr", "-1"], "Invalid learning rate: -1"),
         (["--weight-decay", "-1"], "Expected a finite weight_decay of at least 0, got -1.0"),
         (["--milestones", "[5, 3]"], "Expected milestones as increasing numbers of epochs, 1 or more each, got [5, 3]"),
         (["--data", "npz"], "Expected --data-path FILE.npz"),

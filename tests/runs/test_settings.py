@@ -1,5 +1,7 @@
 """Settings: defaults of each data set, explicit values first, weights and data drawn by the seed alone."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -30,7 +32,7 @@ def test_resolved_fills_in_the_defaults_of_the_data_set(name):
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_resolved_keeps_explicit_values(name):
     values = {"max_depth": 0, "max_epochs": 1, "patience": 2, "milestones": (), "validation_fraction": 0.0}
-    settings = Settings(data=name, batch_size=3, lr=0.7, **values)
+    settings = Settings(data=name, batch_size=3, lr=0.7, momentum=0.9, weight_decay=0.1, **values)
     assert settings.resolved() == settings
 
 
@@ -124,3 +126,12 @@ def test_image_sets_are_looked_for_in_the_data_root(tmp_path, monkeypatch):
     monkeypatch.setattr("socket.create_connection", refuse)
     with pytest.raises(FileNotFoundError, match=f"Expected the files {tmp_path}/MNIST/raw/train-images-idx3-ubyte.gz"):
         Settings(data="mnist", data_root=str(tmp_path)).load_data()
+
+
+def test_another_optimiser_keeps_its_own_rate_and_another_schedule_has_no_milestones():
+    adam = Settings(data="diabetes", optimizer=torch.optim.Adam).resolved()
+    assert (adam.lr, adam.momentum, adam.weight_decay) == (None, None, None)
+    assert Settings(data="diabetes").resolved().momentum == 0.5
+    cosine = Settings(data="mnist", scheduler=partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=9)).resolved()
+    assert cosine.milestones == ()
+    assert cosine.lr == 0.1

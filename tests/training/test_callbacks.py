@@ -15,21 +15,17 @@ def test_gap_is_that_of_the_exact_posterior(compile):
     model, guide, x, y = oracles.problem(3)
     states = []
 
-    def by_hand(epoch):
+    def by_hand(record):
         log_p = oracles.log_probs(oracles.outputs(model.backbone.eval(), x), y).sum(1).detach()
         model.backbone.train()
         log_joint = model.prior("depth").logits + log_p
         q = guide.probs()["depth"]
         elbo = float((q * (log_joint - q.log())).sum())
-        states.append((epoch, float(log_joint.logsumexp(0)), elbo, float(q @ torch.arange(4.0))))
+        states.append((record.epoch, float(log_joint.logsumexp(0)), elbo, float(q @ torch.arange(4.0))))
 
     gap = vds.BoundGap(model, guide, (x, y), every=3)
 
-    def both(epoch):
-        gap(epoch)
-        by_hand(epoch)
-
-    history = vds.fit(model, guide, (x, y), on_epoch=both, compile=compile, **HOW)
+    history = vds.fit(model, guide, (x, y), on_epoch=[gap, by_hand], compile=compile, **HOW)
     found = gap.to_dataset()
     assert len(states) == len(history) == 7
     assert found["epoch"].values.tolist() == [0, 3, 6]
@@ -55,8 +51,8 @@ def test_recording_changes_nothing():
 def test_an_error_of_the_user_s_function_keeps_the_best_state():
     model, guide, x, y = oracles.problem(3)
 
-    def stop(epoch):
-        if epoch == 3:
+    def stop(record):
+        if record.epoch == 3:
             raise RuntimeError("enough")
 
     before = guide.probs()["depth"]
@@ -83,3 +79,92 @@ def test_what_has_no_gap_is_refused():
     plain = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 2, readout="last"), num_data=12)
     with pytest.raises(ValueError, match="Expected a model with a posterior to follow"):
         vds.BoundGap(plain, vds.AutoCategorical(plain), (x, y))
+
+
+def test_a_callback_sees_the_record_so_far():
+    model, guide, x, y = oracles.problem(3)
+    seen, states = [], []
+
+    def look(record):
+        seen.append(record)
+        states.append(guide.probs()["depth"].clone())
+
+    history = vds.fit(model, guide, (x, y), validation=(x, y), on_epoch=look, **HOW)
+    assert [record.epoch for record in seen] == [len(record) - 1 for record in seen] == list(range(7))
+    assert isinstance(seen[3], vds.History)
+    assert isinstance(seen[3], vds.EpochRecord)
+    assert seen[3].stopped == "running"
+    # An early record stays as it was while the run goes on.
+    torch.testing.assert_close(seen[3].elbo, history.elbo[:4], rtol=0, atol=0)
+    torch.testing.assert_close(seen[3].probs["depth"], history.probs["depth"][:4], rtol=0, atol=0)
+    expected = {"elbo": history.elbo[3], "kl": history.kl[3]} | {n: v[3] for n, v in history.validation.items()}
+    assert seen[3].metrics == {name: float(value) for name, value in expected.items()}
+    assert set(expected) == {"elbo", "kl", "log_prob", "error", "confidence", "brier"}
+    # The record has the guide before the step, the model is as it is after it.
+    torch.testing.assert_close(states[2], history.probs["depth"][3])
+
+
+def test_records_grow_past_the_first_rows():
+    model, guide, x, y = oracles.problem(1)
+    seen = []
+    history = vds.fit(model, guide, (x, y), max_epochs=150, lr=0.01, on_epoch=seen.append, progress=False)
+    assert len(history) == len(seen) == 150
+    for record in seen[::30]:
+        assert torch.equal(record.elbo, history.elbo[: len(record)])
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_callback_stops_training_with_a_word(raises):
+    def stop(record):
+        if record.epoch == 4 and raises:
+            raise vds.StopTraining("enough")
+        return "enough" if record.epoch == 4 else None
+
+    seen = []
+    model, guide, x, y = oracles.problem(3)
+    history = vds.fit(model, guide, (x, y), on_epoch=[stop, seen.append], **HOW)
+    assert (len(history), history.stopped, len(seen)) == (5, "enough", 5)
+    model.train()
+    assert -float(vds.enum_elbo(model, guide)(x, y).detach()) == pytest.approx(float(history.elbo.max()))
+
+
+@pytest.mark.parametrize(
+    ("result", "stopped"), [("", "max_epochs"), (3.5, "max_epochs"), (vds.StopTraining(), "callback")]
+)
+def test_only_a_word_stops(result, stopped):
+    def answer(record):
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    model, guide, x, y = oracles.problem(1)
+    assert vds.fit(model, guide, (x, y), on_epoch=answer, **HOW).stopped == stopped
+
+
+def test_a_callback_stops_all_replicates_that_still_train():
+    data = (torch.randn(12, 2), torch.randint(0, 3, (12,)))
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 3, 5, 2), 3), num_data=12)
+    seen = []
+
+    def stop(record):
+        seen.append(record)
+        return "enough" if record.epoch == 2 else None
+
+    history = vds.fit(model, vds.AutoCategorical(model), data, on_epoch=stop, **HOW)
+    assert history.stopped == ("enough",) * 3
+    assert seen[1].metrics["elbo"] == history.elbo[1].tolist()
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, StopIteration, SystemExit])
+def test_whatever_a_callback_raises_carries_the_record(kind):
+    def fail(record):
+        if record.epoch == 3:
+            raise kind("broken")
+
+    model, guide, x, y = oracles.problem(3)
+    with pytest.raises(kind, match="broken") as error:
+        vds.fit(model, guide, (x, y), on_epoch=fail, **HOW)
+    history = error.value.history
+    assert (len(history), history.stopped) == (4, "error")
+    model.train()
+    assert -float(vds.enum_elbo(model, guide)(x, y).detach()) == pytest.approx(float(history.elbo.max()))

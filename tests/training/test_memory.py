@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.training.memory import _container_available, check_memory, estimate_memory
+from pyro_vds.training.memory import _container_available, check_memory, estimate_memory, is_small
 
 CONV = {"max_depth": 6, "channels": 16, "bottleneck": 8}
 
@@ -121,3 +121,25 @@ def test_validation_data_that_move_are_counted():
     one = estimate_memory(model, (x, y), batch_size=4, device="meta")
     two = estimate_memory(model, (x, y), batch_size=4, device="meta", validation=(x, y))
     assert two.data == 2 * one.data > 0
+
+
+def test_small_training_is_not_estimated_and_large_is():
+    model, guide, x, y = oracles.problem(2)
+    assert is_small(model, (x, y), batch_size=12, device=torch.device("cpu"))
+    endless = x[:1].expand(10**12, -1), y[:1].expand(10**12)
+    assert not is_small(model, endless, batch_size=10**12, device=torch.device("cpu"))
+    passes = []
+    handle = model.backbone.register_forward_hook(lambda *_: passes.append(1))
+    vds.fit(model, guide, (x, y), max_epochs=1, progress=False)
+    handle.remove()
+    assert len(passes) == 3  # the checks of the data and of the first batch on a single point, and the step
+
+
+def test_what_optimiser_and_average_keep_is_counted():
+    model, _, x, y = oracles.problem(1)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+
+    def copies(**settings):
+        return estimate_memory(model, (x, y), batch_size=4, config=vds.TrainingConfig(**settings)).state / weights
+
+    assert (copies(), copies(optimizer=torch.optim.AdamW), copies(averaging="ema")) == (5, 6, 7)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.training.steps import CompiledStep, FlatTensors
+from pyro_vds.training.flat import FlatTensors
+from pyro_vds.training.steps import CompiledStep
 
 QUIET = {"progress": False}
 

@@ -1,0 +1,56 @@
+"""What a training run minimises, with all that it records of a step."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.infer.elbo import EnumELBO
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step found before it moved the parameters.
+
+    Attributes:
+        loss: Full-data negative ELBO, nats; a scalar, or ``(replicate,)``.
+        kl: ``KL(q || prior)``, nats, in the same shape.
+        log_probs: ``log q`` of each entry of each axis, nats.
+    """
+
+    loss: Tensor
+    kl: Tensor
+    log_probs: dict[str, Tensor]
+
+    def detached(self) -> "StepResult":
+        """Return the same numbers without their graph."""
+        log_probs = {axis: p.detach() for axis, p in self.log_probs.items()}
+        return StepResult(self.loss.detach(), self.kl.detach(), log_probs)
+
+
+class Objective(nn.Module):
+    """The loss with everything that a training run records of a step."""
+
+    def __init__(self, elbo: EnumELBO) -> None:
+        super().__init__()
+        self.elbo = elbo
+
+    @property
+    def guide(self) -> Guide:
+        """The guide; a property, because functional_call needs each tensor to have one name only."""
+        return cast(Guide, self.elbo.guide)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the parameters, and the buffers that training may change: all but the priors."""
+        model = self.elbo.model
+        fixed = {model.get_buffer(f"prior_logits_{axis}") for axis in model.axes}
+        buffers = {name: b for name, b in self.named_buffers() if b not in fixed}
+        return dict(self.named_parameters()) | buffers
+
+    def forward(self, x: Tensor, y: Tensor) -> StepResult:
+        """Return the loss, differentiable, and KL and the guide's log probabilities for the record."""
+        loss = self.elbo.losses(x, y)
+        with torch.no_grad():
+            return StepResult(loss, self.guide.kl(self.elbo.model, x).expand_as(loss), self.guide.log_probs(x))

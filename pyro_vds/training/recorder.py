@@ -1,0 +1,102 @@
+"""The record of a run while it grows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.training.best import BestState
+from pyro_vds.training.history import EpochRecord, History
+
+ROWS = 64
+
+
+class Recorder:
+    """Keeps the numbers of each epoch on the CPU, where the record so far costs no copy.
+
+    Args:
+        model: The model that is trained.
+    """
+
+    def __init__(self, model: VDSModel) -> None:
+        self.batch_shape = model.batch_shape
+        self.dtype = model.device_tensor().dtype
+        rows = tuple(self.batch_shape)
+        sizes = dict(zip(model.axes, model.sizes, strict=True))
+        self.rows = rows
+        self.length = 0
+        self.losses = {name: self._column(*rows) for name in ("elbo", "kl")}
+        self.probs = {axis: self._column(*rows, size) for axis, size in sizes.items()}
+        self.validation: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def add(self, elbo: Tensor, kl: Tensor, probs: Mapping[str, Tensor], metrics: Mapping[str, Tensor]) -> None:
+        """Add an epoch.
+
+        Args:
+            elbo: Its ELBO in nats, of each replicate or a scalar.
+            kl: ``KL(q || prior)`` in nats, in the same shape.
+            probs: The guide's probabilities of each axis.
+            metrics: What the validation data gave, always under the same names.
+        """
+        self.validation = self.validation or {name: self._column(*self.rows) for name in metrics}
+        for columns, values in (
+            (self.losses, {"elbo": elbo, "kl": kl}),
+            (self.probs, probs),
+            (self.validation, metrics),
+        ):
+            for name, value in values.items():
+                if self.length == len(columns[name]):
+                    columns[name] = torch.cat([columns[name], torch.empty_like(columns[name])])
+                columns[name][self.length] = value
+        self.length += 1  # last, so that an interrupt leaves no epoch in parts
+
+    def history(self, best: BestState, stopped: list[str], compile_seconds: float) -> History:
+        """Return the record so far, with memory of its own.
+
+        Args:
+            best: The best state of each replicate.
+            stopped: How each replicate has ended.
+            compile_seconds: Time that compiling took.
+        """
+        fields = self._fields(best, compile_seconds)
+        for name in ("elbo", "expected_log_prob", "kl"):
+            fields[name] = fields[name].clone()
+        for name in ("probs", "validation"):
+            fields[name] = {key: values.clone() for key, values in fields[name].items()}
+        return History(**fields, stopped=tuple(stopped) if self.batch_shape else stopped[0])
+
+    def epoch(self, best: BestState, compile_seconds: float) -> EpochRecord:
+        """Return the record so far for callbacks, in views that later epochs do not change.
+
+        Args:
+            best: The best state of each replicate.
+            compile_seconds: Time that compiling took.
+        """
+        stopped = ("running",) * self.batch_shape.numel() if self.batch_shape else "running"
+        return EpochRecord(**self._fields(best, compile_seconds), stopped=stopped)
+
+    def latest(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the ELBO and the guide's probabilities of the last epoch."""
+        last = self.length - 1
+        return self.losses["elbo"][last], {axis: values[last] for axis, values in self.probs.items()}
+
+    def _column(self, *shape: int) -> Tensor:
+        return torch.empty(ROWS, *shape, dtype=self.dtype)
+
+    def _fields(self, best: BestState, compile_seconds: float) -> dict[str, Any]:
+        elbo, kl = (self.losses[name][: self.length] for name in ("elbo", "kl"))
+        epochs = tuple(best.epochs.tolist())
+        return {
+            "elbo": elbo,
+            "expected_log_prob": elbo + kl,
+            "kl": kl,
+            "probs": {axis: values[: self.length] for axis, values in self.probs.items()},
+            "validation": {name: values[: self.length] for name, values in self.validation.items()},
+            "best_epoch": epochs if self.batch_shape else epochs[0],
+            "compile_seconds": compile_seconds,
+        }
