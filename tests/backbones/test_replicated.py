@@ -190,6 +190,7 @@ def test_datatree_has_a_chain_for_each_replicate():
     assert tree["log_likelihood"]["obs"].shape == (COPIES, 50, 12)
     exact = tree["architecture"]
     assert exact["log_q"].dims == ("chain", "depth")
+    assert exact["depth"].attrs == {"nested": 1}
     for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
         single = vds.to_datatree(one, its_guide, x, y, draws=50, seed=3 + r)
         assert (tree["posterior"]["depth"][r].values == single["posterior"]["depth"][0].values).all()

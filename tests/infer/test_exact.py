@@ -31,6 +31,7 @@ def test_groups_and_dimensions(made):
     assert tree["posterior_predictive"]["obs"].shape == (1, 4000, 12)
     assert tree["architecture"]["log_likelihood"].dims == ("depth", "obs_id")
     assert tree["constant_data"]["x"].dims == ("obs_id", "feature_0")
+    assert tree["architecture"]["depth"].attrs == {"nested": 1}
 
 
 def test_draws_come_from_guide_and_prior(made):
