@@ -389,7 +389,7 @@ def test_batches_of_one_point_need_a_network_without_batch_norm():
 def test_guide_of_another_model_is_refused():
     model, _, x, y = oracles.problem(1)
     _, other, *_ = oracles.problem(2)
-    message = r"Expected a guide for the model.s axes \[depth \(2 entries\)\] .*, got one for axes \[depth \(3 "
+    message = (
         r"Expected a guide for the model's axes \[depth \(2 entries\)\] .*, got one for axes \[depth \(3 entries\)\]"
     )
     with pytest.raises(ValueError, match=message):
