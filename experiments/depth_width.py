@@ -11,7 +11,8 @@ import pyro_vds as vds
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.runs.build import DataSummary, build, train
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.metrics import measure
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.space import Cut, chosen_indices
@@ -41,7 +42,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     """
     size = TINY if tiny else SIZE
     settings = Settings(**size, guide="joint", data_root=data_root).resolved()
-    data = settings.load_data()
+    data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     history = train(settings, model, guide, data, progress=False)
     costs = vds.multiply_adds(model.backbone, data.test[0])

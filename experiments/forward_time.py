@@ -11,8 +11,7 @@ import torch
 
 import pyro_vds as vds
 from benchmarks.measure import interleaved
-from experiments.engine import Grid, Scan, product
-from experiments.engine.training import Resources
+from pyro_vds.sweeps import Grid, Resources, Scan, product
 
 SHAPES = {"1x28x28": (1, 28, 28), "3x32x32": (3, 32, 32)}
 

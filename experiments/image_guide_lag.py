@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 import pyro_vds as vds
-from experiments.engine import Grid, Scan, product
 from experiments.engine.lag import FACTOR, against, in_eval_mode, measure_lag
 from experiments.engine.measures import measure_exactly, measure_prediction
 from experiments.engine.presets import REPEATS_CPU, REPEATS_IMAGES, TINY_IMAGES
@@ -22,6 +21,7 @@ from pyro_vds.infer.exact import ExactPosterior
 from pyro_vds.ops.modes import train_mode
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.typing import Data
+from pyro_vds.sweeps import Grid, Scan, product
 from pyro_vds.training.batches import IndexBatches
 
 ALL_IMAGES = {"data": "mnist", "validation_fraction": 0.0}

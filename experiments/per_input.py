@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pyro_vds as vds
-from pyro_vds.runs.build import DataSummary, build, train
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.metrics import evaluate_run, find_stops
 from pyro_vds.runs.settings import Settings
 
@@ -57,7 +58,7 @@ def table(content: Mapping[str, Any]) -> str:
 
 def _with_prior(settings: Settings) -> dict[str, Any]:
     settings = settings.resolved()
-    data = settings.load_data()
+    data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     train(settings, model, guide, data, progress=False)
     depth = vds.choose_depth(guide.probs()["depth"])

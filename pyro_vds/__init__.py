@@ -4,7 +4,7 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import datasets, diagnostics, likelihoods, plots, priors
+from pyro_vds import datasets, diagnostics, likelihoods, plots, priors, runs, sweeps
 from pyro_vds.backbones import (
     FromModules,
     PerDepth,
@@ -38,6 +38,7 @@ from pyro_vds.models import VDSModel
 from pyro_vds.models.replicates import replicates
 from pyro_vds.ops import freeze
 from pyro_vds.pruning import AdaptiveNetwork, choose, choose_depth, multiply_adds, prune
+from pyro_vds.runs import load_run
 from pyro_vds.training import (
     BoundGap,
     History,
@@ -81,6 +82,7 @@ __all__ = [
     "from_vit",
     "intervals",
     "likelihoods",
+    "load_run",
     "log_predictive",
     "multiply_adds",
     "plots",
@@ -96,6 +98,8 @@ __all__ = [
     "replicates",
     "resampling",
     "reweight",
+    "runs",
+    "sweeps",
     "temperature",
     "to_datatree",
     "uncertainty",

@@ -38,6 +38,4 @@ def test_commands_are_ones_that_the_command_line_takes():
     commands = [words for words in commands if "--config" not in words and words[0] != "--help"]
     assert len(commands) >= 15
     for words in commands:
-        parser, _ = cli._parser()
-        options = parser.instantiate(parser.parse_args(cli._spelled(words)))
-        assert options.subcommand == words[0]
+        assert cli.parse(words).subcommand == words[0]

@@ -1,6 +1,5 @@
 """What is measured of the trained repeats of a setting."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 import pyro_vds as vds
-from experiments.engine.training import Repeat, Resources, as_settings, described, train_repeats
+from experiments.engine.training import Repeat, as_settings, described, train_repeats
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import ExactPosterior
 from pyro_vds.infer.mixture import BATCH_SIZE
@@ -19,6 +18,7 @@ from pyro_vds.ops.modes import eval_mode
 from pyro_vds.pruning.rules import Rule
 from pyro_vds.runs.metrics import choose_cut, measure, summarise_posterior
 from pyro_vds.spaces.typing import Data
+from pyro_vds.sweeps import Resources
 
 RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
 
@@ -136,17 +136,6 @@ def measure_depths(model: vds.VDSModel, test: Data) -> dict[str, list[float]]:
         name: (torch.stack(parts).sum(0) / len(y)).tolist()
         for name, parts in (("error", errors), ("log_likelihood", log_likelihoods))
     }
-
-
-def rounded(value: Any) -> Any:
-    """Return a value for JSON, its numbers with six digits; ``None`` where a number is not finite."""
-    if isinstance(value, Mapping):
-        return {name: rounded(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(part) for part in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
 
 
 def _measure_posterior(

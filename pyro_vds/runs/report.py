@@ -3,12 +3,13 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, read_json, reading
+from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
 from pyro_vds.runs.summary import chosen_line, saving_line
 
@@ -50,19 +51,42 @@ class Picture:
     png: str
 
 
+def write_report(run: Run, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
+    """Write a run as one HTML page.
+
+    Args:
+        run: A finished run.
+        out: The file; ``report.html`` in the folder of the run unless given.
+        overwrite: Whether an existing file is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileExistsError: If the file exists and is not to be replaced.
+        FileNotFoundError: If the run has no figures.
+        ValueError: If a file of the folder is missing, damaged, or does not fit the others.
+    """
+    path = run.folder / "report.html" if out is None else Path(out)
+    check_free(path, overwrite=overwrite)
+    text = render(run)
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
 def render(run: Run) -> str:
     """Return the page of a run: measures, figures, posterior, settings and machine.
 
     Args:
-        run: A finished run; its metrics, figures and environment are read from its folder.
+        run: A finished run; its figures and environment are read from its folder.
 
     Raises:
         FileNotFoundError: If the run has no figures.
         ValueError: If a file of the folder is missing, damaged, or does not fit the others.
     """
-    folder = run.folder
+    folder, metrics = run.folder, run.metrics
     with reading(folder, METRICS):
-        metrics = read_json(folder / METRICS)
         content = _measured(metrics)
         details = [Table("Training", (), _named(_training(metrics)))]
     with reading(folder, ENVIRONMENT):
@@ -149,8 +173,8 @@ def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(run: Run) -> Table:
     """Return the settings that say something, and the shape of the data."""
     given = {field.name: getattr(run.settings, field.name) for field in fields(run.settings)}
-    shape = " x ".join(map(str, run.data.input_shape))
-    kind = "regression" if run.data.classes is None else f"{run.data.classes} classes"
+    shape = " x ".join(map(str, run.data_summary.input_shape))
+    kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
     return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | given))
 
 

@@ -37,7 +37,7 @@ def compare_priors(
         priors: The other prior of each axis.
         test: Test data.
         rule: The rule that chooses the architecture.
-        costs: What :func:`pyro_vds.evaluation.costs_to_choose_by` returns.
+        costs: What :func:`pyro_vds.runs.metrics.costs_to_choose_by` returns.
         target_std: What standardised regression targets were divided by.
 
     Returns:

@@ -1,18 +1,8 @@
-"""What a run found, in words for people, and where they are written."""
+"""What a run found, in words for people."""
 
-import sys
 from typing import Any
 
 import numpy as np
-
-
-def say(text: str) -> None:
-    """Write a line to standard output.
-
-    Args:
-        text: The line, or several.
-    """
-    sys.stdout.write(text + "\n")
 
 
 def summary_text(metrics: dict[str, Any]) -> str:
@@ -40,7 +30,7 @@ def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
     """Return the measures of some predictions as the lines of a table.
 
     Args:
-        cases: What :func:`pyro_vds.evaluation.evaluate_run` returns.
+        cases: What :func:`pyro_vds.runs.metrics.evaluate_run` returns.
     """
     names = list(cases["full"])
     head = f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names)
