@@ -30,7 +30,12 @@ def measure_repeats(values: Mapping[str, Any], repeats: int, resources: Resource
         values: What differs from the default settings.
         repeats: Number of repeats.
         resources: How it is run.
+
+    Raises:
+        ValueError: If the settings have widths, which these measures do not know.
     """
+    if values.get("widths"):
+        raise ValueError(f"Expected settings with depth alone to measure repeats, got widths={values['widths']}.")
     trained, seconds = train_repeats(values, repeats, resources)
     return {
         "settings": described(as_settings(values, resources), values),

@@ -1,5 +1,6 @@
 """Settings in a YAML file, in the words that ``pyro-vds fit --config`` reads."""
 
+import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vds.runs.settings import Settings
+
+# Settings that are texts of any kind.
+TEXTS = {field.name for field in fields(Settings) if field.type in (str, str | None)}
 
 
 def add_settings(parser: ArgumentParser) -> None:
@@ -48,16 +52,33 @@ def write_config(path: Path, settings: Settings) -> None:
 def read_config(path: Path) -> Settings:
     """Return the settings of a YAML file; those that it does not name have their defaults.
 
+    Nothing in the file is executed, and no module is imported for it.
+
     Args:
         path: The file.
 
     Raises:
-        ArgumentError: If it is not YAML, or has words that are not settings.
-        ValueError: If a setting is out of range.
+        ArgumentError: If it has words that are not settings.
+        ValueError: If a setting is out of range, or a class is of a module that is not imported.
+        YAMLError: If it is not YAML.
     """
+    content = yaml.safe_load(path.read_text())
+    if isinstance(content, dict):
+        _check_imported([value for name, value in content.items() if name not in TEXTS])
     parser = ArgumentParser(exit_on_error=False)
     add_settings(parser)
     return settings_from(parser.instantiate(parser.parse_path(str(path))))
+
+
+def _check_imported(value: Any) -> None:
+    """Refuse classes of modules that are not imported: jsonargparse would import them, and so execute their code."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_imported(part)
+    elif isinstance(value, str):
+        module, dot, _ = value.rpartition(".")
+        if dot and module not in sys.modules:
+            raise ValueError(f"Expected the name of a class that is imported, got {value}. Import {module} first.")
 
 
 def _words(value: Any) -> Any:

@@ -1,9 +1,7 @@
-"""An architecture in the words of an option or of a JSON file, as the labels of a model's axes."""
+"""An architecture in the words of an option or of a JSON file, and as labels of axes."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
-
-from pyro_vds.models.vds_model import VDSModel
 
 
 def parse_cut(text: str) -> dict[str, str]:
@@ -22,20 +20,20 @@ def parse_cut(text: str) -> dict[str, str]:
     return cut
 
 
-def as_labels(model: VDSModel, cut: Mapping[str, Any]) -> dict[str, Hashable]:
-    """Return the labels of a model's axes that some values name: the labels themselves, or their text.
+def as_labels(axes: Mapping[str, Sequence[Hashable]], cut: Mapping[str, Any]) -> dict[str, Hashable]:
+    """Return the labels of some axes that values name: the labels themselves, or their text.
 
     Args:
-        model: The model.
-        cut: A value for some of its axes.
+        axes: The labels of each axis of a model, its ``coords``.
+        cut: A value for some of the axes.
 
     Raises:
-        ValueError: If the model has no such axis, or the axis no such label.
+        ValueError: If there is no such axis, or the axis has no such label.
     """
     for axis in cut:
-        if axis not in model.axes:
-            raise ValueError(f"Expected a model with an axis {axis!r} to cut, got axes {list(model.axes)}.")
-    return {axis: _label(axis, model.coords[axis], value) for axis, value in cut.items()}
+        if axis not in axes:
+            raise ValueError(f"Expected a model with an axis {axis!r} to cut, got axes {list(axes)}.")
+    return {axis: _label(axis, tuple(axes[axis]), value) for axis, value in cut.items()}
 
 
 def cut_text(cut: Mapping[str, Hashable]) -> str:

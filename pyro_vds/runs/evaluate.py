@@ -38,7 +38,7 @@ def choose_architecture(
     """
     if cut or rule is not None:
         run.check_posterior()
-    given = as_labels(run.model, cut or {})
+    given = as_labels(run.model.coords, cut or {})
     if rule is None:
         return run.cut | given
     costs = costs_to_choose_by(run.model, torch.zeros(1, *run.data_summary.input_shape))

@@ -55,7 +55,9 @@ class Run:
         """The architecture that the run chose: the label of each axis; empty where :attr:`has_posterior` is false."""
         if not self.has_posterior:
             return {}
-        return as_labels(self.model, {axis: self.metrics["posterior"]["chosen"][axis] for axis in self.model.axes})
+        return as_labels(
+            self.model.coords, {axis: self.metrics["posterior"]["chosen"][axis] for axis in self.model.axes}
+        )
 
     @property
     def has_posterior(self) -> bool:
