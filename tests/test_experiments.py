@@ -15,7 +15,7 @@ import experiments
 import pyro_vds as vds
 from experiments import __main__, figures
 from experiments.engine import results
-from experiments.engine.measures import measure_depths, measure_repeat, paper_ece
+from experiments.engine.measures import measure_depths, measure_repeat, measure_repeats, paper_ece
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
 from experiments.engine.training import as_settings, train_repeats
 from experiments.image_guide_lag import compare_modes, posterior_in_train_mode
@@ -157,6 +157,20 @@ def test_each_repeat_is_what_it_would_be_alone(how):
         torch.testing.assert_close(dict(repeat.model.state_dict()), dict(model.state_dict()))
         torch.testing.assert_close(dict(repeat.guide.state_dict()), dict(guide.state_dict()))
         assert repeat.history.best_epoch == history.best_epoch
+
+
+def test_no_setting_of_a_model_is_dropped_without_a_word():
+    (repeat,), _ = train_repeats(SMALL | {"widths": (2, 3), "guide": "joint"}, 1, CPU)
+    assert repeat.model.axes == ("depth", "width")
+    assert isinstance(repeat.guide, vds.AutoJointCategorical)
+    for refused, expected in (
+        ({"learn_prior": True}, "Expected learn_prior=False for replicates"),
+        ({"guide": "per_input"}, "Expected a guide with one posterior for all inputs"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            train_repeats(SMALL | refused, 2, CPU)
+    with pytest.raises(ValueError, match="Expected settings with depth alone to measure repeats"):
+        measure_repeats(SMALL | {"widths": (2, 3)}, 1, CPU)
 
 
 def test_a_repeat_that_diverges_has_a_result():

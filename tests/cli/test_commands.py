@@ -56,6 +56,31 @@ def test_evaluate_does_not_replace_a_file_unasked(capsys, finished, tmp_path):
     assert read_json(tmp_path / "old.json")["depth"] == 1
 
 
+@pytest.mark.parametrize("words", [["--depth", "0"], ["--cut", "depth=0"], ["--cut=depth=0"]])
+def test_an_architecture_is_given_by_its_axes(capsys, finished, tmp_path, words):
+    cli.main(["evaluate", str(finished[0]), *words, "--out", str(tmp_path / "found.json")])
+    assert "pruned to depth 0" in capsys.readouterr().out
+    expected = vds.runs.evaluate(load_run(finished[0]), {"depth": 0})
+    assert read_json(tmp_path / "found.json") == expected
+
+
+@pytest.mark.parametrize("command", ["evaluate", "prune"])
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [
+        ("depth=3", "Expected a depth in 0..2, got 3."),
+        ("depth=deep", "Expected a depth in 0..2, got deep."),
+        ("width=2", "Expected a model with an axis 'width' to cut, got axes ['depth']."),
+        ("colour=red,depth=1", "Expected a model with an axis 'colour' to cut, got axes ['depth']."),
+        ("depth", "Expected an axis and a label for each part, such as depth=3,width=16; got 'depth'."),
+    ],
+)
+def test_a_cut_that_does_not_fit_is_reported(capsys, run, command, cut, expected):
+    code, message = fails(capsys, command, run, "--cut", cut)
+    assert (code, message) == (1, f"pyro-vds: {expected}\n")
+    assert {path.name for path in run.iterdir()} == FILES
+
+
 @pytest.mark.parametrize("command", ["evaluate", "prune"])
 @pytest.mark.parametrize("depth", [3, -1])
 def test_depth_out_of_range_is_reported(capsys, run, command, depth):

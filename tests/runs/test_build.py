@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+import pyro_vds as vds
 from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
-from pyro_vds.runs.build import build_backbone
-from pyro_vds.runs.data import load_data
+from pyro_vds.runs.build import build, build_backbone, priors_of
+from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings
 
 
@@ -43,3 +44,40 @@ def test_global_random_state_is_left_alone():
     load_data(settings)
     build_backbone(settings, (2,), 2)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+SMALL = {"num_points": 60, "max_depth": 2, "width": 4}
+
+
+def test_each_axis_has_its_prior():
+    settings = Settings(prior=vds.priors.Poisson(2.0), width_prior=vds.priors.Geometric(0.5))
+    assert priors_of(settings, ("width", "depth")) == {"width": settings.width_prior, "depth": settings.prior}
+    assert priors_of(settings, ()) == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"readout": "last"}, {"widths": (2, 4), "guide": "conditional"}, {"data": "diabetes"}]
+)
+def test_repeats_are_the_networks_that_their_seeds_make(change):
+    settings = Settings(**SMALL | change, seed=3)
+    summary = DataSummary.of(load_data(settings))
+    together = vds.replicates(*build(settings, summary, repeats=2))
+    for seed, (model, guide) in enumerate(together, start=3):
+        alone, its_guide = build(Settings(**SMALL | change, seed=seed), summary)
+        torch.testing.assert_close(dict(model.state_dict()), dict(alone.state_dict()))
+        assert type(guide) is type(its_guide)
+        assert (model.axes, model.sizes, model.coords) == (alone.axes, alone.sizes, alone.coords)
+        assert model.priors == alone.priors
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"learn_prior": True}, "Expected learn_prior=False for replicates"),
+        ({"guide": "per_input"}, "Expected a guide with one posterior for all inputs to train repeats"),
+    ],
+)
+def test_what_repeats_cannot_do_is_refused(change, expected):
+    settings = Settings(**SMALL | change)
+    with pytest.raises(ValueError, match=expected):
+        build(settings, DataSummary.of(load_data(settings)), repeats=2)
