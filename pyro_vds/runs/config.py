@@ -1,5 +1,6 @@
 """Settings in a YAML file, in the words that ``pyro-vds fit --config`` reads."""
 
+import re
 import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vds.runs.settings import Settings
 
+CLASS_PATH = r"\b(?!\d)\w+(?:\.(?!\d)\w+)+"
 # Settings that are texts of any kind.
 TEXTS = {field.name for field in fields(Settings) if field.type in (str, str | None)}
 
@@ -66,7 +68,7 @@ def read_config(path: Path) -> Settings:
     if isinstance(content, dict):
         _check_imported([value for name, value in content.items() if name not in TEXTS])
     parser = ArgumentParser(exit_on_error=False)
-    add_settings(parser)
+    parser.add_class_arguments(Settings)
     return settings_from(parser.instantiate(parser.parse_path(str(path))))
 
 
@@ -76,9 +78,10 @@ def _check_imported(value: Any) -> None:
         for part in value.values() if isinstance(value, dict) else value:
             _check_imported(part)
     elif isinstance(value, str):
-        module, dot, _ = value.rpartition(".")
-        if dot and module not in sys.modules:
-            raise ValueError(f"Expected the name of a class that is imported, got {value}. Import {module} first.")
+        for path in re.findall(CLASS_PATH, value):
+            module = path.rpartition(".")[0]
+            if module not in sys.modules:
+                raise ValueError(f"Expected the name of a class that is imported, got {path}. Import {module} first.")
 
 
 def _words(value: Any) -> Any:

@@ -35,6 +35,11 @@ def test_what_is_not_written_has_its_default(tmp_path):
     assert read_config(tmp_path / "config.yaml") == Settings(width=7)
 
 
+def test_numbers_that_yaml_takes_for_texts_are_numbers(tmp_path):
+    (tmp_path / "config.yaml").write_text("lr: 1.5e-3\nnoise: 1e-3\nrotation: 1.5e2\n")
+    assert read_config(tmp_path / "config.yaml") == Settings(lr=0.0015, noise=0.001, rotation=150.0)
+
+
 def test_the_file_is_plain_yaml(tmp_path):
     write_config(tmp_path / "config.yaml", Settings(prior=priors.Geometric(0.5), milestones=(3,)))
     content = yaml.safe_load((tmp_path / "config.yaml").read_text())

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.runs.evaluate import choose_architecture, export_network
+from pyro_vds.runs import choose_architecture, export_network
 from tests.commands import FIGURES
 
 pytestmark = pytest.mark.usefixtures("float32")

@@ -164,6 +164,7 @@ def test_loading_executes_no_code(run, tmp_path, monkeypatch):
         f'!!python/object/apply:os.system ["touch {marker}"]',
         "malicious.Prior",
         "{class_path: malicious.Prior}",
+        "'{class_path: malicious.Prior}'",
         "{class_path: Hierarchical, init_args: {prior: malicious.Prior}}",
         "{class_path: Hierarchical, init_args: {prior: {class_path: malicious.Prior}}}",
     ):
@@ -171,3 +172,8 @@ def test_loading_executes_no_code(run, tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=r"Expected an intact run folder at .*, but config\.yaml is damaged"):
             vds.load_run(run)
         assert not marker.exists()
+    (tmp_path / "other").write_text("prior: malicious.Prior\n")
+    (run / "config.yaml").write_text(f"config: {tmp_path / 'other'}\n")
+    with pytest.raises(ValueError, match=r"Expected an intact run folder at .*, but config\.yaml is damaged"):
+        vds.load_run(run)
+    assert not marker.exists()
