@@ -16,7 +16,7 @@ class _Heads(nn.Module):
 
     def __init__(self, architectures: int) -> None:
         super().__init__()
-        self.axes, self.sizes = ("head",), (architectures,)
+        self.space = vds.Space([vds.Axis("head", tuple(range(architectures)))])
         self.weight = nn.Parameter(0.1 * torch.randn(architectures, 2, 2))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,14 +13,15 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
 import experiments
-from experiments.engine.runner import RESULTS, run_scan
-from experiments.engine.scan import Form
-from experiments.engine.training import Resources
+from experiments.engine.results import RESULTS, find_scan
+from pyro_vds import sweeps
 from pyro_vds.runs.files import environment, write_json
+from pyro_vds.sweeps.grid import Form
 
 
 def main() -> None:
@@ -57,8 +58,9 @@ def _run_scan(module: ModuleType, options: argparse.Namespace, command: str) -> 
     grid = module.SCAN.grid(form)
     grid = grid.on(options.data) if options.data else grid
     compile = grid.compile if options.compile is None else options.compile
-    resources = Resources(torch.device(options.device), options.data_root, compile)
-    for line in run_scan(module.SCAN, grid, options.out / options.name, resources, command):
+    resources = sweeps.Resources(torch.device(options.device), options.data_root, compile)
+    how: dict[str, Any] = {"command": command, "find_scan": find_scan}
+    for line in sweeps.run(grid, module.SCAN.measure, options.out / options.name, resources, **how):
         print(line, flush=True)
 
 

@@ -11,10 +11,11 @@ import pyro_vds as vds
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.runs.build import DataSummary, build, train
-from pyro_vds.runs.metrics import measure
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.measures import measure
 from pyro_vds.runs.settings import Settings
-from pyro_vds.spaces.space import Cut, chosen_indices
+from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import Data
 
 POINT = 0.01
@@ -41,7 +42,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     """
     size = TINY if tiny else SIZE
     settings = Settings(**size, guide="joint", data_root=data_root).resolved()
-    data = settings.load_data()
+    data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     history = train(settings, model, guide, data, progress=False)
     costs = vds.multiply_adds(model.backbone, data.test[0])
@@ -76,15 +77,14 @@ def _errors(model: VDSModel, x: Tensor, y: Tensor) -> Tensor:
     return (torch.as_tensor(wrong) / len(x)).reshape(model.sizes)
 
 
-def _pair(model: VDSModel, flat: Tensor) -> Cut:
-    depth, width = torch.unravel_index(flat, model.sizes)
-    return Cut(depth=int(depth), width=model.coords["width"][int(width)])
+def _pair(model: VDSModel, flat: Tensor) -> Architecture:
+    return model.space.architecture(int(flat))
 
 
-def _measured(model: VDSModel, guide: Guide, test: Data, pair: Cut, costs: Tensor) -> dict[str, Any]:
+def _measured(model: VDSModel, guide: Guide, test: Data, pair: Architecture, costs: Tensor) -> dict[str, Any]:
     """Return what the network cut to a pair achieves, and what it costs."""
     small = vds.prune(model, guide, **pair)
-    index = chosen_indices(model, **pair)
+    index = model.space.index(pair)
     return {
         **pair,
         **measure(model, guide, test, cut=pair),

@@ -11,8 +11,7 @@ import torch
 
 import pyro_vds as vds
 from benchmarks.measure import interleaved
-from experiments.engine import Grid, Scan, product
-from experiments.engine.training import Resources
+from pyro_vds.sweeps import Grid, Resources, Scan, product
 
 SHAPES = {"1x28x28": (1, 28, 28), "3x32x32": (3, 32, 32)}
 
@@ -32,7 +31,7 @@ def measure_time(values: Mapping[str, Any], repeats: int, resources: Resources) 
     plain = vds.ResidualConvNet(shape[0], 10, max_depth, readout="last").to(device).eval()
     every = vds.ResidualConvNet(shape[0], 10, max_depth).to(device).eval()
     model = vds.VDSModel(every, num_data=1)
-    pruned = vds.prune(model, vds.AutoCategorical(model), values["depth"])
+    pruned = vds.prune(model, vds.AutoCategorical(model), depth=values["depth"])
     cases = {"pruned": lambda: pruned(x), "plain": lambda: plain(x), "all read-outs": lambda: every(x)}
     return {"settings": dict(values), "ms": interleaved(cases, device, rounds=values["rounds"])}
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 import torch
 
 import pyro_vds as vds
-from experiments.engine import Grid, Scan, product
 from experiments.engine.presets import SPIRALS, TINY_SPIRALS
-from experiments.engine.training import Repeat, Resources, as_settings, described, train_repeats
+from experiments.engine.training import Repeat, as_settings, described, train_repeats
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.sweeps import Grid, Resources, Scan, product
 
 EXTENT, RESOLUTION = 2.5, 40
 

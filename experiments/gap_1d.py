@@ -9,8 +9,9 @@ import torch
 import pyro_vds as vds
 from pyro_vds.datasets.toy import GAP_1D_INTERVALS
 from pyro_vds.guides.categorical import Guide
-from pyro_vds.runs.build import DataSummary, build, train
-from pyro_vds.runs.metrics import evaluate_run
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.measures import evaluate_run
 from pyro_vds.runs.settings import Settings
 
 SETTINGS: dict[str, Any] = {
@@ -35,7 +36,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     """
     small: dict[str, Any] = {"max_epochs": 20, "max_depth": 2, "width": 8} if tiny else {}
     settings = Settings(**SETTINGS | small, data_root=data_root).resolved()
-    data = settings.load_data()
+    data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     history = train(settings, model, guide, data, progress=False)
     if not tiny:

@@ -6,9 +6,9 @@ are then.
 
 from functools import partial
 
-from experiments.engine import Grid, Scan, product
 from experiments.engine.lag import FACTOR, in_eval_mode, measure_lag
 from experiments.engine.presets import LESS_NOISE, REPEATS_SPIRALS, TINY_SPIRALS
+from pyro_vds.sweeps import Grid, Scan, product
 
 SCAN = Scan(
     paper=Grid(product({"num_points": (2000,), FACTOR: (1, 10, 100)}), LESS_NOISE, REPEATS_SPIRALS, compile=True),

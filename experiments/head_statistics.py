@@ -25,4 +25,4 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
 
 def _one(settings: Settings) -> dict[str, Any]:
     metrics, _ = run_once(settings)
-    return metrics["test"] | {"chosen_depth": metrics["posterior"]["chosen_depth"]}
+    return metrics["test"] | {"chosen_depth": metrics["posterior"]["axes"]["depth"]["chosen"]}

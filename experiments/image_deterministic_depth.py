@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from experiments import image_max_depth
-from experiments.engine import Grid, Scan
+from experiments.engine.measures import measure_repeats
+from pyro_vds.sweeps import Grid, Scan
 
 
 def _plain(grid: Grid) -> Grid:
@@ -12,4 +13,6 @@ def _plain(grid: Grid) -> Grid:
 
 LEARNT = image_max_depth.SCAN
 
-SCAN = Scan(paper=_plain(LEARNT.paper), tiny=_plain(LEARNT.tiny), cpu=_plain(LEARNT.grid("cpu")))
+SCAN = Scan(
+    measure=measure_repeats, paper=_plain(LEARNT.paper), tiny=_plain(LEARNT.tiny), cpu=_plain(LEARNT.grid("cpu"))
+)

@@ -12,16 +12,16 @@ from typing import Any
 import torch
 
 import pyro_vds as vds
-from experiments.engine import Grid, Scan, product
 from experiments.engine.lag import FACTOR, against, in_eval_mode, measure_lag
 from experiments.engine.measures import measure_exactly, measure_prediction
 from experiments.engine.presets import REPEATS_CPU, REPEATS_IMAGES, TINY_IMAGES
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.exact import ExactPosterior
+from pyro_vds.infer.exact import ExactPosterior, posterior_of
 from pyro_vds.ops.modes import train_mode
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.typing import Data
+from pyro_vds.sweeps import Grid, Scan, product
 from pyro_vds.training.batches import IndexBatches
 
 ALL_IMAGES = {"data": "mnist", "validation_fraction": 0.0}
@@ -62,8 +62,7 @@ def posterior_in_train_mode(model: vds.VDSModel, data: Data, batch_size: int, se
             model.likelihood(model.outputs(inputs)).log_prob(labels).double().sum(-1)
             for inputs, labels in IndexBatches((x, y), batch_size, torch.Generator().manual_seed(seed))
         ]
-    log_prior = model.log_prior().double().cpu()
-    return ExactPosterior(model.axes, log_prior, torch.stack(parts).sum(0).cpu().reshape(model.sizes))
+    return posterior_of(model, torch.stack(parts).sum(0))
 
 
 SCAN = Scan(

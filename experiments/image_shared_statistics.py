@@ -5,9 +5,10 @@ Beside ``image_max_depth``, which keeps statistics for each depth.
 
 from dataclasses import replace
 
-from experiments.engine import Grid, Scan
-from experiments.engine.scan import Form
+from experiments.engine.measures import measure_repeats
 from experiments.image_max_depth import SCAN as PER_DEPTH
+from pyro_vds.sweeps import Grid, Scan
+from pyro_vds.sweeps.grid import Form
 
 SHARED = {"head_statistics": "shared"}
 
@@ -19,4 +20,4 @@ def _shared(form: Form) -> Grid:
     return replace(grid, points=points, base={**grid.base, **SHARED})
 
 
-SCAN = Scan(paper=_shared("paper"), cpu=_shared("cpu"), tiny=_shared("tiny"))
+SCAN = Scan(measure=measure_repeats, paper=_shared("paper"), cpu=_shared("cpu"), tiny=_shared("tiny"))

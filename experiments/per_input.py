@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pyro_vds as vds
-from pyro_vds.runs.build import DataSummary, build, train
-from pyro_vds.runs.metrics import evaluate_run, find_stops
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.measures import evaluate_run
+from pyro_vds.runs.metrics import find_stops
 from pyro_vds.runs.settings import Settings
 
 SIZE: dict[str, Any] = {"data": "digits", "max_depth": 8, "channels": 32, "bottleneck": 16}
@@ -57,7 +59,7 @@ def table(content: Mapping[str, Any]) -> str:
 
 def _with_prior(settings: Settings) -> dict[str, Any]:
     settings = settings.resolved()
-    data = settings.load_data()
+    data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     train(settings, model, guide, data, progress=False)
     depth = vds.choose_depth(guide.probs()["depth"])
@@ -73,5 +75,7 @@ def _with_prior(settings: Settings) -> dict[str, Any]:
     thresholds: list[dict[str, Any]] = []
     for threshold in THRESHOLDS:
         stops, saving = find_stops(model, guide, data.test[0], threshold)
-        thresholds.append(saving | {"test": evaluate_run(model, guide, data.test, cut={}, stops=stops)})
+        thresholds.append(
+            saving | {"mean_depth": saving["mean"], "test": evaluate_run(model, guide, data.test, cut={}, stops=stops)}
+        )
     return {"prior": repr(settings.prior), "one_posterior": one, "per_input": thresholds}

@@ -17,9 +17,10 @@ from experiments.engine.presets import CPU_IMAGES
 from experiments.engine.rivals import DROPOUT, PASSES, Mixture, ensemble, train_rivals
 from experiments.figures.shift import NAMES, draw_corruptions
 from pyro_vds.datasets import corruptions
-from pyro_vds.infer.predictive import EntropySplit, split_entropy
+from pyro_vds.infer.entropy import EntropySplit, split_entropy
 from pyro_vds.metrics import calibration
 from pyro_vds.metrics.uncertainty import detect_outside
+from pyro_vds.runs.data import load_data
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.typing import Data
 
@@ -60,7 +61,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     for name, others in {"digits": ()}.items() if tiny else OUTSIDE.items():
         given: dict[str, Any] = size | {"data": name, "data_root": data_root}
         each = [Settings(**given, seed=seed).resolved() for seed in range(seeds)]
-        sets = [settings.load_data() for settings in each]
+        sets = [load_data(settings) for settings in each]
         trained = [train_rivals(settings, data) for settings, data in zip(each, sets, strict=True)]
         methods = {method: [one[method] for one in trained] for method in trained[0]}
         methods["ensemble"] = [ensemble(methods["ddn"])]

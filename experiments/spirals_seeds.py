@@ -25,7 +25,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
         }
         for case in ("full", "pruned")
     }
-    depths = [r["posterior"]["chosen_depth"]["95"] for r in runs]
+    depths = [r["posterior"]["axes"]["depth"]["chosen"]["95"] for r in runs]
     return {"test": summary, "chosen_depth": depths, "runs": runs}
 
 

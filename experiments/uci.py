@@ -20,7 +20,7 @@ import pyro_vds as vds
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.metrics.intervals import interval_table
-from pyro_vds.runs.metrics import evaluate_run
+from pyro_vds.runs.measures import evaluate_run
 
 VALIDATION = 0.1
 # Batches of about 64 points; the large set gets larger ones and fewer epochs.

@@ -4,7 +4,7 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
-from pyro_vds import datasets, diagnostics, likelihoods, plots, priors
+from pyro_vds import datasets, diagnostics, likelihoods, plots, priors, runs, sweeps
 from pyro_vds.backbones import (
     FromModules,
     PerDepth,
@@ -47,6 +47,7 @@ from pyro_vds.metrics import calibration, intervals, resampling, temperature, un
 from pyro_vds.models import VDSModel
 from pyro_vds.ops import freeze
 from pyro_vds.pruning import AdaptiveNetwork, choose, choose_depth, multiply_adds, prune
+from pyro_vds.runs import load_run
 from pyro_vds.spaces import DATA, Architecture, Axis, Backbone, Plate, Space
 from pyro_vds.training import (
     BoundGap,
@@ -105,6 +106,7 @@ __all__ = [
     "from_vit",
     "intervals",
     "likelihoods",
+    "load_run",
     "log_predictive",
     "multiply_adds",
     "plots",
@@ -121,7 +123,9 @@ __all__ = [
     "replicates",
     "resampling",
     "reweight",
+    "runs",
     "split_entropy",
+    "sweeps",
     "temperature",
     "to_datatree",
     "uncertainty",

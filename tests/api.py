@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,7 +26,7 @@ def _described(name: str, value: Any) -> Iterator[str]:
     elif inspect.isclass(value):
         yield f"class {name}{_signature(value)}"
         for member, inner in sorted(_own(value).items()):
-            if isinstance(inner, property):
+            if isinstance(inner, property | cached_property):
                 yield f"{name}.{member}: property"
             elif inspect.isfunction(inner) or isinstance(inner, classmethod):
                 yield f"{name}.{member}{_signature(getattr(value, member))}"

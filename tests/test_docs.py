@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 @pytest.mark.filterwarnings("ignore:.*Setting shape on a NumPy array")
-def test_snippets_on_extending_run_in_order(capsys):
+def test_snippets_on_extending_run_in_order(capsys, finished, tmp_path, monkeypatch):
     torch.set_default_dtype(torch.float32)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished[0], tmp_path / "runs" / "spirals")
     namespace: dict = {}
     for block in re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(), flags=re.DOTALL):
         assert len(block.splitlines()) <= 12
@@ -24,6 +27,9 @@ def test_snippets_on_extending_run_in_order(capsys):
     assert 0 <= namespace["saving"] < 1
     assert namespace["decay"].shape == (1, 100)
     assert "Poisson(rate=" in capsys.readouterr().out
+    assert namespace["probs"].shape == (180, 2)
+    assert namespace["measures"]["error"] < 1
+    assert len(namespace["errors"]) == 4
 
 
 def test_commands_are_ones_that_the_command_line_takes():
@@ -38,6 +44,4 @@ def test_commands_are_ones_that_the_command_line_takes():
     commands = [words for words in commands if "--config" not in words and words[0] != "--help"]
     assert len(commands) >= 15
     for words in commands:
-        parser, _ = cli._parser()
-        options = parser.instantiate(parser.parse_args(cli._spelled(words)))
-        assert options.subcommand == words[0]
+        assert cli.parse(words).subcommand == words[0]

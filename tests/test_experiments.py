@@ -14,16 +14,17 @@ import torch.nn.functional as F  # noqa: N812
 import experiments
 import pyro_vds as vds
 from experiments import __main__, figures
-from experiments.engine import Grid, Scan, product, runner
-from experiments.engine.measures import measure_depths, measure_repeat, paper_ece, rounded
+from experiments.engine import results
+from experiments.engine.measures import measure_depths, measure_repeat, measure_repeats, paper_ece
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
-from experiments.engine.training import Resources, as_settings, train_repeats
+from experiments.engine.training import as_settings, train_repeats
 from experiments.engine.training import build as build_repeats
 from experiments.image_guide_lag import compare_modes, posterior_in_train_mode
-from pyro_vds.priors.families import Geometric
+from pyro_vds import sweeps
 from pyro_vds.runs import build
+from pyro_vds.runs.data import DataSummary, load_data
 
-CPU = Resources(torch.device("cpu"))
+CPU = sweeps.Resources(torch.device("cpu"))
 MODULES = [m.name for m in pkgutil.iter_modules(experiments.__path__) if not m.ispkg and not m.name.startswith("_")]
 SCANS = {n: m.SCAN for n in MODULES if hasattr(m := importlib.import_module(f"experiments.{n}"), "SCAN")}
 FORMS = ("paper", "cpu", "tiny")
@@ -40,19 +41,6 @@ def test_each_setting_has_a_key_of_its_own(name):
     for form in FORMS:
         assert len({trial.key for trial in trials[form]}) == len(trials[form])
     assert not {t.key for t in trials["tiny"]} & {t.key for t in trials["paper"]}
-
-
-def test_a_key_is_to_read_and_depends_on_every_setting_but_not_on_their_order():
-    def key(base, repeats=2, **point):
-        (trial,) = Grid([point], base, repeats).trials()
-        return trial.key
-
-    first = key({"width": 3, "noise": 0.2}, max_depth=5)
-    assert first.startswith("max_depth=5-")
-    assert first == key({"noise": 0.2, "width": 3}, max_depth=5)
-    others = [key({"width": 4, "noise": 0.2}, max_depth=5), key({"width": 3, "noise": 0.2}, repeats=3, max_depth=5)]
-    assert len({first, *others}) == 3
-    assert key({}, prior=Geometric(0.5)).startswith("prior=Geometric-decay=0.5-")
 
 
 def test_scans_are_those_of_the_paper():
@@ -76,12 +64,7 @@ def test_scans_are_those_of_the_paper():
 def test_data_amounts_are_full_batches_of_50_to_800_points(number):
     values = values_of("data_amount")[number]
     settings = as_settings(values, CPU)
-    assert len(settings.load_data().train[0]) == 50 * (number + 1) <= settings.batch_size
-
-
-def test_product_combines_values_and_cases():
-    found = product({"a": (1, 2)}, [{"b": 3}, {"c": 4}])
-    assert found == [{"a": 1, "b": 3}, {"a": 1, "c": 4}, {"a": 2, "b": 3}, {"a": 2, "c": 4}]
+    assert len(load_data(settings).train[0]) == 50 * (number + 1) <= settings.batch_size
 
 
 def test_other_data_sets_take_the_place_of_those_of_a_scan():
@@ -89,37 +72,6 @@ def test_other_data_sets_take_the_place_of_those_of_a_scan():
     assert [trial.values["data"] for trial in grid.trials()] == ["svhn"] * 16
     with pytest.raises(ValueError, match="one of spirals"):
         SCANS["width"].paper.on(["svhn"])
-
-
-def scan_of(measure):
-    return Scan(paper=Grid([]), tiny=Grid(product({"number": range(3)})), measure=measure)
-
-
-def test_a_killed_scan_goes_on_with_the_setting_that_it_was_in(tmp_path):
-    done, kill = [], [1]
-
-    def measure(values, repeats, resources):
-        if values["number"] in kill:
-            raise KeyboardInterrupt
-        done.append(values["number"])
-        return {"square": values["number"] ** 2}
-
-    scan = scan_of(measure)
-
-    def start():
-        return list(runner.run_scan(scan, scan.tiny, tmp_path, CPU, "command"))
-
-    with pytest.raises(KeyboardInterrupt):
-        start()
-    assert done == [0]
-    assert len(list(tmp_path.iterdir())) == 1, "a setting in flight leaves no file"
-    kill.clear()
-    assert ["is there" in line for line in start()] == [True, False, False]
-    assert done == [0, 1, 2]
-    assert all("is there" in line for line in start())
-    contents = [json.loads((tmp_path / f"{trial.key}.json").read_text()) for trial in scan.tiny.trials()]
-    assert [c["square"] for c in contents] == [0, 1, 4]
-    assert all({"varied", "command", "seconds", "environment"} <= c.keys() for c in contents)
 
 
 def test_what_another_experiment_has_measured_is_taken_over(tmp_path):
@@ -132,7 +84,9 @@ def test_what_another_experiment_has_measured_is_taken_over(tmp_path):
         suffix = "" if path == twin.key else f"-{trial.digest}"
         (tmp_path / name / f"{path}{suffix}.json").write_text(json.dumps(other | {"from": name}))
     grid = replace(scan.tiny, points=[{"data": "digits"}])
-    (line,) = runner.run_scan(scan, grid, tmp_path / "calibration", CPU, "the second")
+    (line,) = sweeps.run(
+        grid, scan.measure, tmp_path / "calibration", CPU, command="the second", find_scan=results.find_scan
+    )
     assert line.endswith("as in image_max_depth")
     found = json.loads((tmp_path / "calibration" / f"{trial.key}.json").read_text())
     assert found == other | {
@@ -149,15 +103,10 @@ def test_the_command_runs_a_scan_once(tmp_path, monkeypatch, capsys):
         __main__.main()
         lines = capsys.readouterr().out.splitlines()
         assert ["is there" in line for line in lines] == [expected] * 2
-    one, other = runner.results("max_depth", "tiny", tmp_path)
+    one, other = results.results("max_depth", "tiny", tmp_path)
     assert one["command"] == f"python -m experiments max_depth --tiny --out {tmp_path}"
     assert (one["settings"]["max_depth"], other["settings"]["max_depth"]) == (1, 3)
-    assert runner.results("max_depth", "paper", tmp_path) == []
-
-
-def test_results_have_six_digits_and_no_nan():
-    found = rounded({"a": [1 / 3, float("nan")], "b": (float("-inf"), 2), "c": "x"})
-    assert found == {"a": [0.333333, None], "b": [None, 2], "c": "x"}
+    assert results.results("max_depth", "paper", tmp_path) == []
 
 
 def calibrated(generator, scale, count=20000):
@@ -188,8 +137,8 @@ def test_the_papers_ece_has_a_closed_form():
 
 def alone(values, seed):
     settings = replace(as_settings(values, CPU), seed=seed)
-    data = settings.load_data()
-    model, guide = build.build(settings, build.DataSummary.of(data))
+    data = load_data(settings)
+    model, guide = build.build(settings, DataSummary.of(data))
     history = build.train(settings, model, guide, data, progress=False)
     return model, guide, history
 
@@ -209,6 +158,20 @@ def test_each_repeat_is_what_it_would_be_alone(how):
         torch.testing.assert_close(dict(repeat.model.state_dict()), dict(model.state_dict()))
         torch.testing.assert_close(dict(repeat.guide.state_dict()), dict(guide.state_dict()))
         assert repeat.history.best_epoch == history.best_epoch
+
+
+def test_no_setting_of_a_model_is_dropped_without_a_word():
+    (repeat,), _ = train_repeats(SMALL | {"widths": (2, 3), "guide": "joint"}, 1, CPU)
+    assert repeat.model.axes == ("depth", "width")
+    assert isinstance(repeat.guide, vds.AutoJointCategorical)
+    for refused, expected in (
+        ({"learn_prior": True}, "Expected learn_prior=False for replicates"),
+        ({"guide": "per_input"}, "Expected a guide with one posterior for all inputs"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            train_repeats(SMALL | refused, 2, CPU)
+    with pytest.raises(ValueError, match="Expected settings with depth alone to measure repeats"):
+        measure_repeats(SMALL | {"widths": (2, 3)}, 1, CPU)
 
 
 def test_a_repeat_that_diverges_has_a_result():
@@ -241,7 +204,7 @@ def runs_measure(repeat):
 
 def test_svhn_test_digits_are_split_by_photograph(shared_data):
     pytest.importorskip("scipy")
-    resources = Resources(torch.device("cpu"), str(shared_data))
+    resources = sweeps.Resources(torch.device("cpu"), str(shared_data))
     settings = as_settings({"data": "svhn_test_digits", "train_size": 500}, resources)
     data = svhn_test_digits(settings)
     assert (len(data.train[0]), len(data.validation[0]), len(data.test[0])) == (450, 50, 1999)
@@ -252,7 +215,7 @@ def test_svhn_test_digits_are_split_by_photograph(shared_data):
 
 def test_svhn_files_without_photographs_are_refused(tmp_path):
     io = pytest.importorskip("scipy.io")
-    settings = as_settings({"data": "svhn_test_digits"}, Resources(torch.device("cpu"), str(tmp_path)))
+    settings = as_settings({"data": "svhn_test_digits"}, sweeps.Resources(torch.device("cpu"), str(tmp_path)))
     with pytest.raises(FileNotFoundError, match="--data-root"):
         svhn_test_digits(settings)
     (tmp_path / "SVHN").mkdir()
@@ -266,8 +229,8 @@ def tiny(tmp_path_factory):
     """The results of every scan in its tiny form; made in float32, before a test asks for float64."""
     folder = tmp_path_factory.mktemp("results")
     for name, scan in SCANS.items():
-        list(runner.run_scan(scan, scan.tiny, folder / name, CPU, "test"))
-    return {name: runner.results(name, "tiny", folder) for name in SCANS}
+        list(sweeps.run(scan.tiny, scan.measure, folder / name, CPU, find_scan=results.find_scan))
+    return {name: results.results(name, "tiny", folder) for name in SCANS}
 
 
 def test_a_result_has_all_that_was_measured(tiny):
@@ -330,10 +293,10 @@ def test_models_that_the_repeats_side_by_side_cannot_have_train_one_by_one(value
 
 def test_comparing_modes_leaves_training_alone():
     settings = as_settings(SMALL, CPU)
-    data = settings.load_data()
+    data = load_data(settings)
 
     def trained(compare):
-        model, guide = build.build(settings, build.DataSummary.of(data))
+        model, guide = build.build(settings, DataSummary.of(data))
         how = {"max_epochs": 5, "batch_size": 7, "progress": False}
         torch.manual_seed(5)
         vds.fit(model, guide, data.train, **how, on_epoch=lambda _: compare(model, guide, data, settings))

@@ -8,7 +8,8 @@ from experiments import shift
 from experiments.engine.outside import EMNIST_LETTERS, SVHN_DIGITS, outside_images
 from experiments.engine.rivals import PASSES, ensemble, train_rivals
 from pyro_vds.infer.predictive import predict_entropy, split_entropy
-from pyro_vds.runs.build import DataSummary, build, train
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings
 
 
@@ -21,7 +22,7 @@ def test_mixtures_are_the_library_s_predictions():
     torch.set_default_dtype(torch.float32)
     small = {"data": "digits", "max_depth": 3, "channels": 4, "bottleneck": 2, "max_epochs": 2, "train_size": 200}
     settings = Settings(**small).resolved()
-    data = settings.load_data()
+    data = load_data(settings)
     x = data.test[0]
     rivals = train_rivals(settings, data)
     model, guide = build(settings, DataSummary.of(data))
@@ -65,7 +66,7 @@ def test_corruptions_are_tabled_at_some_levels():
 
 def test_outside_images_are_in_the_units_of_training(shared_data):
     settings = Settings(data="mnist", data_root=str(shared_data), train_size=500)
-    data = settings.load_data()
+    data = load_data(settings)
     for name, mean in (("fashion_mnist", 0.286849), (SVHN_DIGITS, 0.459), (EMNIST_LETTERS, 0.172)):
         images = outside_images(name, data, str(shared_data))
         assert images.shape[1:] == data.test[0].shape[1:]

@@ -8,7 +8,7 @@ from typing import Any
 from experiments import per_input, shift
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
 from experiments.claims.parts import enough, load, seconds
-from experiments.engine.runner import RESULTS
+from experiments.engine.results import RESULTS
 from pyro_vds.runs.files import atomic
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import rankdata
 
-from experiments.engine.runner import results
-from experiments.engine.scan import Form, Scan
+from experiments.engine.results import results
 from experiments.figures.parts import Get, Result, Results, data_sets, spread
+from pyro_vds.sweeps.grid import Form, Scan
 
 FORMS: tuple[Form, ...] = ("paper", "cpu")
 PLOTTED = "plotted only"

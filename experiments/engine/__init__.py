@@ -1,5 +1,1 @@
-"""What the experiments share: scans as data, one resumable runner, training of repeats, measures."""
-
-from experiments.engine.scan import Grid, Scan, product
-
-__all__ = ["Grid", "Scan", "product"]
+"""What the experiments share: training of repeats, what is measured of them, and where results are."""

@@ -6,12 +6,14 @@ from typing import Any
 
 import pyro_vds as vds
 from experiments.engine.measures import measure_prediction
-from experiments.engine.training import Resources, as_settings, build, described, load_repeats
+from experiments.engine.training import as_settings, described, load_repeats
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import ExactPosterior
-from pyro_vds.runs.build import DataSummary
+from pyro_vds.runs.build import build
+from pyro_vds.runs.data import DataSummary
 from pyro_vds.runs.settings import Settings
+from pyro_vds.sweeps import Resources
 
 FACTOR = "guide_lr_factor"
 # Returns what is compared of one repeat, for the weights as they are.
@@ -35,7 +37,7 @@ def measure_lag(
     assert settings.lr is not None
     settings = replace(settings, guide_lr=values[FACTOR] * settings.lr, patience=None)
     sets = load_repeats(settings, known["data"], repeats)
-    model, guide = build(settings, DataSummary.of(sets[0]), repeats)
+    model, guide = build(settings, DataSummary.of(sets[0]), repeats=repeats)
     states: list[list[dict[str, Any]]] = []
 
     def compared(epochs: Sequence[int]) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """What is measured of the trained repeats of a setting."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,15 +9,17 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 import pyro_vds as vds
-from experiments.engine.training import Repeat, Resources, as_settings, described, train_repeats
+from experiments.engine.training import Repeat, as_settings, described, train_repeats
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import ExactPosterior
-from pyro_vds.infer.mixture import BATCH_SIZE
+from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.metrics.calibration import reliability_table
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.pruning.rules import Rule
-from pyro_vds.runs.metrics import choose_cut, measure, summarise_posterior
+from pyro_vds.runs.measures import measure
+from pyro_vds.runs.metrics import choose_cut, summarise_posterior
 from pyro_vds.spaces.typing import Data
+from pyro_vds.sweeps import Resources
 
 RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
 
@@ -30,7 +31,12 @@ def measure_repeats(values: Mapping[str, Any], repeats: int, resources: Resource
         values: What differs from the default settings.
         repeats: Number of repeats.
         resources: How it is run.
+
+    Raises:
+        ValueError: If the settings have widths, which these measures do not know.
     """
+    if values.get("widths"):
+        raise ValueError(f"Expected settings with depth alone to measure repeats, got widths={values['widths']}.")
     trained, seconds = train_repeats(values, repeats, resources)
     return {
         "settings": described(as_settings(values, resources), values),
@@ -71,7 +77,7 @@ def measure_prediction(model: vds.VDSModel, guide: Guide, test: Data, depth: int
         test: Test inputs and targets.
         depth: ``k`` measures the prediction pruned to depth ``k``.
     """
-    probs, labels = vds.predict_proba(model, guide, test[0], depth).cpu().numpy(), test[1].numpy()
+    probs, labels = vds.predict_proba(model, guide, test[0], depth=depth).cpu().numpy(), test[1].numpy()
     return measure(model, guide, test, cut={} if depth is None else {"depth": depth}) | {
         "true_class_probability": float(probs[np.arange(len(labels)), labels].mean()),
         "paper_ece": paper_ece(probs, labels),
@@ -118,7 +124,7 @@ def paper_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
 
 def reliability(model: vds.VDSModel, guide: Guide, test: Data, depth: int | None = None) -> dict[str, list[float]]:
     """Return the table of a reliability diagram with 15 bins (Guo et al. 2017)."""
-    table = reliability_table(vds.predict_proba(model, guide, test[0], depth).cpu().numpy(), test[1].numpy())
+    table = reliability_table(vds.predict_proba(model, guide, test[0], depth=depth).cpu().numpy(), test[1].numpy())
     return {name: getattr(table, name).tolist() for name in ("counts", "confidence", "accuracy")}
 
 
@@ -138,17 +144,6 @@ def measure_depths(model: vds.VDSModel, test: Data) -> dict[str, list[float]]:
     }
 
 
-def rounded(value: Any) -> Any:
-    """Return a value for JSON, its numbers with six digits; ``None`` where a number is not finite."""
-    if isinstance(value, Mapping):
-        return {name: rounded(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(part) for part in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
-
-
 def _measure_posterior(
     model: vds.VDSModel, guide: Guide, train: Data, test: Data
 ) -> tuple[dict[str, Any], dict[str, float]]:
@@ -157,9 +152,15 @@ def _measure_posterior(
     posterior = summarise_posterior(
         guide, exact, cut=choose_cut(model, guide, "95", None), rule="95", total=len(train[0])
     )
-    probs = exact.probs["depth"]
-    posterior["chosen_depth_exact"] = {rule: vds.choose_depth(probs, rule) for rule in RULES}
-    return posterior, measure_exactly(model, exact, test)
+    depth, probs = posterior.pop("axes")["depth"], exact.probs["depth"]
+    of_depth = {
+        "chosen_depth": depth["chosen"],
+        "chosen_depth_exact": {rule: vds.choose_depth(probs, rule) for rule in RULES},
+        "q": depth["q"],
+        "exact_posterior": depth["exact"],
+        "train_log_likelihood_by_depth": posterior.pop("train_log_likelihood"),
+    }
+    return posterior | of_depth, measure_exactly(model, exact, test)
 
 
 def _training(repeat: Repeat) -> dict[str, Any]:

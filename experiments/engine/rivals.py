@@ -13,6 +13,7 @@ from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.runs.build import build_backbone
 from pyro_vds.runs.settings import Settings
 
 DROPOUT, PASSES = 0.1, 16
@@ -57,10 +58,10 @@ def ensemble(members: list[Mixture]) -> Mixture:
 
 def _fit(settings: Settings, data: DataSet, *, dropout: bool = False) -> tuple[VDSModel, vds.AutoCategorical]:
     refuse_left_out(settings)
-    backbone = settings.build_backbone(tuple(data.train[0].shape[1:]), int(data.classes or 0))
+    backbone = build_backbone(settings, tuple(data.train[0].shape[1:]), int(data.classes or 0))
     if dropout:
         backbone.blocks = nn.ModuleList(nn.Sequential(block, nn.Dropout(DROPOUT)) for block in backbone.blocks)
-    model = VDSModel(backbone, priors=settings.prior if backbone.axes else None, num_data=len(data.train[0]))
+    model = VDSModel(backbone, priors=settings.prior if backbone.space else None, num_data=len(data.train[0]))
     guide = vds.AutoCategorical(model)
     vds.fit(model, guide, data.train, validation=data.validation, progress=False, config=settings)
     return model, guide

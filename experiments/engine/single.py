@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from pyro_vds.runs.build import DataSummary, build, train
-from pyro_vds.runs.metrics import collect_metrics
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.execute import measure_run
 from pyro_vds.runs.settings import Settings
 
 
@@ -16,8 +17,8 @@ def run_once(settings: Settings) -> tuple[dict[str, Any], int]:
     Returns:
         The metrics of a run folder, and the number of epochs.
     """
-    data = settings.load_data()
+    data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     history = train(settings, model, guide, data, progress=False)
-    metrics, _ = collect_metrics(model, guide, data.train, data.test, rule=settings.rule)
+    metrics, _ = measure_run(settings, model, guide, data)
     return metrics, len(history)

@@ -11,29 +11,15 @@ import pyro_vds as vds
 from experiments.engine.svhn import SVHN_TEST_DIGITS, svhn_test_digits
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import Guide
-from pyro_vds.runs.build import DataSummary
-from pyro_vds.runs.build import build as build_one
+from pyro_vds.runs.build import build
+from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.typing import Data
+from pyro_vds.sweeps import Resources
 from pyro_vds.training.optim import spelled
 
-# The settings of a model that :func:`build` leaves out, with what it builds.
+# The settings of a model that plain rivals leave out, with what is built.
 LEFT_OUT: dict[str, Any] = {"learn_prior": False, "guide": "independent", "widths": None, "pixels": "float32"}
-
-
-@dataclass(frozen=True)
-class Resources:
-    """How settings are run, which does not change what they are.
-
-    Attributes:
-        device: Where to train.
-        data_root: Folder of the image data sets.
-        compile: Whether training steps are compiled.
-    """
-
-    device: torch.device
-    data_root: str = "data"
-    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,27 +70,7 @@ def load_repeats(settings: Settings, name: str, repeats: int) -> list[DataSet]:
         repeats: Number of repeats; repeat ``r`` has the seed ``seed + r``.
     """
     each = [replace(settings, seed=settings.seed + r) for r in range(repeats)]
-    return [svhn_test_digits(one) if name == SVHN_TEST_DIGITS else one.load_data() for one in each]
-
-
-def build(settings: Settings, summary: DataSummary, repeats: int) -> tuple[vds.VDSModel, Guide]:
-    """Return the untrained model and guide of all repeats together.
-
-    Args:
-        settings: The settings of the first repeat.
-        summary: What there is to know of the data.
-        repeats: Number of repeats.
-
-    Raises:
-        ValueError: If the settings ask for what is not built here.
-    """
-    refuse_left_out(settings)
-    backbone = vds.Replicated(
-        settings.build_backbone(summary.input_shape, summary.outputs), repeats, seed=settings.seed
-    )
-    priors = settings.prior if backbone.axes else None
-    model = vds.VDSModel(backbone, priors=priors, num_data=summary.num_data)
-    return model, vds.AutoCategorical(model)
+    return [svhn_test_digits(one) if name == SVHN_TEST_DIGITS else load_data(one) for one in each]
 
 
 def refuse_left_out(settings: Settings) -> None:
@@ -144,7 +110,7 @@ def train_repeats(values: Mapping[str, Any], repeats: int, resources: Resources)
 
 def _train_together(settings: Settings, sets: list[DataSet], device: torch.device) -> list[Repeat]:
     """Train the repeats side by side, as replicates in one run."""
-    model, guide = build(settings, DataSummary.of(sets[0]), len(sets))
+    model, guide = build(settings, DataSummary.of(sets[0]), repeats=len(sets))
     validation = [data.validation for data in sets if data.validation is not None] or None
     history = _fit(settings, model, guide, [data.train for data in sets], validation, device)
     singles = zip(vds.replicates(model, guide), sets, strict=True)
@@ -159,7 +125,7 @@ def _train_each(settings: Settings, sets: list[DataSet], device: torch.device) -
     trained = []
     for seed, data in enumerate(sets, start=settings.seed):
         one = replace(settings, seed=seed)
-        model, guide = build_one(one, DataSummary.of(data))
+        model, guide = build(one, DataSummary.of(data))
         history = _fit(one, model, guide, data.train, data.validation, device)
         if one.recalibrate:
             vds.recalibrate_batch_norm(model, data.train, batch_size=one.batch_size, seed=seed)

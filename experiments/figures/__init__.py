@@ -1,6 +1,6 @@
 """The paper's figures 2 to 11, drawn from result files.
 
-Each function takes the results of its experiments, as :func:`experiments.engine.runner.results` reads them, and
+Each function takes the results of its experiments, as :func:`experiments.engine.results.results` reads them, and
 axes to draw on, which it makes unless given; it returns the axes.
 """
 

@@ -1,1 +1,21 @@
 """One run: settings in, a folder out, and back."""
+
+from pyro_vds.runs.evaluate import choose_architecture, draw, evaluate, export_network, prune_run, reweight_run
+from pyro_vds.runs.execute import execute
+from pyro_vds.runs.folder import Run, load_run
+from pyro_vds.runs.report import write_report
+from pyro_vds.runs.settings import Settings
+
+__all__ = [
+    "Run",
+    "Settings",
+    "choose_architecture",
+    "draw",
+    "evaluate",
+    "execute",
+    "export_network",
+    "load_run",
+    "prune_run",
+    "reweight_run",
+    "write_report",
+]

@@ -1,12 +1,16 @@
 """The model and the guide of some settings, and their training."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
+from pyro_vds.backbones.named import torchvision_network
 from pyro_vds.backbones.normalisation import Standardise
+from pyro_vds.backbones.replicated import Replicated
+from pyro_vds.backbones.residual import PerDepth, ResidualConvNet, ResidualMLP
 from pyro_vds.backbones.width import WithWidths
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, Guide
@@ -14,7 +18,10 @@ from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.likelihoods.gaussian import Gaussian
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.freezing import freeze
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.priors.base import Prior
+from pyro_vds.runs.data import DataSummary
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.axis import DATA
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
@@ -31,71 +38,89 @@ GUIDES = {
 HIDDEN = 32
 
 
-@dataclass(frozen=True)
-class DataSummary:
-    """What a run needs to know of its data to build its network again.
+# The setting that holds the prior over each axis.
+PRIOR_SETTINGS = {"depth": "prior", "width": "width_prior"}
 
-    Attributes:
-        input_shape: Shape of one input.
-        outputs: Number of outputs of the network.
-        classes: Number of classes; ``None`` for regression.
-        num_data: Number of training points.
-        mean: What was subtracted from each channel or feature.
-        std: What it was divided by then.
-        target_mean: What was subtracted from each column of regression targets; ``None`` for classes.
-        target_std: What it was divided by then. A prediction ``m`` of the network is
-            ``target_mean + target_std * m`` in the units of the data.
+
+def priors_of(settings: Settings, axes: Iterable[str]) -> dict[str, Prior]:
+    """Return the prior over each axis that some settings give.
+
+    Args:
+        settings: The settings of a run.
+        axes: Names of the axes of its network.
     """
-
-    input_shape: tuple[int, ...]
-    outputs: int
-    classes: int | None
-    num_data: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    target_mean: tuple[float, ...] | None
-    target_std: tuple[float, ...] | None
-
-    def moments(self) -> list[tuple[float, ...]]:
-        """Return the means and standard deviations."""
-        return [self.mean, self.std, self.target_mean or (), self.target_std or ()]
-
-    @classmethod
-    def of(cls, data: DataSet) -> "DataSummary":
-        """Summarise a data set."""
-        x, y = data.train
-        outputs = data.classes or (1 if y.ndim == 1 else y.shape[1])
-        return cls(
-            input_shape=tuple(x.shape[1:]),
-            outputs=outputs,
-            classes=data.classes,
-            num_data=len(x),
-            mean=tuple(data.mean.tolist()),
-            std=tuple(data.std.tolist()),
-            target_mean=None if data.target_mean is None else tuple(data.target_mean.tolist()),
-            target_std=None if data.target_std is None else tuple(data.target_std.tolist()),
-        )
+    return {axis: getattr(settings, PRIOR_SETTINGS[axis]) for axis in axes}
 
 
-def build(settings: Settings, data: DataSummary) -> tuple[VDSModel, Guide]:
-    """Return the untrained model and guide of some settings and data."""
+def build_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
+    """Return the network for inputs of a shape, its weights drawn by the seed.
+
+    Args:
+        settings: The settings of a run.
+        input_shape: Shape of one input: ``(features,)`` or ``(channels, height, width)``.
+        outputs: Number of outputs.
+    """
+    max_depth = settings.resolved().max_depth
+    assert max_depth is not None
+    with isolated_rng(seed=settings.seed):
+        if settings.network != "residual":
+            return _torchvision_backbone(settings, input_shape, outputs, max_depth)
+        how: dict[str, Any] = {"readout": settings.readout, "head_statistics": settings.head_statistics}
+        widest = max(settings.widths) if settings.widths else None
+        if len(input_shape) == 1:
+            return ResidualMLP(input_shape[0], outputs, widest or settings.width, max_depth, **how)
+        channels = widest or settings.channels
+        return ResidualConvNet(input_shape[0], outputs, max_depth, channels, settings.bottleneck, **how)
+
+
+def _torchvision_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int, max_depth: int) -> PerDepth:
+    """Return a network of torchvision, all but its heads frozen if the settings say so."""
+    network = torchvision_network(
+        settings.network,
+        input_shape,
+        outputs,
+        max_depth=max_depth,
+        channels=settings.channels,
+        image_size=settings.image_size,
+        pretrained=settings.pretrained,
+        readout=settings.readout,
+    )
+    for part in (network.stem, network.blocks, network.pool) if settings.frozen else ():
+        freeze(part)
+    return network
+
+
+def build(settings: Settings, data: DataSummary, *, repeats: int | None = None) -> tuple[VDSModel, Guide]:
+    """Return the untrained model and guide of some settings and data.
+
+    Args:
+        settings: The settings of a run.
+        data: What is known of its data.
+        repeats: Number of networks that train side by side as replicates; network ``r`` has the weights that the
+            seed ``settings.seed + r`` draws. One network unless given.
+
+    Raises:
+        ValueError: If the settings do not fit each other or the data, or ask for what replicates cannot do.
+    """
     likelihood = Classification() if data.classes else Gaussian(learn_scale=True)
-    backbone = settings.build_backbone(data.input_shape, data.outputs)
+    backbone = build_backbone(settings, data.input_shape, data.outputs)
     if settings.pixels == "uint8":
         backbone.stem = nn.Sequential(Standardise(torch.tensor(data.mean), torch.tensor(data.std)), backbone.stem)
     network = WithWidths(backbone, settings.widths) if settings.widths else backbone
-    priors = {"depth": settings.prior, "width": settings.width_prior}
+    per_input = settings.guide == "per_input"
+    if repeats is not None:
+        if per_input:
+            raise ValueError("Expected a guide with one posterior for all inputs to train repeats, got per_input.")
+        network = Replicated(network, repeats, seed=settings.seed)
     model = VDSModel(
         network,
-        priors={axis: priors[axis] for axis in network.space},
+        priors=priors_of(settings, network.space),
         likelihood=likelihood,
         num_data=data.num_data,
         learn_prior=settings.learn_prior,
-        plate=DATA if settings.guide == "per_input" else None,
+        plate=DATA if per_input else None,
     )
-    if settings.guide == "per_input":
-        return model, _guide_of_inputs(settings, data, model)
-    return model, GUIDES[settings.guide](model)
+    return model, _guide_of_inputs(settings, data, model) if per_input else GUIDES[settings.guide](model)
 
 
 def _guide_of_inputs(settings: Settings, data: DataSummary, model: VDSModel) -> AutoPerInput:

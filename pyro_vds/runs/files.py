@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from yaml import YAMLError
 
 PACKAGES = ("pyro-vds", "torch", "torchvision", "pyro-ppl", "arviz", "numpy")
 
@@ -25,6 +26,10 @@ WEIGHTS, HISTORY, POSTERIOR, FIGURES = "weights.safetensors", "history.safetenso
 
 
 SUMMARY = "summary.txt"
+
+
+# What reading a damaged file raises, besides the errors of the packages that read it.
+DAMAGE = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError)
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -130,9 +135,7 @@ def reading(folder: Path, name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        ArgumentError, SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError
-    ) as error:  # fmt: skip
+    except (*DAMAGE, ArgumentError, SafetensorError, YAMLError) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else "is damaged or does not fit the others"
         cause = f"no entry {error}" if isinstance(error, KeyError) else error
         remedy = (

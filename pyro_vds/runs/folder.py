@@ -1,20 +1,106 @@
-"""Run folders read back."""
+"""A run and its folder: opened from a path, with everything that the folder holds."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
+import xarray as xr
 from safetensors.torch import load_file, save_file
 
 from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.diagnostics.files import load_datatree
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.runs.build import DataSummary, build
-from pyro_vds.runs.files import CONFIG, DATA, HISTORY, METRICS, WEIGHTS, check_run_folder, read_json, reading
+from pyro_vds.runs.build import build
+from pyro_vds.runs.config import read_config
+from pyro_vds.runs.cuts import as_labels
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.files import CONFIG, DATA, HISTORY, METRICS, POSTERIOR, WEIGHTS, check_run_folder, read_json, reading
 from pyro_vds.runs.settings import Settings
-from pyro_vds.spaces.space import Architecture
+from pyro_vds.runs.summary import summary_text
 from pyro_vds.training.history import History
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what :func:`pyro_vds.runs.execute` returns, and :func:`pyro_vds.load_run` reads from a folder.
+
+    Attributes:
+        folder: Where it lies.
+        settings: Its settings.
+        data_summary: What its network needs to know of its data.
+        model: The trained model, in eval mode.
+        guide: The trained guide.
+        history: The record of training.
+        metrics: What was measured, the content of ``metrics.json``.
+    """
+
+    folder: Path
+    settings: Settings
+    data_summary: DataSummary
+    model: VDSModel
+    guide: Guide
+    history: History
+    metrics: dict[str, Any]
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        return int(self.metrics["parameters"]["full"])
+
+    @property
+    def cut(self) -> dict[str, Hashable]:
+        """The architecture that the run chose: the label of each axis; empty where :attr:`has_posterior` is false."""
+        if not self.has_posterior:
+            return {}
+        return as_labels(
+            self.model.coords, {axis: self.metrics["posterior"]["chosen"][axis] for axis in self.model.axes}
+        )
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether there is one posterior for all inputs, unlike in a plain network or where each input has its own."""
+        return bool(self.model.space) and not self.model.by_input
+
+    @property
+    def summary(self) -> str:
+        """What the run found, as a short text for people."""
+        head = f"{self.settings.data}: {len(self.history)} epochs ({self.history.stopped})"
+        return f"{head}\n\n{summary_text(self.metrics)}"
+
+    @cached_property
+    def data(self) -> DataSet:
+        """The data set, loaded when it is first asked for.
+
+        Raises:
+            ValueError: If the data are not those of the run any more.
+        """
+        data = load_data(self.settings)
+        if not DataSummary.of(data).agrees_with(self.data_summary):
+            raise ValueError(
+                f"Expected the data that the run in {self.folder} was trained on, got others: {DataSummary.of(data)} "
+                f"instead of {self.data_summary}. Restore them, or train again."
+            )
+        return data
+
+    @cached_property
+    def datatree(self) -> xr.DataTree:
+        """The posterior as an ``xarray.DataTree`` for ArviZ, read when it is first asked for.
+
+        Raises:
+            ValueError: If the run has no posterior, or its file is missing or damaged.
+        """
+        self.check_posterior()
+        with reading(self.folder, POSTERIOR):
+            return load_datatree(self.folder / POSTERIOR)
+
+    def check_posterior(self) -> None:
+        """Raise ``ValueError`` unless there is one posterior for all inputs."""
+        if not self.has_posterior:
+            kind = f"a {self.model.axes[0]} for each input" if self.model.axes else "a plain network"
+            raise ValueError(f"Expected a run with a depth posterior, but {self.folder} holds {kind}.")
 
 
 def save_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
@@ -24,81 +110,51 @@ def save_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run, read back from its folder.
+def load_run(path: str | Path, *, data_root: str | Path | None = None) -> Run:
+    """Open the folder of a finished run.
 
-    Attributes:
-        folder: Where it lies.
-        settings: Its settings.
-        data: What it knows of its data.
-        model: The trained model.
-        guide: The trained guide.
-        history: The record of training.
-        parameters: Number of parameters of the network.
-        cut: The architecture that the run chose; empty for a plain network, and where each input has its own.
-    """
-
-    folder: Path
-    settings: Settings
-    data: DataSummary
-    model: VDSModel
-    guide: Guide
-    history: History
-    parameters: int
-    cut: Architecture
-
-    def load_data(self) -> DataSet:
-        """Return the run's data set.
-
-        Raises:
-            ValueError: If the data are not those of the run any more.
-        """
-        data = self.settings.load_data()
-        found = DataSummary.of(data)
-        alike = all(
-            torch.allclose(torch.tensor(now), torch.tensor(then), rtol=1e-4)
-            for now, then in zip(found.moments(), self.data.moments(), strict=True)
-            if len(now) == len(then)
-        )
-        names = ("input_shape", "outputs", "classes", "num_data")
-        if not alike or any(getattr(found, name) != getattr(self.data, name) for name in names):
-            raise ValueError(
-                f"Expected the data that the run in {self.folder} was trained on, got others: {found} instead of "
-                f"{self.data}. Restore them, or train again."
-            )
-        return data
-
-
-def load_run(folder: Path, settings: Settings) -> Run:
-    """Read a run folder.
+    Reading it executes no code of the folder: settings are YAML, tensors safetensors, the rest JSON and NetCDF.
 
     Args:
-        folder: The folder.
-        settings: The settings in its ``config.yaml``.
+        path: The folder, such as ``"runs/spirals"``.
+        data_root: Where its data are now, if they have moved.
 
     Raises:
-        FileNotFoundError: If a file of the folder is missing.
+        FileNotFoundError: If the folder or a file of it is missing.
         ValueError: If a file is damaged, or does not fit the others.
+
+    Example::
+
+        run = vds.load_run("runs/spirals")
+        probs = vds.predict_proba(run.model, run.guide, run.data.test[0])
     """
+    folder = Path(path)
     check_run_folder(folder)
+    with reading(folder, CONFIG):
+        settings = read_config(folder / CONFIG)
     with reading(folder, DATA):
-        content: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in read_json(folder / DATA).items()
-        }
-        summary = DataSummary(**content)
+        summary = DataSummary.from_json(read_json(folder / DATA))
     with reading(folder, f"{CONFIG} or {DATA}"):
         model, guide = build(replace(settings, pretrained=False), summary)
     with reading(folder, WEIGHTS):
-        state = load_file(folder / WEIGHTS)
-        model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
-        guide.load_state_dict({k.removeprefix("guide."): v for k, v in state.items() if k.startswith("guide.")})
+        _load_weights(folder, model, guide)
     with reading(folder, HISTORY):
         history = History.load(folder / HISTORY)
+    if data_root is not None:
+        settings = replace(settings, data_root=str(data_root))
     with reading(folder, METRICS):
-        metrics = read_json(folder / METRICS)
-        parameters = int(metrics["parameters"]["full"])
-        axes = () if model.by_input else model.axes
-        cut = cast(Architecture, {axis: metrics["posterior"]["chosen"][axis] for axis in axes})
-        model.space.index(cut)
-    return Run(folder, settings, summary, model.eval(), guide, history, parameters, cut)
+        run = Run(folder, settings, summary, model.eval(), guide.eval(), history, read_json(folder / METRICS))
+        _check_metrics(run)
+    return run
+
+
+def _load_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
+    """Read the state of model and guide."""
+    state = load_file(folder / WEIGHTS)
+    for name, module in (("model.", model), ("guide.", guide)):
+        module.load_state_dict({k.removeprefix(name): v for k, v in state.items() if k.startswith(name)})
+
+
+def _check_metrics(run: Run) -> tuple[int, Mapping[str, Hashable]]:
+    """Read what a run needs of its metrics, so that an error comes now."""
+    return run.parameters, run.cut

@@ -3,12 +3,13 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, read_json, reading
+from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
 from pyro_vds.runs.summary import chosen_line, saving_line
 
@@ -41,26 +42,49 @@ class Picture:
     png: str
 
 
+def write_report(run: Run, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
+    """Write a run as one HTML page.
+
+    Args:
+        run: A finished run.
+        out: The file; ``report.html`` in the folder of the run unless given.
+        overwrite: Whether an existing file is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileExistsError: If the file exists and is not to be replaced.
+        FileNotFoundError: If the run has no figures.
+        ValueError: If a file of the folder is missing, damaged, or does not fit the others.
+    """
+    path = run.folder / "report.html" if out is None else Path(out)
+    check_free(path, overwrite=overwrite)
+    text = render(run)
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
 def render(run: Run) -> str:
     """Return the page of a run: measures, figures, posterior, settings and machine.
 
     Args:
-        run: A finished run; its metrics, figures and environment are read from its folder.
+        run: A finished run; its figures and environment are read from its folder.
 
     Raises:
         FileNotFoundError: If the run has no figures.
         ValueError: If a file of the folder is missing, damaged, or does not fit the others.
     """
-    folder, labels = run.folder, {axis: run.model.coords[axis] for axis in run.model.axes}
+    folder, metrics = run.folder, run.metrics
     with reading(folder, METRICS):
-        metrics = read_json(folder / METRICS)
-        content = _measured(metrics, labels)
+        content = _measured(metrics)
         details = [Table("Training", (), _named(_training(metrics)))]
     with reading(folder, ENVIRONMENT):
         machine = read_json(folder / ENVIRONMENT)
         details += [_settings(run), Table("Versions and machine", (), _named(machine.pop("versions") | machine))]
-    title = f"{run.settings.data}: {_learnt(metrics, list(labels))}"
-    content |= {"title": title, "figures": _figures(run, list(labels)), "details": details}
+    title = f"{run.settings.data}: {_learnt(metrics, run.model.axes)}"
+    content |= {"title": title, "figures": _figures(run, run.model.axes), "details": details}
     environment = Environment(
         loader=PackageLoader("pyro_vds.runs"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -74,13 +98,8 @@ def _learnt(metrics: Mapping[str, Any], axes: Sequence[str]) -> str:
     return f"learnt {' and '.join(axes)}" if "posterior" in metrics else "plain network"
 
 
-def _measured(metrics: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return what the page shows of the metrics.
-
-    Args:
-        metrics: What the run's ``metrics.json`` holds.
-        labels: The labels of the entries of each axis of the network.
-    """
+def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of the metrics."""
     names = list(metrics["test"]["full"])
     test = Table(
         f"{metrics['test_size']:,} test points",
@@ -100,7 +119,8 @@ def _measured(metrics: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -
         f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
         f"gap {posterior['evidence_gap']:.2f}"
     )
-    tables = [_entries(posterior, labels), *([_joint(posterior, labels)] if len(labels) == 2 else [])]
+    tables = [_entries(posterior, axis) for axis in posterior["axes"]]
+    tables += [_joint(posterior)] if len(tables) == 2 else []
     lead = [f"{chosen_line(posterior).capitalize()}.", f"{_error(metrics).capitalize()}.", f"{bound}."]
     return {"test": test, "posterior": tables, "lead": lead}
 
@@ -116,26 +136,26 @@ def _error(metrics: Mapping[str, Any]) -> str:
     return f"test {name} {', '.join(found)}"
 
 
-def _entries(posterior: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> Table:
-    """Return the probability and the log-likelihood of every entry of the first axis."""
-    axis, names = next(iter(labels.items()))
-    q = np.asarray(posterior["q"])
-    likelihood = np.asarray(posterior["train_log_likelihood_by_depth"])
+def _entries(posterior: Mapping[str, Any], axis: str) -> Table:
+    """Return the probability and the log-likelihood of every entry of an axis."""
+    entries = posterior["axes"][axis]
+    q = np.asarray(entries["q"])
     # With another axis the log-likelihood is that of the pair, which the table of one axis cannot show.
-    single = likelihood.ndim == 1
+    likelihood = [[f"{p:.6f}"] for p in posterior["train_log_likelihood"]] if len(posterior["axes"]) == 1 else None
     rows = [
-        [str(name), f"{q[i]:.3f}", f"{exact:.3f}", *([f"{likelihood[i]:.6f}"] if single else [])]
-        for i, (name, exact) in enumerate(zip(names, posterior["exact_posterior"], strict=True))
+        [str(label), f"{q[i]:.3f}", f"{entries['exact'][i]:.3f}", *(likelihood[i] if likelihood else [])]
+        for i, label in enumerate(entries["labels"])
     ]
-    head = [axis, f"q({axis})", "exact", *(["train log-likelihood (nats per point)"] if single else []), ""]
+    head = [axis, f"q({axis})", "exact", *(["train log-likelihood (nats per point)"] if likelihood else []), ""]
     return Table(f"Posterior over {axis}", head, rows, [round(100 * float(p / q.max()), 1) for p in q])
 
 
-def _joint(posterior: Mapping[str, Any], labels: Mapping[str, Sequence[Any]]) -> Table:
+def _joint(posterior: Mapping[str, Any]) -> Table:
     """Return the probability of every pair of entries of two axes."""
-    (first, names), (second, others) = labels.items()
-    rows = [[str(name), *(f"{p:.3f}" for p in row)] for name, row in zip(names, posterior["q_joint"], strict=True)]
-    return Table(f"q({first}, {second})", [first, *(f"{second} {label}" for label in others)], rows)
+    (first, rows), (second, columns) = posterior["axes"].items()
+    pairs = zip(rows["labels"], posterior["q_joint"], strict=True)
+    cells = [[str(label), *(f"{p:.3f}" for p in row)] for label, row in pairs]
+    return Table(f"q({first}, {second})", [first, *(f"{second} {label}" for label in columns["labels"])], cells)
 
 
 def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,8 +171,8 @@ def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(run: Run) -> Table:
     """Return the settings that say something, and the shape of the data."""
     given = {field.name: getattr(run.settings, field.name) for field in fields(run.settings)}
-    shape = " x ".join(map(str, run.data.input_shape))
-    kind = "regression" if run.data.classes is None else f"{run.data.classes} classes"
+    shape = " x ".join(map(str, run.data_summary.input_shape))
+    kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
     return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | given))
 
 

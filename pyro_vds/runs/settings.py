@@ -1,21 +1,15 @@
-"""The settings of a run of the command line: one flat object that a YAML file or options fill in."""
+"""The settings of a run: one flat object that Python, a YAML file or options fill in."""
 
 import inspect
 import re
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from pyro_vds import datasets
-from pyro_vds.backbones.named import DEPTHS, NetworkName, torchvision_network
+from pyro_vds.backbones.named import DEPTHS, NetworkName
 from pyro_vds.backbones.normalisation import HeadStatistics
-from pyro_vds.backbones.residual import PerDepth, Readout, ResidualConvNet, ResidualMLP
+from pyro_vds.backbones.residual import Readout
 from pyro_vds.datasets import Noise, Pixels, UCIName
-from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.ops.checks import check_positive
-from pyro_vds.ops.freezing import freeze
-from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.pruning.rules import Rule
@@ -213,76 +207,6 @@ class Settings(_TrainingConfig):
         full = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
         check_makers(full)
         return full
-
-    def load_data(self) -> DataSet:
-        """Return the data set, drawn and split by the seed.
-
-        Raises:
-            FileNotFoundError: If files are absent and cannot be downloaded.
-            ValueError: If a setting is out of range.
-        """
-        if self.pixels != "float32" and self.data not in ("mnist", "fashion_mnist", "svhn"):
-            raise ValueError(
-                f"Expected pixels float32 for {self.data}, which is not read from pixels; got {self.pixels}."
-            )
-        generator = torch.Generator().manual_seed(self.seed)
-        fraction = self.resolved().validation_fraction or 0.0
-        if self.data == "spirals":
-            if self.train_size is not None:
-                raise ValueError(
-                    f"Expected num_points and train_fraction to size the spirals, got train_size={self.train_size}."
-                )
-            return datasets.spirals(
-                self.num_points,
-                rotation=self.rotation,
-                noise=self.noise,
-                noise_kind=self.noise_kind,
-                train_fraction=self.train_fraction,
-                validation_fraction=fraction,
-                generator=generator,
-            )
-        split: dict[str, Any] = {
-            "validation_fraction": fraction, "train_size": self.train_size, "generator": generator
-        }  # fmt: skip
-        if self.data in ("digits", "diabetes", "gap_1d"):
-            return getattr(datasets, self.data)(**split)
-        if self.data == "uci":
-            return datasets.uci(self.data_root, self.uci_name, self.split, **split)
-        if self.data == "npz":
-            if self.data_path is None:
-                raise ValueError("Expected --data-path FILE.npz for the data set npz, got none.")
-            return datasets.npz(self.data_path, **split)
-        return getattr(datasets, self.data)(self.data_root, pixels=self.pixels, **split)
-
-    def build_backbone(self, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
-        """Return the network for inputs of a shape, its weights drawn by the seed.
-
-        Args:
-            input_shape: Shape of one input: ``(features,)`` or ``(channels, height, width)``.
-            outputs: Number of outputs.
-        """
-        max_depth = self.resolved().max_depth
-        assert max_depth is not None
-        how: dict[str, Any] = {"readout": self.readout, "head_statistics": self.head_statistics}
-        widest = max(self.widths) if self.widths else None
-        with isolated_rng(seed=self.seed):
-            if self.network != "residual":
-                network = torchvision_network(
-                    self.network,
-                    input_shape,
-                    outputs,
-                    max_depth=max_depth,
-                    channels=self.channels,
-                    image_size=self.image_size,
-                    pretrained=self.pretrained,
-                    readout=self.readout,
-                )
-                for part in (network.stem, network.blocks, network.pool) if self.frozen else ():
-                    freeze(part)
-                return network
-            if len(input_shape) == 1:
-                return ResidualMLP(input_shape[0], outputs, widest or self.width, max_depth, **how)
-            return ResidualConvNet(input_shape[0], outputs, max_depth, widest or self.channels, self.bottleneck, **how)
 
 
 def _training_help() -> str:

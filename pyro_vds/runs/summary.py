@@ -1,18 +1,8 @@
-"""What a run found, in words for people, and where they are written."""
+"""What a run found, in words for people."""
 
-import sys
 from typing import Any
 
 import numpy as np
-
-
-def say(text: str) -> None:
-    """Write a line to standard output.
-
-    Args:
-        text: The line, or several.
-    """
-    sys.stdout.write(text + "\n")
 
 
 def summary_text(metrics: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ import pyro_vds as vds
 from pyro_vds import datasets
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise
 from pyro_vds.runs import build
+from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings
 
 
@@ -409,8 +410,8 @@ def test_pixels_stay_bytes_and_the_network_normalises_them(tmp_path, no_network)
     found = []
     for pixels in ("uint8", "float32"):
         settings = Settings(pixels=pixels, **how).resolved()
-        data = settings.load_data()
-        model, guide = build.build(settings, build.DataSummary.of(data))
+        data = load_data(settings)
+        model, guide = build.build(settings, DataSummary.of(data))
         build.train(settings, model, guide, data, progress=False)
         found.append(vds.predict_proba(model, guide, data.test[0]))
         assert (data.train[0].dtype == torch.uint8) is (pixels == "uint8")
@@ -418,7 +419,7 @@ def test_pixels_stay_bytes_and_the_network_normalises_them(tmp_path, no_network)
     with pytest.raises(ValueError, match="Expected pixels 'float32' or 'uint8', got 'int8'"):
         datasets.mnist(tmp_path, pixels="int8", generator=seeded())
     with pytest.raises(ValueError, match="Expected pixels float32 for digits"):
-        Settings(data="digits", pixels="uint8").load_data()
+        load_data(Settings(data="digits", pixels="uint8"))
 
 
 def test_compressed_images_are_read_and_their_folder_left_alone(tmp_path, no_network, monkeypatch):

@@ -5,13 +5,11 @@ import contextlib
 import io
 import json
 import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pyro_vds.cli import main as cli
 
@@ -57,12 +55,7 @@ class Page(HTMLParser):
         return [base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True) for source in sources]
 
 
-@pytest.fixture(autouse=True)
-def float32(nothing_global_changes: None) -> Iterator[None]:
-    """The command line computes in single precision."""
-    torch.set_default_dtype(torch.float32)
-    yield
-    torch.set_default_dtype(torch.float64)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture(scope="module")

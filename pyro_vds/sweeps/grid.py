@@ -1,4 +1,4 @@
-"""Scans as data: the settings that an experiment goes through, and the name under which each is kept."""
+"""Scans as data: the settings that a sweep goes through, and the name under which the result of each is kept."""
 
 import hashlib
 import itertools
@@ -8,10 +8,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from experiments.engine.measures import measure_repeats
-from experiments.engine.training import Resources
+import torch
 
 Form = Literal["tiny", "cpu", "paper"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How settings are run, which does not change what they are.
+
+    Attributes:
+        device: Where to train.
+        data_root: Folder of the image data sets.
+        compile: Whether training steps are compiled.
+    """
+
+    device: torch.device
+    data_root: str = "data"
+    compile: bool = False
+
+
+# Maps the values of a setting, its number of repeats and the machine to what is measured, which JSON can hold.
 Measure = Callable[[Mapping[str, Any], int, Resources], dict[str, Any]]
 
 
@@ -21,7 +38,7 @@ class Trial:
 
     Attributes:
         varied: What the scan varies.
-        values: Everything that differs from the defaults of :class:`pyro_vds.settings.Settings`.
+        values: Everything that differs from the defaults of :class:`pyro_vds.runs.Settings`.
         repeats: How often it is run, with consecutive seeds.
     """
 
@@ -86,16 +103,16 @@ class Scan:
     """An experiment: its settings in each form, and what is measured of each.
 
     Attributes:
-        paper: The paper's sizes.
-        tiny: A form of seconds that only shows that it runs.
-        cpu: A reduced form for a machine without accelerator; ``None`` where the paper's sizes suit one.
         measure: Maps the values of a setting, its number of repeats and the machine to its result.
+        paper: The full sizes, those of a paper.
+        tiny: A form of seconds that only shows that it runs.
+        cpu: A reduced form for a machine without accelerator; ``None`` where the full sizes suit one.
     """
 
+    measure: Measure
     paper: Grid
     tiny: Grid
     cpu: Grid | None = None
-    measure: Measure = measure_repeats
 
     def grid(self, form: Form) -> Grid:
         """Return the settings of a form."""

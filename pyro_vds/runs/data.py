@@ -1,0 +1,128 @@
+"""The data of a run: loaded as its settings say, and summarised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pyro_vds import datasets
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.runs.settings import Settings
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What a run needs to know of its data to build its network again.
+
+    Attributes:
+        input_shape: Shape of one input.
+        outputs: Number of outputs of the network.
+        classes: Number of classes; ``None`` for regression.
+        num_data: Number of training points.
+        mean: What was subtracted from each channel or feature.
+        std: What it was divided by then.
+        target_mean: What was subtracted from each column of regression targets; ``None`` for classes.
+        target_std: What it was divided by then. A prediction ``m`` of the network is
+            ``target_mean + target_std * m`` in the units of the data.
+    """
+
+    input_shape: tuple[int, ...]
+    outputs: int
+    classes: int | None
+    num_data: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    target_mean: tuple[float, ...] | None
+    target_std: tuple[float, ...] | None
+
+    def agrees_with(self, other: "DataSummary") -> bool:
+        """Return whether two summaries can be of the same data, their moments alike to one part in 10,000."""
+        exact = ("input_shape", "outputs", "classes", "num_data")
+        if any(getattr(self, name) != getattr(other, name) for name in exact):
+            return False
+        return all(
+            len(one) == len(two) and torch.allclose(torch.tensor(one), torch.tensor(two), rtol=1e-4)
+            for one, two in zip(self._moments(), other._moments(), strict=True)
+        )
+
+    def _moments(self) -> list[tuple[float, ...]]:
+        return [self.mean, self.std, self.target_mean or (), self.target_std or ()]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "DataSummary":
+        """Return the summary that :func:`dataclasses.asdict` and JSON have made lists and numbers of.
+
+        Args:
+            content: What was read.
+
+        Raises:
+            TypeError: If an entry is missing or unknown.
+        """
+        entries: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return cls(**entries)
+
+    @classmethod
+    def of(cls, data: DataSet) -> "DataSummary":
+        """Summarise a data set."""
+        x, y = data.train
+        outputs = data.classes or (1 if y.ndim == 1 else y.shape[1])
+        return cls(
+            input_shape=tuple(x.shape[1:]),
+            outputs=outputs,
+            classes=data.classes,
+            num_data=len(x),
+            mean=tuple(data.mean.tolist()),
+            std=tuple(data.std.tolist()),
+            target_mean=None if data.target_mean is None else tuple(data.target_mean.tolist()),
+            target_std=None if data.target_std is None else tuple(data.target_std.tolist()),
+        )
+
+
+def load_data(settings: Settings) -> DataSet:
+    """Return the data set of some settings, drawn and split by their seed.
+
+    Args:
+        settings: The settings of a run.
+
+    Raises:
+        FileNotFoundError: If files are absent and cannot be downloaded.
+        ValueError: If a setting is out of range.
+    """
+    if settings.pixels != "float32" and settings.data not in ("mnist", "fashion_mnist", "svhn"):
+        raise ValueError(
+            f"Expected pixels float32 for {settings.data}, which is not read from pixels; got {settings.pixels}."
+        )
+    generator = torch.Generator().manual_seed(settings.seed)
+    fraction = settings.resolved().validation_fraction or 0.0
+    if settings.data == "spirals":
+        return _spirals(settings, fraction, generator)
+    split: dict[str, Any] = {
+        "validation_fraction": fraction, "train_size": settings.train_size, "generator": generator
+    }  # fmt: skip
+    if settings.data in ("digits", "diabetes", "gap_1d"):
+        return getattr(datasets, settings.data)(**split)
+    if settings.data == "uci":
+        return datasets.uci(settings.data_root, settings.uci_name, settings.split, **split)
+    if settings.data == "npz":
+        if settings.data_path is None:
+            raise ValueError("Expected --data-path FILE.npz for the data set npz, got none.")
+        return datasets.npz(settings.data_path, **split)
+    return getattr(datasets, settings.data)(settings.data_root, pixels=settings.pixels, **split)
+
+
+def _spirals(settings: Settings, validation_fraction: float, generator: torch.Generator) -> DataSet:
+    """Return the spirals, which have a size of their own."""
+    if settings.train_size is not None:
+        raise ValueError(
+            f"Expected num_points and train_fraction to size the spirals, got train_size={settings.train_size}."
+        )
+    return datasets.spirals(
+        settings.num_points,
+        rotation=settings.rotation,
+        noise=settings.noise,
+        noise_kind=settings.noise_kind,
+        train_fraction=settings.train_fraction,
+        validation_fraction=validation_fraction,
+        generator=generator,
+    )

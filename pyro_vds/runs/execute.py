@@ -1,0 +1,192 @@
+"""One run from its settings: train, measure, and write a run folder."""
+
+import itertools
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.diagnostics.files import save_datatree
+from pyro_vds.guides.categorical import Guide
+from pyro_vds.infer.datatree import to_datatree
+from pyro_vds.infer.exact import ExactPosterior
+from pyro_vds.models.checks import check_data
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.runs.build import build, train
+from pyro_vds.runs.config import write_config
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.evaluate import draw
+from pyro_vds.runs.files import (
+    CONFIG,
+    DATA,
+    ENVIRONMENT,
+    HISTORY,
+    METRICS,
+    POSTERIOR,
+    SUMMARY,
+    check_free,
+    environment,
+    new_folder,
+    write_json,
+)
+from pyro_vds.runs.folder import Run, save_weights
+from pyro_vds.runs.metrics import collect_metrics
+from pyro_vds.runs.settings import Settings
+from pyro_vds.training.history import History
+from pyro_vds.training.loop import NonFiniteLossError
+
+DRAWS = 200
+
+
+def execute(
+    settings: Settings, out: str | Path | None = None, *, overwrite: bool = False, progress: bool = True
+) -> Run:
+    """Train and measure what some settings say, and write it to a run folder, as ``pyro-vds fit`` does.
+
+    Settings and data are checked before anything is written, and the folder appears when all of it is there. When
+    training or measuring fails, what was written until then stays in a folder beside it.
+
+    Args:
+        settings: The settings; defaults of the data set are filled in.
+        out: The run folder. ``runs/DATA`` unless given, or ``runs/DATA-2`` and so on where that exists.
+        overwrite: Whether an existing run folder is replaced.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The finished run, as :func:`pyro_vds.load_run` opens it from the folder.
+
+    Raises:
+        FileExistsError: If the folder exists and is not to be replaced.
+        ValueError: If a setting is out of range, or does not fit the data.
+
+    Example::
+
+        run = vds.runs.execute(vds.runs.Settings(data="digits", max_depth=4), "runs/small")
+        print(run.summary)
+    """
+    settings = settings.resolved()
+    path = _usual_folder(settings, overwrite=overwrite) if out is None else Path(out)
+    check_free(path, overwrite=overwrite)
+    data = load_data(settings)
+    summary = DataSummary.of(data)
+    model, guide = build(settings, summary)
+    for part in (data.train, data.validation, data.test):
+        if part is not None:
+            check_data(model, *part)
+    device = find_device(settings.device)
+    with new_folder(path, overwrite=overwrite) as folder:
+        write_config(folder / CONFIG, settings)
+        write_json(folder / DATA, asdict(summary))
+        write_json(folder / ENVIRONMENT, environment(device))
+        started = time.perf_counter()
+        history = _train_and_save(folder, settings, model, guide, data, device, progress=progress)
+        seconds = time.perf_counter() - started
+        metrics, exact = measure_run(settings, model, guide, data)
+        metrics["training"] = _training_metrics(history, seconds)
+        run = Run(folder, settings, summary, model.eval(), guide.eval(), history, metrics)
+        write_json(folder / METRICS, metrics)
+        (folder / SUMMARY).write_text(run.summary + "\n")
+        _write_posterior(folder, model, guide, data, exact)
+        draw(run, data)
+    return replace(run, folder=path)
+
+
+def measure_run(
+    settings: Settings, model: VDSModel, guide: Guide, data: DataSet
+) -> tuple[dict[str, Any], ExactPosterior | None]:
+    """Measure a trained model as its settings say: what ``metrics.json`` holds, without the record of training.
+
+    Args:
+        settings: The settings of the run.
+        model: The trained model.
+        guide: Its guide.
+        data: Its data set.
+
+    Returns:
+        The metrics, and the exact posterior where the model has one for all inputs.
+    """
+    return collect_metrics(
+        model,
+        guide,
+        data.train,
+        data.test,
+        rule=settings.rule,
+        threshold=settings.threshold,
+        target_std=data.target_std,
+    )
+
+
+def find_device(name: str) -> torch.device:
+    """Return a device of this machine.
+
+    Args:
+        name: Its name, or ``"auto"`` for a GPU where there is one.
+
+    Raises:
+        ValueError: If this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        probe = torch.zeros(1, device=name)
+        probe.cpu()  # the meta device has no data to copy
+    except (RuntimeError, AssertionError) as error:
+        cause = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"Expected --device auto, cpu or another device of this machine, got {name}. The cause: {cause}."
+        ) from error
+    return probe.device
+
+
+def _usual_folder(settings: Settings, *, overwrite: bool) -> Path:
+    """Return ``runs/DATA``, or the first of ``runs/DATA-2``, ``runs/DATA-3``, ... that does not exist."""
+    usual = Path("runs") / settings.data
+    candidates = (usual.with_name(f"{usual.name}-{number}") for number in itertools.count(2))
+    return usual if overwrite else next(p for p in itertools.chain([usual], candidates) if not p.exists())
+
+
+def _train_and_save(
+    folder: Path,
+    settings: Settings,
+    model: VDSModel,
+    guide: Guide,
+    data: DataSet,
+    device: torch.device,
+    *,
+    progress: bool,
+) -> History:
+    """Train, and write weights and history, of the best state when the loss became NaN too."""
+    try:
+        history = train(settings, model, guide, data, device=device, progress=progress)
+    except NonFiniteLossError as error:
+        save_weights(folder, model, guide)
+        error.history.save(folder / HISTORY)
+        raise
+    save_weights(folder, model, guide)
+    history.save(folder / HISTORY)
+    return history
+
+
+def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": seconds,
+        "compile_seconds": history.compile_seconds,
+        "epochs": len(history),
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+    }
+
+
+def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet, exact: ExactPosterior | None) -> None:
+    """Write the DataTree of a model that has one posterior for all inputs."""
+    if exact is None:
+        return
+    small = data.test[0].numel() < 1_000_000
+    tree = to_datatree(model, guide, *data.test, posterior=exact, draws=DRAWS, constant_data=small)
+    if data.target_mean is not None and data.target_std is not None:
+        moments = {"target_mean": data.target_mean.tolist(), "target_std": data.target_std.tolist()}
+        tree.attrs |= {"targets": "standardised: target_mean + target_std * obs is in the units of the data", **moments}
+    save_datatree(tree, folder / POSTERIOR)
