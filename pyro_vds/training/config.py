@@ -46,8 +46,9 @@ class TrainingConfig:
         averaging_start: Epoch from which on weights are averaged; states from before are no candidates then.
         patience: Epochs without a better value before training stops; with as many as max_epochs, or None given to
             fit, it does not stop early.
-        seed: Seeds weights, batches and any randomness of the network's own.
-        compile: Compile the training step into one graph: a wait of up to a minute the first time, faster then.
+        seed: Seeds the order of batches and any randomness of the network's own; in a run also data and weights.
+        compile: Compile forward and backward pass into one graph: a wait of up to a minute the first time, faster then.
+            A step that cannot be traced runs without compilation, after a warning that says why.
         precision: What the network computes in: float32, tf32 (CUDA) or bf16; likelihood and sums stay in the type of
             the weights.
         channels_last: Store images and convolutions with the channels last.

@@ -130,6 +130,8 @@ class CompiledStep:
         """Give the module's tensors memory of their own again."""
         for group in (*self.parameters, *self.buffers):
             group.release()
+        for parameter in (p for group in self.parameters for p in group.tensors.values()):
+            parameter.grad = None  # which may be a view too
 
     def _flat_optimizer(self, groups: list[dict[str, Any]], config: TrainingConfig) -> Optimizer:
         """Return the optimiser of the flat tensors, one for each group that learns."""

@@ -1,6 +1,7 @@
 """What the command line takes: configurations, options, flags and priors, and what it says of other words."""
 
 import json
+from dataclasses import fields
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from pyro_vds.priors.families import PRIORS
 from pyro_vds.runs.build import build
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings
+from pyro_vds.training.config import TrainingConfig
 from tests.commands import BRIEF, fails, read_config, read_json
 
 pytestmark = pytest.mark.usefixtures("float32")
@@ -106,6 +108,15 @@ def test_recalibrate_and_compile_are_flags(tmp_path):
     config = read_config(tmp_path / "run")
     assert (config["recalibrate"], config["compile"]) == (True, True)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["training"]["compile_seconds"] > 0
+
+
+def test_help_has_every_setting_of_training_with_its_defaults(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    for field in fields(TrainingConfig):
+        assert f"--{field.name} " in words
+    assert "Learning rate; the optimiser's own unless given. Default: 0.1; 0.01 for diabetes, gap_1d, uci." in words
 
 
 def test_optimiser_and_schedule_arrive_in_the_config_and_repeat_the_run(tmp_path):
