@@ -7,7 +7,7 @@ import pyro_vds as vds
 from experiments import shift
 from experiments.engine.outside import EMNIST_LETTERS, SVHN_DIGITS, outside_images
 from experiments.engine.rivals import PASSES, ensemble, train_rivals
-from pyro_vds.infer.predictive import predict_entropy, split_entropy
+from pyro_vds import predict_entropy, split_entropy
 from pyro_vds.runs.build import build, train
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings

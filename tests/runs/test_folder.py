@@ -18,7 +18,8 @@ from pyro_vds.runs import build, files
 from pyro_vds.runs.config import write_config
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.folder import Run, load_run, save_weights
-from pyro_vds.runs.metrics import collect_metrics, measure
+from pyro_vds.runs.measures import measure
+from pyro_vds.runs.metrics import collect_metrics
 from pyro_vds.runs.settings import Settings
 
 SETTINGS = Settings(num_points=100, max_depth=2, width=4, max_epochs=3).resolved()

@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import torch
 
 from pyro_vds import priors
 from pyro_vds.runs.settings import Settings
