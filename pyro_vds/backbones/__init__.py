@@ -2,8 +2,9 @@
 
 from pyro_vds.backbones.from_modules import FromModules, from_sequential
 from pyro_vds.backbones.normalisation import Standardise
+from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.replicated import Replicated
-from pyro_vds.backbones.residual import PerDepth, ResidualConvNet, ResidualMLP
+from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
 from pyro_vds.backbones.vision import from_resnet, from_vit
 from pyro_vds.backbones.width import WithWidths
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vds.backbones.normalisation import HeadStatistics, keep_readout_statistics
-from pyro_vds.backbones.residual import PerDepth, Readout, read_out_together
+from pyro_vds.backbones.per_depth import PerDepth, Readout, read_out_together
 from pyro_vds.ops.compat import in_place_changes
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.typing import Inputs

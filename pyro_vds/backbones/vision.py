@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.backbones.from_modules import FromModules, WidthToModule
-from pyro_vds.backbones.residual import Readout
+from pyro_vds.backbones.per_depth import Readout
 
 # torchvision takes a second to import, so the functions that need it import it.
 if TYPE_CHECKING:

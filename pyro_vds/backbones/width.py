@@ -12,7 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyro_vds.backbones.nested_layers import NestedLayer
 from pyro_vds.backbones.normalisation import ReadoutBatchNorm, Standardise
-from pyro_vds.backbones.residual import GlobalAveragePool, PerDepth
+from pyro_vds.backbones.per_depth import PerDepth
+from pyro_vds.backbones.residual import GlobalAveragePool
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs

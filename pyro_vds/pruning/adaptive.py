@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pyro_vds.backbones.residual import PerDepth
+from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs

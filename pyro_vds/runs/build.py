@@ -9,8 +9,9 @@ from torch import nn
 
 from pyro_vds.backbones.named import torchvision_network
 from pyro_vds.backbones.normalisation import Standardise
+from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.replicated import Replicated
-from pyro_vds.backbones.residual import PerDepth, ResidualConvNet, ResidualMLP
+from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
 from pyro_vds.backbones.width import WithWidths
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, Guide

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pyro_vds.backbones.named import DEPTHS, NetworkName
 from pyro_vds.backbones.normalisation import HeadStatistics
-from pyro_vds.backbones.residual import Readout
+from pyro_vds.backbones.per_depth import Readout
 from pyro_vds.datasets import Noise, Pixels, UCIName
 from pyro_vds.ops.checks import check_positive
 from pyro_vds.priors.base import Prior

@@ -1,0 +1,143 @@
+"""Residual networks that read out every depth in one forward pass.
+
+``a_0 = stem(x)``, ``a_i = a_{i-1} + block_i(a_{i-1})``, and every depth is read out by the same head:
+``f_i(x) = head(pool(a_i))``, ``i = 0..D`` (paper, section 2).
+"""
+
+import copy
+from collections.abc import Hashable, Iterable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pyro_vds.backbones.nested_layers import NestedLayer
+from pyro_vds.backbones.normalisation import HeadStatistics, ReadoutBatchNorm, keep_readout_statistics
+from pyro_vds.spaces.axis import Axis
+from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.typing import Inputs
+
+Readout = Literal["all", "last"]
+
+
+class PerDepth(nn.Module):
+    """A residual network of any stem, blocks and head, read out at every depth.
+
+    Args:
+        stem: Maps inputs to the first activations ``a_0``.
+        blocks: The residual branches; each maps activations to activations of the same shape. Their number
+            is the maximal depth ``D``; none is allowed.
+        head: Maps pooled activations ``(batch, ...)`` to outputs ``(batch, *event)``.
+        pool: Reduces activations to what the head needs, for example global average pooling. Only its
+            result is kept for each depth, so training costs little more memory than a plain network.
+        readout: ``"all"`` for outputs ``(D + 1, batch, *event)`` and a space with the axis ``"depth"``; ``"last"``
+            for the plain network of depth ``D`` (a DDN): outputs ``(batch, *event)`` and an empty space.
+        head_statistics: Whether batch norms in the head keep running statistics ``"per_depth"`` or one
+            ``"shared"`` set, as the paper's code does. In training each depth is normalised by its own batch
+            either way. Batch norms in ``head`` are replaced in place.
+
+    Raises:
+        ValueError: If ``readout`` or ``head_statistics`` is unknown.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        blocks: Iterable[nn.Module],
+        head: nn.Module,
+        *,
+        pool: nn.Module | None = None,
+        readout: Readout = "all",
+        head_statistics: HeadStatistics = "per_depth",
+    ) -> None:
+        super().__init__()
+        if readout not in ("all", "last"):
+            raise ValueError(f"Expected readout 'all' (every depth) or 'last' (a plain network), got {readout!r}.")
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.pool = nn.Identity() if pool is None else pool
+        self.readout: Readout = readout
+        per_depth = readout == "all"
+        self.head = keep_readout_statistics(head, self.max_depth + 1, head_statistics) if per_depth else head
+
+    @property
+    def max_depth(self) -> int:
+        """The number of residual blocks, ``D``."""
+        return len(self.blocks)
+
+    @property
+    def space(self) -> Space:
+        """The axis ``"depth"`` with the labels ``0..D``; empty when only the last depth is read out."""
+        return Space([Axis("depth", tuple(range(self.max_depth + 1)), nested=True)] if self.readout == "all" else [])
+
+    def forward(self, x: Inputs) -> Float[Tensor, "*depth batch event"]:
+        """Return the outputs of every depth, ``(depth, batch, event)``, or of the last, ``(batch, event)``."""
+        activations = self.stem(x)
+        features = []
+        for depth in range(self.max_depth + 1):
+            if depth > 0:
+                activations = self._next(self.blocks[depth - 1], activations)
+            if self.readout == "all" or depth == self.max_depth:
+                features.append(self._features(activations, depth))
+        return self._read_out(features)
+
+    def restrict(self, **cut: Hashable) -> "PerDepth":
+        """Return a copy without the blocks above a depth; the outputs of the depths below stay the same.
+
+        Args:
+            cut: ``depth``, the new maximal depth, ``0..D``; all blocks unless given.
+
+        Raises:
+            TypeError: If the depth is not an integer.
+            ValueError: If it is out of range, or an axis is unknown.
+        """
+        depth = self.space.index(cut).get("depth", self.max_depth)
+        left_out = {id(block): None for block in self.blocks[depth:]}
+        shorter = copy.deepcopy(self, left_out)
+        shorter.blocks = shorter.blocks[:depth]
+        for head, readouts in shorter._heads() if self.readout == "all" else ():
+            for module in head.modules():
+                if isinstance(module, ReadoutBatchNorm | NestedLayer):
+                    module.keep_first(readouts)
+        return shorter
+
+    def plain(self) -> "PerDepth":
+        """Return a copy that reads out its last depth only; its head keeps statistics of one read-out."""
+        network = self.restrict()
+        network.readout = "last"
+        for module in network.head.modules():
+            if isinstance(module, ReadoutBatchNorm):
+                module.keep_first(1)
+        return network
+
+    def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
+        """Return ``a_i`` from ``a_{i-1}``."""
+        return activations + block(activations)
+
+    def _features(self, activations: Tensor, depth: int) -> Tensor:
+        """Return what the head sees of the activations at a depth."""
+        return self.pool(activations)
+
+    def _read_out(self, features: list[Tensor]) -> Tensor:
+        """Return the outputs for the features of every depth, or of the last."""
+        return self.head(features[0]) if self.readout == "last" else read_out_together(self.head, features)
+
+    def _heads(self) -> list[tuple[nn.Module, int]]:
+        """Return each head with the number of depths that it reads out."""
+        return [(self.head, self.max_depth + 1)]
+
+
+def read_out_together(head: nn.Module, features: list[Float[Tensor, "batch ..."]]) -> Float[Tensor, "depth batch ..."]:
+    """Read out several depths by one call of their head.
+
+    Args:
+        head: Maps features ``(batch, ...)`` to outputs ``(batch, *event)``.
+        features: The features of each depth, all of one shape.
+
+    Returns:
+        The outputs, ``(depth, batch, *event)``.
+    """
+    # The depths of a point lie together: ReadoutBatchNorm then sees them as channels, without a copy.
+    outputs = head(torch.stack(features, dim=1).flatten(0, 1))
+    return outputs.unflatten(0, (-1, len(features))).movedim(1, 0)
