@@ -1,9 +1,13 @@
 """The public names, the direction of imports, and importing without side effects."""
 
+import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import pyro_vds as vds
 from tests.api import SNAPSHOT
@@ -16,13 +20,54 @@ def test_few_modules_import_arviz():
     assert users == {"diagnostics/comparison", "diagnostics/files", "infer/datatree", "plots/calibration"}
 
 
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+
+
 def test_modules_stay_small():
-    long = {p.name: n for p in PACKAGE.glob("**/*.py") if (n := p.read_text().count("\n")) > 350}
+    long = {p.name: n for p in PACKAGE.glob("**/*.py") if (n := p.read_text().count("\n")) > 250}
     assert not long
 
 
+def test_bodies_stay_short():
+    """Lines of a function without its docstring."""
+    long = {}
+    for path in PACKAGE.glob("**/*.py"):
+        for node in functions(path):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            if body and (body[-1].end_lineno or 0) - body[0].lineno + 1 > 40:
+                long[f"{path.name}:{node.name}"] = len(body)
+    assert not long
+
+
+def test_public_functions_have_few_parameters():
+    many = {}
+    for path in PACKAGE.glob("**/*.py"):
+        for node in functions(path):
+            names = [a.arg for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
+            if len(names) > 8 and not (node.name.startswith("_") and node.name != "__init__"):
+                many[f"{path.name}:{node.name}"] = names
+    assert not many
+
+
+@pytest.mark.parametrize("word", ["depth", "width"])
+def test_only_the_makers_of_an_axis_know_its_name(word):
+    """The names of axes stand in the networks that have them, and where settings and options speak of those."""
+    makers = {"backbones", "datasets", "runs/settings", "runs/build", "cli/commands"}
+    makers |= {"metrics/calibration", "plots/calibration"}  # bins of equal width
+    users = set()
+    for path in PACKAGE.glob("*/*.py"):
+        module = str(path.relative_to(PACKAGE).with_suffix(""))
+        if not {module, path.parent.name} & makers:
+            tree = ast.parse(path.read_text())
+            texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            constants = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in texts)
+            users |= {module for node in constants if node.value == word}
+    assert not users
+
+
 def test_all_is_sorted_and_complete():
-    assert list(vds.__all__) == sorted(vds.__all__)
+    assert list(vds.__all__) == sorted(vds.__all__, key=lambda name: (not name.isupper(), name))
     assert all(hasattr(vds, name) for name in vds.__all__)
 
 
