@@ -88,6 +88,30 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig, *, repl
     return optimizer
 
 
+def merged(groups: list[dict[str, Any]], optimizer: Optimizer, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Return the groups of what learns, those with the same settings as one, so that a step has few tensors.
+
+    Args:
+        groups: Parameters with their settings.
+        optimizer: Has the settings that a group does not name.
+        config: The settings of training; with a scheduler the groups stay, which it may tell apart.
+    """
+    found: list[dict[str, Any]] = []
+    for group in groups:
+        own = {name: value for name, value in group.items() if name != "params"}
+        learning = [p for p in group["params"] if p.requires_grad]
+        alike = [
+            other
+            for other in found
+            if optimizer.defaults | other | {"params": None} == optimizer.defaults | own | {"params": None}
+        ]
+        if alike and config.scheduler is None:
+            alike[0]["params"].extend(learning)
+        elif learning:
+            found.append(own | {"params": learning})
+    return found
+
+
 def prefer_fused(optimizer: Optimizer) -> None:
     """Let an optimiser that has a fused kernel use it, unless it was told otherwise.
 

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.flat import FlatTensors
 from pyro_vds.training.objective import Objective, StepResult
-from pyro_vds.training.optim import ELEMENTWISE, clipped, make_optimizer, parameter_groups, prefer_fused
+from pyro_vds.training.optim import ELEMENTWISE, clipped, make_optimizer, merged, parameter_groups, prefer_fused
 
 
 class EagerStep:
@@ -87,17 +87,17 @@ class CompiledStep:
         tensors = objective.tensors()
         names = {tensor: name for name, tensor in tensors.items()}
         groups = parameter_groups(model, objective.guide, config)
-        learnt = [{names[p]: p for p in group["params"] if p.requires_grad} for group in groups]
         optimizer = make_optimizer(groups, config, replicates=self.replicates)
-        self.parameters = [FlatTensors(group, rows) for group in learnt if group]
+        groups = merged(groups, optimizer, config)
+        self.parameters = [FlatTensors({names[p]: p for p in group["params"]}, rows) for group in groups]
         buffers = {name: t for name, t in tensors.items() if not isinstance(t, nn.Parameter)}
         self.buffers = [
             FlatTensors({name: b for name, b in buffers.items() if b.dtype == dtype}, rows)
             for dtype in sorted({b.dtype for b in buffers.values()}, key=str)
         ]
         self.gradients = [torch.zeros_like(group.flat) for group in self.parameters]
-        elementwise = type(optimizer) in ELEMENTWISE
-        self.optimizer = self._flat_optimizer(groups, config) if elementwise else self._fed(optimizer)
+        flat = self._flat_optimizer(groups, config) if type(optimizer) in ELEMENTWISE else None
+        self.optimizer = flat or self._fed(optimizer)
         self.compiled: Callable[..., list[Tensor]] | None = None
         self.shapes: tuple[torch.Size, torch.Size] | None = None
         self.compile_seconds = 0.0
@@ -133,16 +133,15 @@ class CompiledStep:
         for parameter in (p for group in self.parameters for p in group.tensors.values()):
             parameter.grad = None  # which may be a view too
 
-    def _flat_optimizer(self, groups: list[dict[str, Any]], config: TrainingConfig) -> Optimizer:
-        """Return the optimiser of the flat tensors, one for each group that learns."""
-        learning = [group for group in groups if any(p.requires_grad for p in group["params"])]
+    def _flat_optimizer(self, groups: list[dict[str, Any]], config: TrainingConfig) -> Optimizer | None:
+        """Return an optimiser of the flat tensors; ``None`` if it takes other parameters than those it is given."""
         flat = [nn.Parameter(group.flat) for group in self.parameters]
         for tensor, gradient in zip(flat, self.gradients, strict=True):
             tensor.grad = gradient
-        groups = [group | {"params": [tensor]} for group, tensor in zip(learning, flat, strict=True)]
+        groups = [group | {"params": [tensor]} for group, tensor in zip(groups, flat, strict=True)]
         optimizer = make_optimizer(groups, config, replicates=self.replicates)
         prefer_fused(optimizer)
-        return optimizer
+        return optimizer if {p for group in optimizer.param_groups for p in group["params"]} == set(flat) else None
 
     def _fed(self, optimizer: Optimizer) -> Optimizer:
         """Return an optimiser of the parameters themselves, whose gradients become views of the flat ones."""

@@ -12,7 +12,7 @@ from torch.optim import lr_scheduler
 
 import pyro_vds as vds
 from pyro_vds.training.config import TrainingConfig
-from pyro_vds.training.optim import clipped, parameter_groups, spelled
+from pyro_vds.training.optim import clipped, merged, parameter_groups, spelled
 
 QUIET = {"progress": False}
 
@@ -179,6 +179,30 @@ def test_a_schedule_does_not_compile_again():
         on_epoch=lambda _: seen.append(counters["stats"]["unique_graphs"]), **QUIET,
     )  # fmt: skip
     assert len(set(seen)) == 1
+
+
+def test_an_optimiser_of_parameters_of_one_s_own_choice_trains_these_compiled_too():
+    found = []
+    for compile in (False, True):
+        model, guide, x, y = oracles.problem(2)
+        before = guide.logits["depth"].detach().clone()
+        chosen = partial(lambda model, groups: torch.optim.AdamW(model.parameters(), lr=0.01), model)
+        history = vds.fit(model, guide, (x, y), optimizer=chosen, max_epochs=9, compile=compile, **QUIET)
+        assert torch.equal(guide.logits["depth"].detach(), before)
+        found.append((history.elbo, model.state_dict()))
+    torch.testing.assert_close(found[1], found[0])
+    assert found[0][0][-1] > found[0][0][0] + 1
+
+
+def test_groups_alike_are_one_unless_a_schedule_may_tell_them_apart():
+    model, guide, _, _ = oracles.problem(1)
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    counts = []
+    for how in ({}, {"guide_lr": 0.1}, {"guide_lr": 0.5}, {"scheduler": lr_scheduler.StepLR}):
+        config = TrainingConfig(optimizer=sgd, **how)
+        groups = parameter_groups(model, guide, config)
+        counts.append(len(merged(groups, sgd(groups), config)))
+    assert counts == [1, 1, 2, 2]
 
 
 def test_decay_spares_all_but_the_network_whatever_the_optimiser_s_own_is():
