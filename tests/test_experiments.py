@@ -17,8 +17,7 @@ from experiments import __main__, figures
 from experiments.engine import results
 from experiments.engine.measures import measure_depths, measure_repeat, measure_repeats, paper_ece
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
-from experiments.engine.training import as_settings, train_repeats
-from experiments.engine.training import build as build_repeats
+from experiments.engine.training import as_settings, refuse_left_out, train_repeats
 from experiments.image_guide_lag import compare_modes, posterior_in_train_mode
 from pyro_vds import sweeps
 from pyro_vds.runs import build
@@ -168,8 +167,9 @@ def test_no_setting_of_a_model_is_dropped_without_a_word():
         ({"learn_prior": True}, "Expected learn_prior=False for replicates"),
         ({"guide": "per_input"}, "Expected a guide with one posterior for all inputs"),
     ):
+        settings = as_settings(SMALL | refused, CPU)
         with pytest.raises(ValueError, match=expected):
-            train_repeats(SMALL | refused, 2, CPU)
+            build.build(settings, DataSummary.of(load_data(settings)), repeats=2)
     with pytest.raises(ValueError, match="Expected settings with depth alone to measure repeats"):
         measure_repeats(SMALL | {"widths": (2, 3)}, 1, CPU)
 
@@ -283,12 +283,12 @@ def test_every_setting_of_training_reaches_the_repeats():
 @pytest.mark.parametrize("values", [{"learn_prior": True}, {"guide": "joint", "widths": (2, 3)}, {"recalibrate": True}])
 def test_models_that_the_repeats_side_by_side_cannot_have_train_one_by_one(values):
     (repeat,), _ = train_repeats(SMALL | values, 1, CPU)
-    model, guide = build.build(repeat.settings, build.DataSummary.of(repeat.data))
+    model, guide = build.build(repeat.settings, DataSummary.of(repeat.data))
     build.train(repeat.settings, model, guide, repeat.data, progress=False)
     torch.testing.assert_close(repeat.model.state_dict(), model.state_dict())
     if "recalibrate" not in values:
         with pytest.raises(ValueError, match="Expected settings of a plain model over depth"):
-            build_repeats(repeat.settings, build.DataSummary.of(repeat.data), 1)
+            refuse_left_out(repeat.settings)
 
 
 def test_comparing_modes_leaves_training_alone():

@@ -88,7 +88,7 @@ class Likelihood(nn.Module, ABC):
 
     def metrics(
         self, mixture: Distribution, y: Shaped[Tensor, "*batch_and_target"]
-    ) -> dict[str, Shaped[Tensor, "*batch_and_target"]]:
+    ) -> dict[str, Shaped[Tensor, "..."]]:
         """Return measures of a prediction, for each point; a run reports their means.
 
         A ``squared_error`` is reported as its root mean (``rmse``), and a ``confidence`` with the ``error`` as the

@@ -96,10 +96,10 @@ def test_prior_arrives_in_the_config_and_the_model(tmp_path, name):
     loaded = load_run(tmp_path / "run")
     assert loaded.settings.prior == PRIORS[name](**arguments)
     metrics = read_json(tmp_path / "run" / "metrics.json")["posterior"]
-    log_posterior = torch.tensor(metrics["train_log_likelihood_by_depth"]).double() * 4
+    log_posterior = torch.tensor(metrics["train_log_likelihood"]).double() * 4
     log_posterior += loaded.settings.prior(3).logits
     torch.testing.assert_close(
-        log_posterior.softmax(0), torch.tensor(metrics["exact_posterior"]).double(), atol=1e-5, rtol=0
+        log_posterior.softmax(0), torch.tensor(metrics["axes"]["depth"]["exact"]).double(), atol=1e-5, rtol=0
     )
 
 

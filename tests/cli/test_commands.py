@@ -36,12 +36,12 @@ def test_evaluate_measures_the_depth_asked_for(capsys, finished, tmp_path):
     x, y = run.data.test
     wrong = predict_proba(run.model, run.guide, x, depth=0).argmax(1) != y
     assert found["test"]["pruned"]["error"] == pytest.approx(float(wrong.double().mean()))
-    assert found["parameters"]["pruned"] == sum(p.numel() for p in prune(run.model, run.guide, 0).parameters())
+    assert found["parameters"]["pruned"] == sum(p.numel() for p in prune(run.model, run.guide, depth=0).parameters())
 
 
 def test_evaluate_follows_another_rule(capsys, finished):
     cli.main(["evaluate", str(finished[0]), "--rule", "argmax"])
-    argmax = read_json(finished[0] / "metrics.json")["posterior"]["chosen_depth"]["argmax"]
+    argmax = read_json(finished[0] / "metrics.json")["posterior"]["axes"]["depth"]["chosen"]["argmax"]
     assert argmax != 1
     assert f"pruned to depth {argmax}" in capsys.readouterr().out
 
@@ -153,11 +153,11 @@ def test_another_prior_is_compared_without_training(capsys, finished, tmp_path):
     cli.main(["reweight", str(folder), "--prior", "Weights", "--prior.probs", "[0.7, 0.2, 0.1]", "--out", str(out)])
     text, found = capsys.readouterr().out, read_json(out)
     metrics = read_json(folder / "metrics.json")["posterior"]
-    assert found["model"]["posterior"] == pytest.approx(metrics["exact_posterior"])
+    assert found["model"]["posterior"]["depth"]["probs"] == pytest.approx(metrics["axes"]["depth"]["exact"])
     assert found["model"]["log_evidence"] == pytest.approx(metrics["log_evidence"])
-    likelihood = torch.tensor(metrics["train_log_likelihood_by_depth"]).double() * 20
+    likelihood = torch.tensor(metrics["train_log_likelihood"]).double() * 20
     log_joint = torch.tensor([0.7, 0.2, 0.1]).double().log() + likelihood
-    assert found["other"]["posterior"] == pytest.approx(log_joint.softmax(0).tolist(), abs=1e-6)
+    assert found["other"]["posterior"]["depth"]["probs"] == pytest.approx(log_joint.softmax(0).tolist(), abs=1e-6)
     assert found["other"]["log_evidence"] == pytest.approx(float(log_joint.logsumexp(0)), abs=1e-4)
     # The measures are those of the mixture weighted by that posterior.
     loaded = load_run(folder)
@@ -171,7 +171,7 @@ def test_another_prior_is_compared_without_training(capsys, finished, tmp_path):
         ("prior", [a * prior + likelihood for a in POWERS]),
         ("likelihood", [prior + a * likelihood for a in POWERS]),
     ):
-        assert found["power"][part] == [vds.choose_depth(s.double().softmax(0), "expected") for s in scaled]
+        assert found["power"][part]["depth"] == [vds.choose_depth(s.double().softmax(0), "expected") for s in scaled]
     assert "other prior: depth Weights(probs=(0.7, 0.2, 0.1)); chosen depth " in text
     code, message = fails(capsys, "reweight", folder, "--prior", "Weights", "--prior.probs", "[0.5, 0.5]")
     assert (code, "Expected" in message) == (1, True)
@@ -186,7 +186,7 @@ def test_comparison_is_in_the_units_of_the_data_and_of_the_learnt_prior(capsys, 
     cli.main(["reweight", str(run), "--prior", "Uniform", "--out", str(out)])
     metrics, found = read_json(run / "metrics.json"), read_json(out)["model"]
     assert found["log_evidence"] == pytest.approx(metrics["posterior"]["log_evidence"])
-    assert found["posterior"] == pytest.approx(metrics["posterior"]["exact_posterior"])
+    assert found["posterior"]["depth"]["probs"] == pytest.approx(metrics["posterior"]["axes"]["depth"]["exact"])
     assert found["priors"]["depth"] != "Geometric(decay=0.85)"
 
 

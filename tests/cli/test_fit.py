@@ -24,7 +24,8 @@ def test_fit_leaves_no_partial_folder(finished):
 def test_fit_prints_the_chosen_depth_and_where_the_files_are(finished):
     out, text = finished
     posterior = read_json(out / "metrics.json")["posterior"]
-    assert f"chosen depth: {posterior['chosen_depth']['expected']} of 0..2 (rule expected;" in text
+    chosen = posterior["axes"]["depth"]["chosen"]["expected"]
+    assert f"chosen depth: {chosen} of 0..2 (rule expected;" in text
     assert f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}" in text
     assert f"figures and files: {out}" in text
 
@@ -48,9 +49,11 @@ def test_metrics_are_consistent(finished):
     metrics = read_json(finished[0] / "metrics.json")
     posterior = metrics["posterior"]
     assert (metrics["train_size"], metrics["test_size"], metrics["training"]["epochs"]) == (20, 180, 20)
-    assert sum(posterior["q"]) == pytest.approx(1)
+    depth = posterior["axes"]["depth"]
+    assert depth["labels"] == [0, 1, 2]
+    assert sum(depth["q"]) == pytest.approx(1)
     assert posterior["evidence_gap"] == pytest.approx(posterior["log_evidence"] - posterior["elbo"], abs=1e-3)
-    assert posterior["chosen_depth"]["expected"] == round(sum(d * q for d, q in enumerate(posterior["q"])))
+    assert depth["chosen"]["expected"] == round(sum(d * q for d, q in enumerate(depth["q"])))
     assert metrics["parameters"]["pruned"] < metrics["parameters"]["full"]
 
 

@@ -75,7 +75,7 @@ def test_npz_is_fitted_evaluated_pruned_and_plotted(capsys, tmp_path, classes):
     cli.main(["prune", str(out)])
     network = torch.export.load(out / "pruned.pt2").module()
     found = network(torch.randn(4, 3))
-    assert found.shape == (4, 2) if classes else [part.shape for part in found] == [(4, 1), (4, 1)]
+    assert found.shape == (4, 2) if classes else [part.shape for part in found] == [(4,), (4,)]
     assert f"figures: {out / 'figures'}" in capsys.readouterr().out
 
 
@@ -157,7 +157,7 @@ def test_depth_for_each_input_is_learnt_evaluated_and_reported(capsys, tmp_path)
     assert "posterior" not in metrics
     saving = metrics["per_input"]
     assert sum(saving["stops"]) == metrics["test_size"]
-    assert saving["mean_depth"] == pytest.approx(np.dot(saving["stops"], range(3)) / metrics["test_size"])
+    assert saving["mean"] == pytest.approx(np.dot(saving["stops"], range(3)) / metrics["test_size"])
     assert sum(saving["q"]) == pytest.approx(1)
     cli.main(["evaluate", str(run), "--out", str(again)])
     cli.main(["fit", "--config", str(run / "config.yaml"), "--progress", "false", "--out", str(tmp_path / "twin")])
@@ -218,7 +218,7 @@ def test_network_of_torchvision_is_fitted_and_pruned(capsys, tmp_path, name):
     run = tmp_path / "run"
     cli.main([*words, "--frozen", "--progress", "false", "--out", str(run)])
     depths = 3 if name == "vit" else 9
-    assert len(read_json(run / "metrics.json")["posterior"]["q"]) == depths
+    assert len(read_json(run / "metrics.json")["posterior"]["axes"]["depth"]["q"]) == depths
     assert read_config(run)["network"] == name
     cli.main(["prune", str(run), "--depth", "1"])
     exported = torch.export.load(run / "pruned.pt2").module()

@@ -30,12 +30,12 @@ def test_the_shape_of_an_input_chooses_the_network(shape, kind):
 
 def test_readout_last_builds_a_network_without_a_depth_axis():
     net = build_backbone(Settings(max_depth=3, readout="last"), (3,), 7)
-    assert net.axes == ()
+    assert tuple(net.space) == ()
     assert net(torch.zeros(2, 3)).shape == (2, 7)
 
 
 def test_network_without_max_depth_has_the_data_sets_default():
-    assert build_backbone(Settings(data="npz"), (3,), 2).sizes == (11,)
+    assert build_backbone(Settings(data="npz"), (3,), 2).space.sizes == (11,)
 
 
 def test_global_random_state_is_left_alone():

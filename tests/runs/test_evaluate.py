@@ -38,7 +38,7 @@ def test_measures_are_those_of_the_metrics_and_of_the_prediction(made):
     assert found["depth"] == run.cut["depth"]
     x, y = run.data.test
     for depth in range(3):
-        expected = float(vds.log_predictive(run.model, run.guide, x, y, depth).mean())
+        expected = float(vds.log_predictive(run.model, run.guide, x, y, depth=depth).mean())
         for cut in ({"depth": depth}, {"depth": str(depth)}):
             found = vds.runs.evaluate(run, cut)
             assert found["test"]["pruned"]["log_likelihood"] == pytest.approx(expected)
@@ -113,7 +113,9 @@ def test_figures_and_page_are_made_again(made, tmp_path):
 def test_the_posterior_under_the_priors_of_the_run_is_its_own(made):
     run = vds.load_run(made["widths"])
     found = vds.runs.reweight_run(run, {"depth": run.settings.prior, "width": run.settings.width_prior})
-    for name in ("posterior", "log_evidence"):
-        assert found["other"][name] == pytest.approx(found["model"][name], rel=1e-5)
+    for axis in ("depth", "width"):
+        other, model = (found[name]["posterior"][axis]["probs"] for name in ("other", "model"))
+        assert other == pytest.approx(model, rel=1e-5)
+    assert found["other"]["log_evidence"] == pytest.approx(found["model"]["log_evidence"], rel=1e-5)
     assert found["other"]["chosen"] == found["model"]["chosen"] == run.cut
     assert found["model"]["log_evidence"] == pytest.approx(run.metrics["posterior"]["log_evidence"])

@@ -14,8 +14,7 @@ from pyro_vds.runs import figures
 class Coloured(nn.Module):
     """Three linear networks of two inputs, called by colours."""
 
-    axes, sizes = ("colour",), (3,)
-    coords = {"colour": COLOURS}  # noqa: RUF012
+    space = vds.Space([vds.Axis("colour", COLOURS)])
 
     def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
@@ -55,7 +54,7 @@ def test_the_network_that_is_cut_is_drawn_beside_the_whole():
     x, y = torch.randn(12, 3), torch.arange(12) % 4
     found = figures.predictions_to_draw(model, guide, (x, y), {"depth": 1})
     assert list(found.probs) == ["all architectures", "pruned to depth 1"]
-    torch.testing.assert_close(found.probs["pruned to depth 1"], predict_proba(model, guide, x, 1))
+    torch.testing.assert_close(found.probs["pruned to depth 1"], predict_proba(model, guide, x, depth=1))
     assert found.functions is None
 
 
@@ -65,9 +64,9 @@ def test_a_regression_takes_a_pass_over_the_data_and_one_over_the_line(tmp_path)
     sizes = []
     model.backbone.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     found = figures.predictions_to_draw(model, guide, (x, y), {})
-    assert sizes == [12, 400]
+    assert [size for size in sizes if size > 1] == [12, 400]  # single points are looked at before
     np.testing.assert_allclose(found.pit, predict_pit(model, guide, x, y))
-    torch.testing.assert_close(found.band.components[0], model.backbone(found.band.x).detach())
+    torch.testing.assert_close(found.band.components[0], model.backbone(found.band.x).detach().squeeze(-1))
     figures.draw_predictions(found, (x, y), tmp_path)
     assert files(tmp_path) == {"intervals.png", "band.png"}
 

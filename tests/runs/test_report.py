@@ -120,8 +120,9 @@ def test_numbers_are_those_of_the_metrics(run, capsys):
             f"{values['brier']:.4f}", f"{metrics['parameters'][case]:,}",
         ]  # fmt: skip
     posterior = metrics["posterior"]
-    for d, q in enumerate(posterior["q"]):
-        exact, likelihood = posterior["exact_posterior"][d], posterior["train_log_likelihood_by_depth"][d]
+    depth = posterior["axes"]["depth"]
+    for d, q in enumerate(depth["q"]):
+        exact, likelihood = depth["exact"][d], posterior["train_log_likelihood"][d]
         assert page.row(str(d))[:3] == [f"{q:.3f}", f"{exact:.3f}", f"{likelihood:.6f}"]
     assert f"Chosen depth: {posterior['chosen']['depth']} of 0..2" in page.text
     assert f"ELBO {posterior['elbo']:.2f} nats" in page.text
