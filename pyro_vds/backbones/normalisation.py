@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from pyro_vds.ops.compat import BatchNorm
 
 HeadStatistics = Literal["per_depth", "shared"]
 
@@ -52,7 +53,7 @@ class Standardise(nn.Module):
         return (x.to(self.mean.dtype) - self.mean.view(shape)) / self.std.view(shape)
 
 
-class ReadoutBatchNorm(_BatchNorm):
+class ReadoutBatchNorm(BatchNorm):
     """Batch norm over a batch in which each point appears once for each of ``readouts`` depths.
 
     The read-outs of one point are neighbours in the batch, so seeing ``(batch * readouts, C)`` as
@@ -68,7 +69,7 @@ class ReadoutBatchNorm(_BatchNorm):
         statistics: ``"per_depth"`` keeps running statistics ``(readouts, C)``, ``"shared"`` keeps ``(C,)``.
     """
 
-    def __init__(self, norm: _BatchNorm, readouts: int, statistics: HeadStatistics = "per_depth") -> None:
+    def __init__(self, norm: BatchNorm, readouts: int, statistics: HeadStatistics = "per_depth") -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, False, norm.track_running_stats)
         self.affine = norm.affine
         self.weight, self.bias = norm.weight, norm.bias
@@ -176,7 +177,7 @@ def keep_readout_statistics(head: nn.Module, readouts: int, statistics: HeadStat
         raise ValueError(f"Expected head_statistics 'per_depth' or 'shared', got {statistics!r}.")
     if isinstance(head, ReadoutBatchNorm):
         raise ValueError("Expected a head of its own for each backbone, got one that a PerDepth has taken already.")
-    if isinstance(head, _BatchNorm):
+    if isinstance(head, BatchNorm):
         return ReadoutBatchNorm(head, readouts, statistics)
     for name, child in head.named_children():
         head.add_module(name, keep_readout_statistics(child, readouts, statistics))

@@ -8,12 +8,12 @@ from numbers import Integral
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyro_vds.backbones.nested_layers import NestedLayer
 from pyro_vds.backbones.normalisation import ReadoutBatchNorm, Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.residual import GlobalAveragePool
+from pyro_vds.ops.compat import BatchNorm
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -115,7 +115,7 @@ class WithWidths(nn.Module):
                     for size, end in zip(_channels(module), (mixing[0], mixing[-1]), strict=True)
                 )
                 return NestedLayer(module, inputs, outputs, depths)
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 module = module if isinstance(module, ReadoutBatchNorm) else ReadoutBatchNorm(module, 1)
                 module.repeat_widths(count)
             return module
@@ -164,14 +164,14 @@ def _full_width(network: PerDepth) -> int:
                     f"it, got {inputs}. Pool images before a linear layer."
                 )
             channels, normed = outputs, ""
-        elif isinstance(layer, _BatchNorm | Standardise):
+        elif isinstance(layer, BatchNorm | Standardise):
             normed = name
-            if isinstance(layer, _BatchNorm) == (channels is None):
+            if isinstance(layer, BatchNorm) == (channels is None):
                 raise ValueError(
                     f"Expected batch norm behind the first Linear or Conv2d layer and Standardise before it, got "
                     f"{type(layer).__name__} as {name}: its channels would be cut."
                 )
-        elif not isinstance(layer, (_BatchNorm, *_CHANNELWISE)):
+        elif not isinstance(layer, (BatchNorm, *_CHANNELWISE)):
             raise TypeError(
                 f"Expected layers Linear, Conv2d (groups=1), batch norm and those that treat each channel alone, got "
                 f"{type(layer).__name__} as {name}, of which pyro_vds does not know how to take the first channels."
@@ -179,7 +179,7 @@ def _full_width(network: PerDepth) -> int:
         if isinstance(layer, ReadoutBatchNorm) and layer.statistics == "shared":
             raise ValueError('Expected head_statistics="per_depth" with widths, got "shared".')
         between = channels if name.startswith("stem") else between
-    if isinstance(network.get_submodule(normed), _BatchNorm):
+    if isinstance(network.get_submodule(normed), BatchNorm):
         raise ValueError(f"Expected no batch norm behind the last layer, where all channels are outputs; got {normed}.")
     if between is None:
         raise ValueError("Expected a stem with a Linear or Conv2d layer, whose channels are the width; got none.")

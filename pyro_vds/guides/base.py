@@ -1,7 +1,5 @@
 """What a guide is: the variational posterior ``q`` over architectures, enumerated exactly."""
 
-from typing import cast
-
 import pyro
 import pyro.distributions as dist
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from pyro_vds.models.sites import batch_plates, require_no_svi
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.compat import held, hold
 from pyro_vds.ops.tensors import outer_sum
 
 
@@ -32,7 +31,7 @@ class Guide(PyroModule):
         like = model.device_tensor()
         shapes = {name: (*self.batch_shape, *shape) for name, shape in self._shapes().items()}
         logits = {name: nn.Parameter(like.new_zeros(shape)) for name, shape in shapes.items()}
-        self._modules["logits"] = nn.ParameterDict(logits)
+        hold(self, "logits", nn.ParameterDict(logits))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of the logits of one replicate, by name."""
@@ -48,7 +47,7 @@ class Guide(PyroModule):
     @property
     def logits(self) -> nn.ParameterDict:
         """The variational logits; a property for the reason given in ``VDSModel``."""
-        return cast(nn.ParameterDict, self._modules["logits"])
+        return held(self, "logits")
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
         """Sample each axis, or enumerate it under ``TraceEnum_ELBO``.

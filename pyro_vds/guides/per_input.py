@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pyro_vds.guides.base import Guide
 from pyro_vds.models.sites import require_no_svi
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.compat import held, hold
 from pyro_vds.spaces.typing import Inputs
 
 
@@ -36,14 +37,12 @@ class AutoPerInput(Guide):
             )
         super().__init__(model)
         self.num_data = model.num_data
-        self._modules["network"] = network
+        hold(self, "network", network)
 
     @property
     def network(self) -> nn.Module:
         """The network of the guide."""
-        network = self._modules["network"]
-        assert network is not None
-        return network
+        return held(self, "network")
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.compat import enumerated_traces
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Inputs
 
@@ -168,7 +169,7 @@ class DenseEnumELBO(TraceEnum_ELBO):
 
     def _terms(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Tensor]:
         """Return what the ELBO is the sum of."""
-        ((model_trace, guide_trace),) = self._get_traces(model, guide, args, kwargs)
+        model_trace, guide_trace = enumerated_traces(self, model, guide, args, kwargs)
         sites = list(_sample_sites(guide_trace))
         terms = [_expected(site["log_prob"], site, sites) for site in _sample_sites(model_trace)]
         return terms + [-_expected(site["log_prob"], site, sites) for site in sites]

@@ -1,7 +1,7 @@
 """The Pyro model: a categorical latent for each axis of the backbone, and a plate of data."""
 
 from collections.abc import Hashable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.arguments import check_num_data, checked_likelihood, checked_space
 from pyro_vds.models.sites import batch_plates, chosen, require_no_svi
+from pyro_vds.ops.compat import held, hold
 from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, priors_by_axis
 from pyro_vds.priors.families import Geometric
@@ -69,9 +70,9 @@ class VDSModel(PyroModule):
         self.space = checked_space(backbone, plate)
         self.batch_shape = torch.Size(getattr(backbone, "batch_shape", ()))
         check_num_data(num_data)
-        self._modules["backbone"] = backbone
+        hold(self, "backbone", backbone)
         likelihood = checked_likelihood(likelihood)
-        self._modules["likelihood"] = likelihood.replicated(self.batch_shape) if self.batch_shape else likelihood
+        hold(self, "likelihood", likelihood.replicated(self.batch_shape) if self.batch_shape else likelihood)
         self.num_data = int(num_data)
         self.autocast: torch.dtype | None = None
         self.priors = priors_by_axis(Geometric() if priors is None else priors, self.axes)
@@ -80,8 +81,8 @@ class VDSModel(PyroModule):
             self.register_buffer(f"prior_logits_{axis}", logits.to(self.device_tensor()))
         if learn_prior and self.batch_shape:
             raise ValueError("Expected learn_prior=False for replicates, which share one prior.")
-        self._modules["learnt_priors"] = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
-        self._modules["learnt_priors"].to(self.device_tensor())
+        learnt = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
+        hold(self, "learnt_priors", learnt.to(self.device_tensor()))
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -107,12 +108,12 @@ class VDSModel(PyroModule):
     @property
     def backbone(self) -> Any:
         """The network: a module that is a :class:`pyro_vds.Backbone`."""
-        return self._modules["backbone"]
+        return held(self, "backbone")
 
     @property
     def likelihood(self) -> Likelihood:
         """The likelihood."""
-        return cast(Likelihood, self._modules["likelihood"])
+        return held(self, "likelihood")
 
     def prior(self, axis: str) -> dist.Categorical:
         """Return the prior over an axis.
@@ -124,7 +125,7 @@ class VDSModel(PyroModule):
 
     def prior_logits(self, axis: str) -> Float[Tensor, " size"]:
         """Return the log prior of each entry of an axis, in nats."""
-        learnt = self._modules["learnt_priors"]
+        learnt = held(self, "learnt_priors")
         if isinstance(learnt, LearntPriors):
             return learnt.log_probs(axis).to(self.get_buffer(f"prior_logits_{axis}"))
         return self.get_buffer(f"prior_logits_{axis}")
@@ -135,7 +136,7 @@ class VDSModel(PyroModule):
         Args:
             axis: One of ``axes``.
         """
-        learnt = self._modules["learnt_priors"]
+        learnt = held(self, "learnt_priors")
         return learnt.fitted(axis) if isinstance(learnt, LearntPriors) else self.priors[axis]
 
     def log_prior(self) -> Float[Tensor, "*axes"]:

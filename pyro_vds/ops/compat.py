@@ -8,9 +8,37 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from pyro.infer import TraceEnum_ELBO
+from pyro.poutine import Trace
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn.modules.batchnorm import _BatchNorm
+
+BatchNorm = _BatchNorm
+"""What the batch norms of all dimensions have in common, which torch names for itself only."""
+
+
+def hold(owner: nn.Module, name: str, child: nn.Module) -> None:
+    """Make a module the child of a ``PyroModule``, without telling Pyro.
+
+    An attribute would enter Pyro's global store of parameters, where two models would share them by name.
+    """
+    owner._modules[name] = child
+
+
+def held(owner: nn.Module, name: str) -> Any:
+    """Return a child of :func:`hold`; looking it up as an attribute would enter its parameters into the store."""
+    return owner._modules[name]
+
+
+def enumerated_traces(elbo: TraceEnum_ELBO, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
+    """Return the traces of model and guide, with the guide's sites enumerated in parallel.
+
+    Pyro hands them out only to the losses that derive from its own.
+    """
+    (traces,) = elbo._get_traces(model, guide, args, kwargs)
+    return traces
 
 
 def collects_parameters() -> bool:

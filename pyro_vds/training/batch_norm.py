@@ -3,10 +3,10 @@
 import copy
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.compat import BatchNorm
 from pyro_vds.ops.freezing import is_frozen
 from pyro_vds.ops.modes import train_mode
 from pyro_vds.ops.rng import isolated_rng
@@ -36,7 +36,7 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
     else:
         pair = moved(checked_data(model, data, "training data"), device)
         batches = training_batches(model, pair, batch_size, seed)
-    norms = [m for m in model.backbone.modules() if isinstance(m, _BatchNorm) and not is_frozen(m)]
+    norms = [m for m in model.backbone.modules() if isinstance(m, BatchNorm) and not is_frozen(m)]
     momenta, before = [norm.momentum for norm in norms], copy.deepcopy(model.backbone.state_dict())
     try:
         with torch.no_grad(), train_mode(model), isolated_rng(device, seed):

@@ -2,12 +2,15 @@
 
 import pyro
 import pyro.distributions as dist
+import pytest
 import torch
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
+from pyro.nn import PyroModule
 from torch import nn
 from torch.distributions import Distribution
 
+from pyro_vds.infer.elbo import DenseEnumELBO
 from pyro_vds.ops import compat
 
 
@@ -80,3 +83,45 @@ def test_hooks_before_the_forward_pass_are_listed():
     assert list(compat.input_hooks(module).values()) == [print]
     handle.remove()
     assert not compat.input_hooks(module)
+
+
+def test_children_are_held_outside_of_the_store():
+    """Without it, two models of one process would share the weights of their networks by name."""
+
+    class Owner(PyroModule):
+        def forward(self):
+            return compat.held(self, "network")
+
+    class Control(PyroModule):
+        def forward(self):
+            return self.network
+
+    owner, control = Owner(), Control()
+    compat.hold(owner, "network", nn.Linear(1, 1))
+    assert dict(owner.named_parameters()).keys() == {"network.weight", "network.bias"}
+    owner()
+    assert not list(pyro.get_param_store().keys())
+    control.network = nn.Linear(1, 1)
+    control()
+    assert list(pyro.get_param_store().keys())
+    pyro.clear_param_store()
+
+
+def test_traces_hold_every_entry_of_an_enumerated_site():
+    """Without it, the dense sum of the ELBO would have to enumerate by itself."""
+
+    def model():
+        pyro.sample("a", dist.Categorical(torch.tensor([0.2, 0.8])))
+
+    def guide():
+        pyro.sample("a", dist.Categorical(torch.tensor([0.5, 0.5])), infer={"enumerate": "parallel"})
+
+    model_trace, guide_trace = compat.enumerated_traces(DenseEnumELBO(max_plate_nesting=0), model, guide, (), {})
+    assert guide_trace.nodes["a"]["value"].flatten().tolist() == [0, 1]
+    assert model_trace.nodes["a"]["log_prob"].exp().flatten().tolist() == pytest.approx([0.2, 0.8])
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm])
+def test_batch_norms_have_a_kind_in_common(norm):
+    """Without it, a kind of batch norm would be left out where statistics are kept for each depth."""
+    assert issubclass(norm, compat.BatchNorm)
