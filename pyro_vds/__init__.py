@@ -4,6 +4,8 @@ The method is that of Antorán, Allingham and Hernández-Lobato, "Variational De
 (arXiv 2002.02797).
 """
 
+import sys
+
 from pyro_vds import datasets, diagnostics, likelihoods, plots, priors, runs, sweeps
 from pyro_vds.backbones import (
     FromModules,
@@ -60,6 +62,10 @@ from pyro_vds.training import (
     fit,
     recalibrate_batch_norm,
 )
+
+# Public modules are imported by their public names too: ``from pyro_vds.calibration import ece``.
+for _module in (calibration, comparison, corruptions, intervals, resampling, temperature, uncertainty):
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 __all__ = [
     "DATA",

@@ -1,11 +1,13 @@
 """The public names, the direction of imports, and importing without side effects."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -76,6 +78,13 @@ def test_public_names_and_signatures_are_the_recorded_ones():
     code = "from tests.api import snapshot; print(snapshot(), end='')"  # without the wrappers of the import hook
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
     assert found == SNAPSHOT.read_text()
+
+
+def test_public_modules_are_imported_by_their_public_names():
+    modules = [name for name in vds.__all__ if isinstance(getattr(vds, name), ModuleType)]
+    assert len(modules) >= 12
+    for name in modules:
+        assert importlib.import_module(f"pyro_vds.{name}") is getattr(vds, name)
 
 
 def test_importing_changes_nothing_global():

@@ -156,12 +156,12 @@ def predict_variance_parts(
 def predict_components(
     model: VDSModel, guide: Guide | None, x: Inputs, *, batch_size: int = BATCH_SIZE, **cut: Hashable
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
-    """Return the components of the mixture: the mean of each architecture, its weight, and its standard deviation.
+    """Return the normal components of the mixture, ``sum_i q_i Normal(f_i(x), s)``.
 
-    ``plots.plot_band`` takes them.
+    ``plots.plot_band`` and, for each target, :func:`pyro_vds.intervals.mixture_pit` take them.
 
     Args:
-        model: A model of numbers, such as one with a ``Gaussian`` likelihood.
+        model: A model with a ``Gaussian`` likelihood.
         guide: Its guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, whose outputs under every architecture are held at once.
         batch_size: Points in one forward pass.
@@ -169,17 +169,24 @@ def predict_components(
 
     Returns:
         Means ``(architecture, *batch_shape, batch, *target)`` in the units of ``y``; weights ``(architecture,
-        *batch_shape, batch)``, or with 1 in place of ``batch`` where all inputs share them; and standard deviations in
-        the shape of the means.
+        *batch_shape)``, or ``(architecture, batch)`` where each input has its own; and the noise scale of the
+        likelihood, in the units of ``y``.
 
     Raises:
-        TypeError: If targets are classes, or the inputs are not floating point.
+        TypeError: If the likelihood has no ``scale``, or the inputs are not floating point.
         ValueError: If the inputs are empty or not finite, or a cut is out of range.
     """
+    scale = getattr(model.likelihood, "scale", None)
+    if not isinstance(scale, Tensor):
+        raise TypeError(
+            f"Expected a likelihood with a noise scale, such as Gaussian, got {type(model.likelihood).__name__}. The "
+            "components of any are those of pyro_vds.predict(model, guide, x)."
+        )
     mixture = predict(model, guide, x, batch_size=batch_size).cut(**cut)
-    dim = -1 - (mixture.mean.ndim - mixture.weights.ndim + 1)
-    means, deviations = (part.movedim(dim, 0) for part in (mixture.components.mean, mixture.components.stddev))
-    return means, mixture.weights.movedim(-1, 0), deviations
+    targets = len(mixture.components.event_shape)
+    weights = mixture.log_weights.exp()
+    means = mixture.components.mean.movedim(-1 - targets, 0)
+    return means, weights if model.by_input else weights[..., 0], scale.detach()
 
 
 def predict_pit(

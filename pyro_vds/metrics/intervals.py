@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
+from scipy.special import ndtr
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 
@@ -31,6 +32,47 @@ class IntervalTable:
     def error(self) -> float:
         """Interval calibration error, ``mean_l |coverage_l - level_l|``, 0 to 1."""
         return float(np.abs(self.coverage - self.levels).mean())
+
+
+def mixture_pit(y: ArrayLike, means: ArrayLike, weights: ArrayLike, scale: ArrayLike) -> Float[np.ndarray, " batch"]:
+    """Return the probability integral transform of each target under a mixture of normals that is known as arrays.
+
+    Of a model, :func:`pyro_vds.predict_pit` gives it for any likelihood; this takes the columns of
+    :func:`pyro_vds.predict_components` one by one, where there are several targets.
+
+    ``u_n = sum_i q_i Phi((y_n - f_i(x_n)) / s)``. Where the predictive is right the values are uniform on
+    ``(0, 1)`` (Dawid 1984, "Statistical theory: the prequential approach"); heaped at both ends they tell of
+    intervals that are too narrow, heaped in the middle of too wide ones.
+
+    Args:
+        y: Targets ``(N,)``.
+        means: Mean of each component at each point, ``(components, N)``, in the units of ``y``.
+        weights: Mixture weights ``(components,)``, or those of each point, ``(components, N)``.
+        scale: Standard deviation of the components in the units of ``y``: one number, or ``(components,)``.
+
+    Raises:
+        ValueError: If shapes do not fit, a number is not finite, weights do not sum to one, or a scale is not positive.
+    """
+    y, means, weights, scale = (np.asarray(value, dtype=np.float64) for value in (y, means, weights, scale))
+    components = weights.shape[:1]
+    shapes_fit = means.shape == (*components, *y.shape) and weights.shape in (components, means.shape)
+    if y.ndim != 1 or len(y) == 0 or weights.ndim == 0 or not shapes_fit:
+        raise ValueError(
+            "Expected y (N,), means (components, N) and weights (components,) or (components, N), N > 0; got "
+            f"{y.shape}, {means.shape} and {weights.shape}. Take the column of one target: y[:, 0], means[..., 0]."
+        )
+    if not (np.isfinite(y).all() and np.isfinite(means).all()):
+        raise ValueError("Expected finite targets and means, got NaN or infinity. Remove those points.")
+    sums = weights.sum(0)
+    if (weights < 0).any() or not (abs(sums - 1) < 1e-4).all():
+        raise ValueError(
+            f"Expected weights that sum to one, got {sums.min():.6g} to {sums.max():.6g}. Exponentiate log weights."
+        )
+    if scale.shape not in ((), components) or not ((scale > 0) & (scale < np.inf)).all():
+        raise ValueError(f"Expected a positive scale, or one for each of {len(weights)} components, got {scale}.")
+    below = ndtr((y - means) / scale.reshape(-1, 1))
+    # Float32 weights sum to one only nearly, and a share is not to leave [0, 1].
+    return np.clip((weights.reshape(len(weights), -1) * below).sum(0) / sums, 0, 1)
 
 
 def interval_table(pit: ArrayLike, levels: ArrayLike = LEVELS) -> IntervalTable:

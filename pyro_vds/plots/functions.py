@@ -103,11 +103,7 @@ def _sides(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def plot_band(
     x: Float[Array, "batch 1"],
-    components: tuple[
-        Float[Array, "architecture batch"],
-        Float[Array, "architecture batch_or_one"],
-        Float[Array, "architecture batch"],
-    ],
+    components: tuple[Float[Array, "architecture batch"], Float[Array, "architecture ..."], Float[Array, ""]],
     data: tuple[Shaped[Array, "points 1"], Shaped[Array, " points"]],
     ax: Axes | None = None,
     *,
@@ -115,14 +111,14 @@ def plot_band(
 ) -> Axes:
     """Draw the predictive of a regression of one input: mean, noise, disagreement, and each architecture's function.
 
-    The inner band is the noise, ``mean ± c s`` with ``s**2 = sum_i q_i s_i**2``; the outer one all of the variance,
+    The inner band is the noise, ``mean ± c s``; the outer one all of the variance,
     ``mean ± c sqrt(s**2 + sum_i q_i (f_i - mean)**2)`` (Antorán et al. 2020, "Depth Uncertainty in Neural Networks",
     arXiv 2006.08437, figure 3). The function of an architecture is drawn the darker the more probable it is.
 
     Args:
         x: Where to draw, ``(batch, 1)``, in increasing order, in the units of the training inputs.
         components: What :func:`pyro_vds.predict_components` returns for ``x``: the functions ``f_i``, their weights
-            ``q_i``, and the noise scales ``s_i``. A cut, such as ``depth=3``, is given there.
+            ``q_i``, and the noise scale ``s``. A cut, such as ``depth=3``, is given there.
         data: Points to draw, such as the training points, ``(N, 1)`` and ``(N,)``.
         ax: Where to draw; a new figure unless given.
         deviations: Half the width of the bands in standard deviations, ``c``.
@@ -140,8 +136,9 @@ def plot_band(
             f"Expected functions of one model and one target to draw, (architecture, batch), got {functions.shape}. "
             "Draw replicates and targets one by one."
         )
+    weights = weights.reshape(len(functions), -1)
     mean = (weights * functions).sum(0)
-    noise, disagreement = (weights * scale**2).sum(0), (weights * (functions - mean) ** 2).sum(0)
+    noise, disagreement = scale**2, (weights * (functions - mean) ** 2).sum(0)
     ax = axes_or_new(ax, (7, 3.6))
     for variance, alpha, label in ((noise + disagreement, 0.2, "noise and disagreement"), (noise, 0.3, "noise")):
         half, name = deviations * np.sqrt(variance), f"{label}, {deviations:g} sd"

@@ -79,6 +79,19 @@ def test_components_of_replicates_have_a_weight_and_a_scale_each():
     torch.testing.assert_close(mixture.components.stddev, scales[..., None].expand(3, 12, 3))
 
 
+@pytest.mark.parametrize("depth", [None, 1])
+def test_components_are_those_of_the_mixture(depth):
+    model, guide, x = problem()
+    means, weights, scale = vds.predict_components(model, guide, x, depth=depth)
+    mixture = vds.predict(model, guide, x).cut(depth=depth)
+    torch.testing.assert_close(means, mixture.components.mean.T)
+    torch.testing.assert_close(weights, mixture.weights[0])
+    assert float(scale) == pytest.approx(SCALE)
+    model, guide, x = replicated()
+    means, weights, scale = vds.predict_components(model, guide, x)
+    assert (means.shape, weights.shape, scale.shape) == ((3, 3, 12), (3, 3), (3, 1))
+
+
 def test_a_plain_network_is_one_component():
     model = vds.VDSModel(
         vds.ResidualMLP(2, 1, 4, 2, readout="last"), likelihood=vds.likelihoods.Gaussian(SCALE), num_data=12

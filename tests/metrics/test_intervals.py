@@ -5,7 +5,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pyro_vds.metrics.intervals import interval_error, interval_table
+from pyro_vds.metrics.intervals import interval_error, interval_table, mixture_pit
 from pyro_vds.ops.distribution_function import pit as transform
 
 WEIGHTS = np.array([0.2, 0.5, 0.3])
@@ -20,14 +20,6 @@ def drawn(scale: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     return means, means[component, np.arange(POINTS)] + scale * rng.normal(size=POINTS)
 
 
-def mixture_pit(y, means, weights, scale) -> np.ndarray:
-    """The transform of targets under a mixture of normals with means ``(components, N)``."""
-    y, means, weights, scale = (torch.as_tensor(np.asarray(value)) for value in (y, means, weights, scale))
-    components = dist.Normal(means.T, scale.expand(means.T.shape))
-    mixture = dist.MixtureSameFamily(dist.Categorical(probs=weights.expand(means.T.shape)), components)
-    return transform(mixture, y, torch.Generator()).numpy()
-
-
 def test_pit_is_the_integral_of_the_mixture_density():
     means, y, scale = np.array([[-1.0], [0.0], [2.0]]), 0.7, np.array([0.5, 1.0, 2.0])
     grid = np.linspace(-30, y, 400_001)
@@ -36,6 +28,15 @@ def test_pit_is_the_integral_of_the_mixture_density():
         for w, m, s in zip(WEIGHTS, means[:, 0], scale, strict=True)
     )
     assert mixture_pit([y], means, WEIGHTS, scale) == pytest.approx(np.trapezoid(density, grid))
+
+
+def test_pit_of_arrays_is_that_of_distributions():
+    means, y = drawn()
+    components = dist.Normal(torch.from_numpy(means.T), 0.5)
+    weights = torch.from_numpy(WEIGHTS).expand(means.T.shape)
+    mixture = dist.MixtureSameFamily(dist.Categorical(probs=weights), components)
+    found = transform(mixture, torch.from_numpy(y), torch.Generator())
+    np.testing.assert_allclose(found, mixture_pit(y, means, WEIGHTS, 0.5))
 
 
 def test_targets_drawn_from_the_predictive_are_calibrated():
@@ -75,6 +76,26 @@ def test_the_units_do_not_matter():
     np.testing.assert_allclose(
         mixture_pit(10 * y + 3, 10 * means + 3, WEIGHTS, 5.0), mixture_pit(y, means, WEIGHTS, 0.5)
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": np.zeros((2, 1))}, r"Expected y \(N,\), means .* N > 0; got \(2, 1\).*Take the column of one target"),
+        ({"means": np.zeros((2, 2))}, r"got \(2,\), \(2, 2\) and \(3,\)"),
+        ({"y": np.zeros(0), "means": np.zeros((3, 0))}, "N > 0"),
+        ({"y": np.array([0.0, np.nan])}, "Expected finite targets and means"),
+        ({"weights": np.log(WEIGHTS)}, "Expected weights that sum to one, .* Exponentiate log weights"),
+        ({"weights": np.array([0.5, 0.5, 0.5])}, "Expected weights that sum to one, got 1.5 to 1.5"),
+        ({"scale": 0.0}, "Expected a positive scale"),
+        ({"scale": np.ones(2)}, "one for each of 3 components"),
+    ],
+)
+@pytest.mark.usefixtures("as_a_user")
+def test_bad_predictives_are_refused(change, message):
+    good = {"y": np.zeros(2), "means": np.zeros((3, 2)), "weights": WEIGHTS, "scale": 1.0}
+    with pytest.raises(ValueError, match=message):
+        mixture_pit(**good | change)
 
 
 @pytest.mark.parametrize("pit", [[], [1.2], [-0.1], [np.nan], [[0.5]]])

@@ -42,7 +42,7 @@ def test_axes_are_taken_and_returned():
 def test_band_of_weights_that_differ_between_inputs():
     x, rng = np.linspace(0, 1, 5)[:, None], np.random.default_rng(0)
     functions, weights = rng.normal(size=(2, 5)), rng.dirichlet([1, 1], 5).T
-    ax = vds.plots.plot_band(x, (functions, weights, np.full((2, 5), 0.5)), (np.zeros((1, 1)), np.zeros(1)))
+    ax = vds.plots.plot_band(x, (functions, weights, np.array(0.5)), (np.zeros((1, 1)), np.zeros(1)))
     mean = next(line for line in ax.lines if line.get_label() == "mean").get_ydata()
     np.testing.assert_allclose(mean, [weights[:, n] @ functions[:, n] for n in range(5)])
 
