@@ -4,6 +4,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
+from pyro_vds.ops.rng import isolated_rng
+
 
 def count_points(loader: DataLoader) -> int | None:
     """Return the number of points that a loader draws from; ``None`` where it does not say.
@@ -50,6 +52,22 @@ def require_every_point(loader: DataLoader) -> None:
         )
     if isinstance(sampler, RandomSampler) and sampler.replacement:
         raise ValueError("Expected a DataLoader that yields each point once, got one that draws with replacement.")
+
+
+def first_batch(loader: DataLoader) -> Any:
+    """Return the first batch of a loader, to look at; the global generators are left as they were.
+
+    Args:
+        loader: Yields batches of points.
+
+    Raises:
+        ValueError: If it yields nothing.
+    """
+    with isolated_rng():
+        batch = next(iter(loader), None)
+    if batch is None:
+        raise ValueError("Expected a DataLoader with at least one batch, got none.")
+    return batch
 
 
 def _plan(loader: DataLoader) -> tuple[Any, int, bool]:

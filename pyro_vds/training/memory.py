@@ -8,12 +8,14 @@ from pathlib import Path
 import psutil
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from pyro_vds.guides.categorical import AutoCategorical
 from pyro_vds.infer.elbo import EnumELBO, enum_elbo
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.loaders import first_batch
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import first_points
+from pyro_vds.ops.tensors import as_pair, first_points
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.config import TrainingConfig
 
@@ -56,7 +58,7 @@ class MemoryEstimate:
 
 def estimate_memory(
     model: VDSModel,
-    data: Data,
+    data: Data | DataLoader,
     *,
     batch_size: int,
     device: torch.device | str | None = None,
@@ -70,7 +72,8 @@ def estimate_memory(
 
     Args:
         model: The model to be trained.
-        data: Training inputs and targets, of which the first few are used.
+        data: Training inputs and targets, of which the first few are used. A ``DataLoader`` keeps its data where they
+            are.
         batch_size: Points in a batch.
         device: Where training is to run; the model's device unless given.
         validation: Held-out data that move to the device too.
@@ -81,14 +84,17 @@ def estimate_memory(
     """
     here = model.device_tensor().device
     device = here if device is None else torch.empty(0, device=device).device  # "cuda" is "cuda:0"
-    batch = min(batch_size, data[0].shape[len(model.batch_shape)])
+    staying = isinstance(data, DataLoader)
+    data = as_pair(first_batch(data), "the batches of a DataLoader") if isinstance(data, DataLoader) else data
+    batch = batch_size if staying else min(batch_size, data[0].shape[len(model.batch_shape)])
     activations = _activation_bytes(model, data, batch)
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
     kept, learnt = _copies(config or TrainingConfig())
     state = sum(p.numel() * p.element_size() * (kept + learnt * p.requires_grad) for p in model.parameters())
+    held = (*(() if staying else data), *(validation or ()))
     # Of data that replicates share, only one copy moves.
-    moved = sum(t.untyped_storage().nbytes() for t in (*data, *(validation or ())) if t.device != device)
+    moved = sum(t.untyped_storage().nbytes() for t in held if t.device != device)
     return MemoryEstimate(state, activations, readouts, moved, _available(device))
 
 

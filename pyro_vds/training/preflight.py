@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from pyro_vds.models.checks import check_data, check_pair, check_single_point, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
-from pyro_vds.ops.loaders import count_points, require_every_point, smallest_batch
+from pyro_vds.ops.loaders import count_points, first_batch, require_every_point, smallest_batch
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Data
@@ -95,11 +95,7 @@ def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) ->
     """Return the batches of a DataLoader, of which the first is drawn once to look at."""
     if model.batch_shape:
         raise TypeError("Expected tensors to train replicates on, each in its own order; got a DataLoader.")
-    with isolated_rng():
-        first = next(iter(loader), None)
-    if first is None:
-        raise ValueError("Expected a DataLoader with at least one batch, got none.")
-    first = as_pair(first, "the batches of a DataLoader")
+    first = as_pair(first_batch(loader), "the batches of a DataLoader")
     check_inputs(first[0])
     check = partial(check_pair, model, outputs=probe_outputs(model, first[0]))
     return LoaderBatches(loader, device, check, first)

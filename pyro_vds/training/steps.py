@@ -17,7 +17,19 @@ from pyro_vds.training.objective import Objective, StepResult
 from pyro_vds.training.optim import ELEMENTWISE, clipped, make_optimizer, merged, parameter_groups, prefer_fused
 
 
-class EagerStep:
+class _Step:
+    """What both kinds of step know of the objective and the settings."""
+
+    def __init__(self, objective: Objective, config: TrainingConfig) -> None:
+        self.objective = objective
+        model = objective.elbo.model
+        self.replicates = bool(model.batch_shape)
+        self.num_data = model.num_data
+        self.clip_norm = config.clip_norm
+        self.groups = parameter_groups(model, objective.guide, config)
+
+
+class EagerStep(_Step):
     """A step of autograd and a torch optimiser.
 
     Args:
@@ -28,14 +40,9 @@ class EagerStep:
     compile_seconds = 0.0
 
     def __init__(self, objective: Objective, config: TrainingConfig) -> None:
-        self.objective = objective
-        model = objective.elbo.model
-        self.replicates = bool(model.batch_shape)
-        self.num_data = model.num_data
-        self.clip_norm = config.clip_norm
-        groups = parameter_groups(model, objective.guide, config)
-        self.parameters = [parameter for group in groups for parameter in group["params"]]
-        self.optimizer = make_optimizer(groups, config, replicates=self.replicates)
+        super().__init__(objective, config)
+        self.parameters = [parameter for group in self.groups for parameter in group["params"]]
+        self.optimizer = make_optimizer(self.groups, config, replicates=self.replicates)
 
     @property
     def state(self) -> list[Tensor]:
@@ -62,7 +69,7 @@ class EagerStep:
             parameter.grad = gradient
 
 
-class CompiledStep:
+class CompiledStep(_Step):
     """A step whose forward and backward pass are one compiled graph for one shape of batch.
 
     ``make_fx`` traces the graph through Pyro in fake mode, and ``torch.compile`` turns it into a few kernels.
@@ -77,17 +84,12 @@ class CompiledStep:
     """
 
     def __init__(self, objective: Objective, config: TrainingConfig) -> None:
-        self.objective = objective
-        model = objective.elbo.model
-        self.replicates = bool(model.batch_shape)
-        self.num_data = model.num_data
-        self.clip_norm = config.clip_norm
-        rows = model.batch_shape.numel()
+        super().__init__(objective, config)
+        rows = objective.elbo.model.batch_shape.numel()
         tensors = objective.tensors()
         names = {tensor: name for name, tensor in tensors.items()}
-        groups = parameter_groups(model, objective.guide, config)
-        optimizer = make_optimizer(groups, config, replicates=self.replicates)
-        groups = merged(groups, optimizer, config)
+        optimizer = make_optimizer(self.groups, config, replicates=self.replicates)
+        groups = merged(self.groups, optimizer, config)
         self.parameters = [FlatTensors({names[p]: p for p in group["params"]}, rows) for group in groups]
         buffers = {name: t for name, t in tensors.items() if not isinstance(t, nn.Parameter)}
         self.buffers = [

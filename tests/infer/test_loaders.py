@@ -68,6 +68,16 @@ def test_what_a_loader_must_yield_is_said():
         vds.exact_posterior(model, DataLoader(TensorDataset(x[:0], y[:0])))
 
 
+def test_memory_is_estimated_from_the_first_batch():
+    model, _, x, y = oracles.problem(2)
+    expected = vds.estimate_memory(model, (x, y), batch_size=5)
+    found = vds.estimate_memory(model, loaders(x, y)[0], batch_size=5)
+    assert (found.state, found.activations, found.readouts) == (
+        expected.state, expected.activations, expected.readouts
+    )  # fmt: skip
+    assert found.data == 0
+
+
 class Endless(IterableDataset):
     def __iter__(self):
         return iter([])
