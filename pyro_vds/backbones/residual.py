@@ -104,8 +104,7 @@ class ResidualConvNet(PerDepth):
         channels: Number of channels between blocks.
         bottleneck: Number of channels within a block.
         readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
-        head_statistics: Whether the head's batch norm keeps running statistics ``"per_depth"`` or one
-            ``"shared"`` set.
+        head_statistics: Whether the head's batch norm keeps running statistics ``"per_depth"`` or one ``"shared"`` set.
 
     Raises:
         ValueError: If a size is not a positive integer or ``max_depth`` is negative.

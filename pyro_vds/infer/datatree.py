@@ -41,10 +41,9 @@ def to_datatree(
     ``log_likelihood`` over the axes and ``obs_id``.
 
     ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and similar functions work on it. ``az.loo`` and
-    ``az.psense`` raise: Pareto smoothing needs many distinct draws, and an axis has few values. Both have closed
-    forms: :func:`pyro_vds.comparison.loo_over_architectures` and
-    :func:`pyro_vds.comparison.power_scaled_posterior`. Save with ``dt.to_netcdf(path)``, load with
-    ``az.from_netcdf(path)``.
+    ``az.psense`` raise: Pareto smoothing needs many distinct draws, and an axis has few values. Both have closed forms:
+    :func:`pyro_vds.comparison.loo_over_architectures` and :func:`pyro_vds.comparison.power_scaled_posterior`. Save with
+    ``dt.to_netcdf(path)``, load with ``az.from_netcdf(path)``.
 
     Args:
         model: A trained model with at least one axis.

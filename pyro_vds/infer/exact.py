@@ -152,8 +152,7 @@ def require_one_posterior(model: VDSModel) -> None:
 def reweight(posterior: ExactPosterior, priors: PriorLike | Mapping[str, PriorLike]) -> ExactPosterior:
     """Return the exact posterior under another prior for the same weights, without training.
 
-    ``p'(i | data) ∝ p'(i) prod_n p(y_n | x_n, d=i)``. The weights remain those that were trained under the first
-    prior.
+    ``p'(i | data) ∝ p'(i) prod_n p(y_n | x_n, d=i)``. The weights remain those that were trained under the first prior.
 
     Args:
         posterior: A posterior from :func:`exact_posterior`.

@@ -1,4 +1,4 @@
-"""What the package asks of a network."""
+"""The protocol that a network has to follow."""
 
 from collections.abc import Hashable
 from typing import Protocol, runtime_checkable

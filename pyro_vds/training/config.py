@@ -29,7 +29,7 @@ class TrainingConfig:
         scheduler: A torch schedule of the learning rate: a functools.partial of its class with its settings, or any
             function from an optimiser to a schedule. It takes a step after each epoch; ReduceLROnPlateau gets the
             value that decides early stopping. The default follows milestones and gamma.
-        lr: Learning rate. The default is the optimiser's own.
+        lr: Learning rate; None is the optimiser's own.
         momentum: Momentum of SGD or RMSprop. The default is the optimiser's own.
         guide_lr: Learning rate of the guide. The default is that of the network; ten times as much follows the exact
             posterior more closely.

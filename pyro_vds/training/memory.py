@@ -65,8 +65,7 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Estimate the memory of a training step by counting what autograd keeps for two small batches.
 
-    Activations grow linearly with the batch, so that two counts give the count of any batch. The model does not
-    change.
+    Activations grow linearly with the batch, so that two counts give the count of any batch. The model does not change.
 
     Args:
         model: The model to be trained.

@@ -390,7 +390,8 @@ def test_guide_of_another_model_is_refused():
     model, _, x, y = oracles.problem(1)
     _, other, *_ = oracles.problem(2)
     message = (
-        r"Expected a guide for the model's axes \[depth \(2 entries\)\] .*, a guide for axes \[depth \(3 entries\)\]"
+        r"Expected a guide for the model's axes \[depth \(2 entries\)\] .*, "
+        r"got a guide for axes \[depth \(3 entries\)\]"
     )
     with pytest.raises(ValueError, match=message):
         fit(model, other, (x, y), **QUIET)
