@@ -1,7 +1,6 @@
-"""Exact variational inference over the depth of residual networks, in Pyro.
+"""Exact variational inference over the architecture of neural networks, such as the depth of a ResNet, in Pyro.
 
-The method is that of Antorán, Allingham and Hernández-Lobato, "Variational Depth Search in ResNets", 2020
-(arXiv 2002.02797).
+The paper is Antorán, Allingham and Hernández-Lobato, "Variational Depth Search in ResNets", 2020 (arXiv 2002.02797).
 """
 
 import sys

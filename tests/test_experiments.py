@@ -69,7 +69,7 @@ def test_data_amounts_are_full_batches_of_50_to_800_points(number):
 def test_other_data_sets_take_the_place_of_those_of_a_scan():
     grid = SCANS["image_max_depth"].paper.on(["svhn"])
     assert [trial.values["data"] for trial in grid.trials()] == ["svhn"] * 16
-    with pytest.raises(ValueError, match="one of spirals"):
+    with pytest.raises(ValueError, match="an experiment on spirals"):
         SCANS["width"].paper.on(["svhn"])
 
 
@@ -86,7 +86,7 @@ def test_what_another_experiment_has_measured_is_taken_over(tmp_path):
     (line,) = sweeps.run(
         grid, scan.measure, tmp_path / "calibration", CPU, command="the second", find_scan=results.find_scan
     )
-    assert line.endswith("as in image_max_depth")
+    assert line.endswith("copied from image_max_depth")
     found = json.loads((tmp_path / "calibration" / f"{trial.key}.json").read_text())
     assert found == other | {
         "varied": {"data": "digits"},
@@ -101,7 +101,7 @@ def test_the_command_runs_a_scan_once(tmp_path, monkeypatch, capsys):
     for expected in (False, True):
         __main__.main()
         lines = capsys.readouterr().out.splitlines()
-        assert ["is there" in line for line in lines] == [expected] * 2
+        assert ["exists" in line for line in lines] == [expected] * 2
     one, other = results.results("max_depth", "tiny", tmp_path)
     assert one["command"] == f"python -m experiments max_depth --tiny --out {tmp_path}"
     assert (one["settings"]["max_depth"], other["settings"]["max_depth"]) == (1, 3)
@@ -165,7 +165,7 @@ def test_no_setting_of_a_model_is_dropped_without_a_word():
     assert isinstance(repeat.guide, vds.AutoJointCategorical)
     for refused, expected in (
         ({"learn_prior": True}, "Expected learn_prior=False for replicates"),
-        ({"guide": "per_input"}, "Expected a guide with one posterior for all inputs"),
+        ({"guide": "per_input"}, "Expected the guide independent, conditional or joint to train repeats"),
     ):
         settings = as_settings(SMALL | refused, CPU)
         with pytest.raises(ValueError, match=expected):

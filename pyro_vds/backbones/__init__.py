@@ -1,4 +1,4 @@
-"""Networks that return every read-out architecture in one pass."""
+"""Networks that return the outputs of every architecture in one pass."""
 
 from pyro_vds.backbones.from_modules import FromModules, from_sequential
 from pyro_vds.backbones.normalisation import Standardise

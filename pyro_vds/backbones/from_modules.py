@@ -1,4 +1,4 @@
-"""Networks of any blocks, whose activations may change their shape on the way, read out at every depth."""
+"""Networks of arbitrary blocks, whose activations may change shape, read out at every depth."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -21,13 +21,13 @@ WidthToModule = Callable[[int], nn.Module]
 
 
 class FromModules(PerDepth):
-    """A network of blocks that are whole maps, read out at every depth.
+    """A network of blocks that map activations to the next activations, read out at every depth.
 
     ``a_0 = stem(x)``, ``a_i = block_i(a_{i-1})``, ``f_i(x) = head(adapter_s(pool(a_i)))``, ``i = 0..D``, where
-    ``s`` is the stage of depth ``i``: neighbouring depths whose pooled activations have one shape. The blocks
-    hold their own skip connections, if any, as those of torchvision do; for residual branches alone there is
-    :class:`pyro_vds.PerDepth`. The modules are taken over, not copied. (Early exits with heads of their own:
-    Teerapittayanon et al., "BranchyNet", 2016, arXiv 1709.01686.)
+    ``s`` is the stage of depth ``i``. A stage is a run of neighbouring depths with pooled activations of the same
+    shape. Skip connections, if any, belong inside the blocks, as in torchvision; for blocks that are residual
+    branches only, use :class:`pyro_vds.PerDepth`. The modules are used directly, not copied. (Early exits with
+    separate heads: Teerapittayanon et al., "BranchyNet", 2016, arXiv 1709.01686.)
 
     Example::
 
@@ -38,20 +38,20 @@ class FromModules(PerDepth):
     Args:
         stem: Maps inputs to the first activations ``a_0``.
         blocks: Map activations to the next ones, of any shape; their number is the maximal depth ``D``.
-        head: Maps what ``pool`` makes of the last activations to outputs ``(batch, *event)``, and reads out every
-            depth. Or a function that takes the width of a stage and returns a head for it: each stage then has
-            its own, and no adapters.
-        example: Inputs ``(batch, ...)``, of which the first is run once to find the stages.
-        pool: Reduces activations to features, for example global average pooling; ``(batch, width)`` where
-            shapes change. As in an adapter, a batch norm in it would mix depths: it belongs in the head.
-        adapter: ``adapter(width, last_width)`` makes the map from the features of a stage to what the shared
-            head takes; used only for stages of another shape than the last. A linear map unless given.
-        readout: ``"all"`` depths, or only the ``"last"`` one: the network itself (a DDN).
+        head: Maps pooled activations to outputs ``(batch, *event)``; all depths share it. Alternatively a function
+            that returns a head for the width of a stage: each stage then has its own head, and there are no adapters.
+        example: Inputs ``(batch, ...)``; the first one is run once to find the stages.
+        pool: Reduces activations to features, for example global average pooling. Features must be
+            ``(batch, width)`` if shapes change. Keep batch norm out of the pool and of adapters, where it would mix
+            depths; put it in the head.
+        adapter: ``adapter(width, last_width)`` returns the map from the features of a stage to the shared head.
+            Only stages whose shape differs from the last one use it. The default is a linear map.
+        readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
         head_statistics: Whether batch norms in the head keep running statistics ``"per_depth"`` or one
             ``"shared"`` set. Batch norms in ``head`` are replaced in place.
 
     Raises:
-        TypeError: If ``example`` is not a tensor, or ``head`` neither a module nor a function.
+        TypeError: If ``example`` is not a tensor, or ``head`` is neither a module nor a function.
         ValueError: If there are no blocks, modules do not fit each other, a block changes its input in place, or an
             option is unknown.
     """
@@ -72,7 +72,7 @@ class FromModules(PerDepth):
         _check_arguments(blocks, head, example)
         pool = nn.Identity() if pool is None else pool
         features = _example_features(stem, blocks, pool, example)
-        # Replaced below where each stage has a head of its own.
+        # _add_heads replaces this if each stage has its own head.
         shared = head if isinstance(head, nn.Module) else nn.Identity()
         super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)
         groups = [list(group) for _, group in groupby(features, key=lambda feature: feature.shape)]
@@ -88,11 +88,11 @@ class FromModules(PerDepth):
         """Return a copy without the blocks above a depth, and the adapters and heads that only they need.
 
         Args:
-            cut: ``depth``, the new maximal depth, ``0..D``; all blocks unless given.
+            cut: ``depth``, the new maximal depth, ``0..D``; without it all blocks stay.
 
         Raises:
             TypeError: If the depth is not an integer.
-            ValueError: If it is out of range, or an axis is unknown.
+            ValueError: If the depth is out of range, or an axis is unknown.
         """
         shorter = cast(FromModules, super().restrict(**cut))
         shorter.stages = self.stages[: shorter.max_depth + 1]
@@ -122,7 +122,7 @@ class FromModules(PerDepth):
         return list(zip(self.head, Counter(self.stages[: self.max_depth + 1]).values(), strict=False))
 
     def _add_heads(self, make: WidthToModule, firsts: Sequence[Tensor], statistics: HeadStatistics) -> None:
-        """Give each stage a head, or only the last one where no other is read out."""
+        """Give each stage a head, or only the last stage if no other is read out."""
         every = self.readout == "all"
         heads = [make(_width(first)).to(first) for first in (firsts if every else firsts[-1:])]
         self.head = nn.ModuleList(heads)
@@ -137,8 +137,8 @@ class FromModules(PerDepth):
                 self._read_out(adapted if self.readout == "all" else adapted[-1:])
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
-                    f"Expected a head that takes features of shape {_per_point(features[-1])}, what the pool makes of "
-                    f"the last activations. Give another head, or a pool that fits. It said: {error}"
+                    f"Expected a head that takes features of shape {_per_point(features[-1])}, the pooled last "
+                    f"activations of a point. Change the head or the pool. The head said: {error}"
                 ) from error
 
 
@@ -154,8 +154,8 @@ def from_sequential(
 ) -> FromModules:
     """Return a backbone of the modules of an ``nn.Sequential``; its last depth is the network itself.
 
-    What comes before the blocks is the stem, what comes after them the head. Where shapes change, the head has
-    to start at features ``(batch, width)``: what lies between blocks and head pools every depth.
+    The modules before the blocks are the stem, and the modules between the blocks and the head are the pool. If the
+    shapes of activations change, the head has to take features ``(batch, width)``.
 
     Example::
 
@@ -164,21 +164,21 @@ def from_sequential(
 
     Args:
         network: Stem, residual blocks (whole maps), pooling and head, in this order.
-        blocks: Where the blocks are, ``slice(first, behind_last)``.
-        example: Inputs ``(batch, ...)``, of which the first is run once.
-        head: Position of the head's first module; directly behind the blocks unless given.
+        blocks: Positions of the blocks, ``slice(first, behind_last)``.
+        example: Inputs ``(batch, ...)``; the first one is run once.
+        head: Position of the head's first module; by default it follows the blocks directly.
         adapter: See :class:`FromModules`.
-        readout: ``"all"`` depths, or only the ``"last"`` one.
+        readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
         head_statistics: See :class:`FromModules`.
 
     Raises:
-        ValueError: If the positions are not in order, or as :class:`FromModules`.
+        ValueError: If the positions are not in order, or :class:`FromModules` raises it.
     """
     first, stop, step = blocks.indices(len(network))
     start = stop if head is None else range(len(network))[head] if -len(network) <= head < len(network) else -1
     if step != 1 or not 0 <= first < stop <= start < len(network):
         raise ValueError(
-            f"Expected blocks, and behind them a head, among the {len(network)} modules, got blocks={blocks} and "
+            f"Expected blocks, followed by a head, among the {len(network)} modules, got blocks={blocks} and "
             f"head={head}. Give slice(first, behind_last) and the position of the head's first module."
         )
     return FromModules(
@@ -195,16 +195,16 @@ def from_sequential(
 
 def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object) -> None:
     if not blocks:
-        raise ValueError("Expected at least one block, got none. Pass the modules to stop between, in their order.")
+        raise ValueError("Expected at least one block, got none. Pass the blocks of the network in order.")
     if not callable(head):
-        raise TypeError(f"Expected a head as a module, or a function of a width that returns one, got {head!r}.")
+        raise TypeError(f"Expected a module as head, or a function from a width to a module, got {head!r}.")
     if not isinstance(example, Tensor):
         raise TypeError(f"Expected example inputs as a torch tensor, got {type(example).__name__}. Pass x[:1].")
 
 
 @torch.no_grad()
 def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor) -> list[Tensor]:
-    """Return what the head will see at each depth, for one point."""
+    """Return the pooled activations of one point at each depth."""
     names = ["the stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
     features, activations, version = [], example[:1], 0
     with eval_mode(nn.ModuleList([stem, *blocks, pool])):
@@ -216,19 +216,19 @@ def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module,
                 features.append(pool(activations))
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
-                    f"Expected {name} to take what comes before it, and the pool what it returns; it got shape "
-                    f"{_per_point(before)} for a point, and said: {error}"
+                    f"Expected {name} to take the activations before it, and the pool to take its activations; got "
+                    f"shape {_per_point(before)} for a point, and the error: {error}"
                 ) from error
             if features[1:] and in_place_changes(before) != version_before:
                 raise ValueError(
-                    f"Expected the pool and {name} to leave their input as it is, because both see it; got one that "
-                    "changes it in place. Set inplace=False."
+                    f"Expected the pool and {name} not to change their common input, got a module that changes it in "
+                    "place. Set inplace=False."
                 )
     return features
 
 
 def _adapters(firsts: Sequence[Tensor], adapter: WidthsToModule) -> list[nn.Module]:
-    """Return a map from the features of each stage to the shape of the last stage's."""
+    """Return a map from the features of each stage to the shape of the features of the last stage."""
     last = firsts[-1]
     return [
         nn.Identity() if first.shape == last.shape else adapter(_width(first), _width(last)).to(first)
@@ -239,8 +239,8 @@ def _adapters(firsts: Sequence[Tensor], adapter: WidthsToModule) -> list[nn.Modu
 def _width(features: Tensor) -> int:
     if features.ndim != 2:
         raise ValueError(
-            f"Expected features (batch, width) where shapes change between depths, got {_per_point(features)} for a "
-            "point. Give a pool such as nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())."
+            f"Expected features (batch, width) because shapes change between depths, got {_per_point(features)} for a "
+            "point. Use a pool such as nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())."
         )
     return features.shape[1]
 

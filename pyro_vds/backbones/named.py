@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NetworkName = Literal["residual", "resnet18", "resnet34", "resnet50", "vit", "vit_b_16"]
 
 
-# Their number of blocks; only that of vit may be another.
+# The number of blocks of each network; vit can have any number.
 DEPTHS = {"resnet18": 8, "resnet34": 16, "resnet50": 16, "vit": 6, "vit_b_16": 12}
 
 
@@ -39,30 +39,30 @@ def torchvision_network(
     pretrained: bool = False,
     readout: Readout = "all",
 ) -> FromModules:
-    """Return a network of torchvision as a backbone for some images.
+    """Return a network of torchvision as a backbone for images.
 
-    Grey images are repeated to three channels, and images are resized to ``image_size`` where it is given.
+    Grey images are repeated to three channels, and images are resized to ``image_size`` if it is given.
 
     Args:
         name: ``"resnet18"``, ``"resnet34"``, ``"resnet50"`` (He et al. 2016, arXiv 1512.03385), ``"vit_b_16"``
-            (Dosovitskiy et al. 2021, arXiv 2010.11929), or ``"vit"``: a small vision transformer of patches of 4 x 4
-            pixels, one head for each 16 channels, and layers that are twice as wide inside.
+            (Dosovitskiy et al. 2021, arXiv 2010.11929), or ``"vit"``: a small vision transformer with patches of 4 x 4
+            pixels, one attention head for every 16 channels, and hidden layers twice as wide as the tokens.
         input_shape: Shape of one image, ``(channels, height, width)``.
         outputs: Number of outputs.
         max_depth: Number of blocks of ``"vit"``.
         channels: Width of ``"vit"``, a multiple of 16.
-        image_size: Height and width to resize images to; as they are unless given, 224 for ``"vit_b_16"``.
-        pretrained: Whether to start from torchvision's weights (ImageNet), downloaded at the first time.
-        readout: ``"all"`` depths, or only the ``"last"`` one.
+        image_size: Height and width to resize images to; ``None`` keeps their size, and means 224 for ``"vit_b_16"``.
+        pretrained: Whether to start from torchvision's weights (ImageNet), which are downloaded once.
+        readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
 
     Raises:
         OSError: If weights cannot be downloaded.
-        ValueError: If the data are no images of one or three channels, or the size does not suit the network.
+        ValueError: If the data are not images of one or three channels, or their size does not fit the network.
     """
     if len(input_shape) != 3 or input_shape[0] not in (1, 3):
         raise ValueError(
-            f"Expected images of 1 or 3 channels for {name}, got inputs of shape {input_shape}. The network residual "
-            "takes any."
+            f"Expected images of 1 or 3 channels for {name}, got inputs of shape {input_shape}. Use the network "
+            "residual, which takes any number."
         )
     if name == "vit":
         sides = input_shape[1:] if image_size is None else (image_size, image_size)
@@ -79,7 +79,7 @@ def torchvision_network(
 
 
 def _from_torchvision(name: str, pretrained: bool) -> Any:
-    """Return a network of torchvision's, its weights drawn, or downloaded and read as tensors alone."""
+    """Return a network of torchvision with random or downloaded weights; a download is read without running code."""
     from torchvision import models
 
     network = models.get_model(name)
@@ -94,15 +94,15 @@ def _small_vit(sides: tuple[int, ...], depth: int, width: int) -> "VisionTransfo
 
     if sides[0] != sides[1] or sides[0] % PATCH or width % CHANNELS_OF_HEAD:
         raise ValueError(
-            f"Expected square images whose side is a multiple of {PATCH} for vit, and channels that are one of "
-            f"{CHANNELS_OF_HEAD}; got {sides[0]} x {sides[1]} and {width} channels. Set image_size or channels."
+            f"Expected square images with sides in multiples of {PATCH} and channels in multiples of "
+            f"{CHANNELS_OF_HEAD} for vit, got {sides[0]} x {sides[1]} and {width} channels. Set image_size or channels."
         )
-    # The last argument is the size of a head, which from_vit replaces.
+    # from_vit replaces the head, whose size is the last argument.
     return VisionTransformer(sides[0], PATCH, depth, width // CHANNELS_OF_HEAD, width, 2 * width, num_classes=1)
 
 
 class _Fitted(nn.Module):
-    """Images in three channels, of the size that a network takes."""
+    """Resizes images and repeats grey ones to three channels."""
 
     def __init__(self, size: int | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Layers whose first channels are a narrower layer, for several widths in one pass."""
+"""Layers whose first channels form a narrower layer, for several widths in one pass."""
 
 import copy
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 class NestedLayer(nn.Module):
     """A linear layer or convolution on a batch in which each point appears once for every width.
 
-    Width ``j`` sees the first ``inputs[j]`` channels; the others are set to zero, which gives the outputs of the
-    sliced layer in the first ``outputs[j]`` channels. What comes out in the others, the next layer ignores.
+    Width ``j`` sees the first ``inputs[j]`` channels; the others are set to zero. The first ``outputs[j]`` output
+    channels then equal the outputs of the narrower layer, and the next layer ignores the other output channels.
 
     Args:
         layer: The ``Linear`` or ``Conv2d`` to wrap.
         inputs: Input channels of each width.
         outputs: Output channels of each width.
-        depths: How often a point appears for each width: once, or in a head once for every depth.
+        depths: How often a point appears for each width: once in a block, once for every depth in a head.
     """
 
     mask: Tensor
@@ -34,7 +34,7 @@ class NestedLayer(nn.Module):
         """Return the outputs of every width.
 
         Args:
-            input: Activations with ``batch * widths * depths`` leading entries, the depths of a width together.
+            input: Activations with ``batch * widths * depths`` leading entries; depths vary fastest.
         """
         if len(set(self.inputs)) == 1:
             return self.layer(input)
@@ -48,10 +48,10 @@ class NestedLayer(nn.Module):
         self.depths = depths
 
     def sliced(self, width: int) -> nn.Module:
-        """Return the layer of one width alone, with weights of its own.
+        """Return a copy of the layer at one width.
 
         Args:
-            width: Its number.
+            width: Index of the width.
         """
         inputs, outputs = self.inputs[width], self.outputs[width]
         layer = copy.deepcopy(self.layer)

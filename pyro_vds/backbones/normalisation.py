@@ -1,8 +1,7 @@
-"""Normalisation: of inputs within the network, and of batches in a head that many depths share.
+"""Normalisation of inputs within the network, and batch norm in a head that all depths share.
 
-The head reads out every depth. In training each depth is normalised by its own batch. At test time one
-shared set of running statistics, as in the paper's code, matches no single depth; by default a set is kept
-for each.
+In training, each depth is normalised by its own batch. At test time a single set of running statistics, as in the
+paper's code, matches none of the depths; by default each depth has its own set.
 """
 
 from typing import Literal
@@ -20,16 +19,15 @@ HeadStatistics = Literal["per_depth", "shared"]
 class Standardise(nn.Module):
     """``(x - mean) / std`` for each channel, within the network; pixels may be bytes.
 
-    Data of type uint8 lie on the device in a quarter of the memory. As part of the stem the module also goes into
-    the pruned and exported network, which then takes pixels:
-    ``net.stem = nn.Sequential(Standardise(data.mean, data.std), net.stem)``.
+    Data of type uint8 take a quarter of the memory on the device. If the module is part of the stem, pruned and
+    exported networks take pixels too: ``net.stem = nn.Sequential(Standardise(data.mean, data.std), net.stem)``.
 
     Args:
         mean: Means ``(channels,)`` in the units of the inputs.
         std: Standard deviations ``(channels,)``.
 
     Raises:
-        ValueError: If shapes differ, or a number is not finite or a deviation not positive.
+        ValueError: If shapes differ, a number is not finite, or a standard deviation is not positive.
     """
 
     mean: Tensor
@@ -56,15 +54,15 @@ class Standardise(nn.Module):
 class ReadoutBatchNorm(BatchNorm):
     """Batch norm over a batch in which each point appears once for each of ``readouts`` depths.
 
-    The read-outs of one point are neighbours in the batch, so seeing ``(batch * readouts, C)`` as
+    The read-outs of one point are neighbours in the batch, so viewing ``(batch * readouts, C)`` as
     ``(batch, readouts * C)`` costs nothing and normalises each depth by its own statistics in one call.
-    The affine parameters are shared by all depths.
+    All depths share the affine parameters.
 
-    With ``statistics="shared"`` the one set of running statistics holds what a plain batch norm would,
-    called once for each depth in order.
+    With ``statistics="shared"`` the running statistics are those of a plain batch norm that is called once for each
+    depth, in order.
 
     Args:
-        norm: The batch norm to take settings, parameters and device from.
+        norm: The batch norm whose settings, parameters and device are used.
         readouts: Number of depths, ``D + 1``.
         statistics: ``"per_depth"`` keeps running statistics ``(readouts, C)``, ``"shared"`` keeps ``(C,)``.
     """
@@ -86,7 +84,7 @@ class ReadoutBatchNorm(BatchNorm):
         """Normalise each depth.
 
         Args:
-            input: Activations with ``batch * readouts`` leading entries, the depths of a point together.
+            input: Activations with ``batch * readouts`` leading entries; read-outs vary fastest.
 
         Returns:
             The normalised activations, in the same shape.
@@ -94,7 +92,7 @@ class ReadoutBatchNorm(BatchNorm):
         grouped = input.reshape(-1, self.readouts * self.num_features, *input.shape[2:])
         mean, var = self._repeat(self.running_mean), self._repeat(self.running_var)
         if self.training and mean is not None and var is not None:
-            # With momentum 1 the statistics passed in become those of this batch.
+            # Momentum 1 replaces the statistics passed in by the statistics of this batch.
             mean, var = torch.zeros_like(mean), torch.ones_like(var)
         weight, bias = self._repeat(self.weight), self._repeat(self.bias)
         output = F.batch_norm(grouped, mean, var, weight, bias, self.training or mean is None, 1.0, self.eps)
@@ -108,11 +106,11 @@ class ReadoutBatchNorm(BatchNorm):
         self.keep(rows, self.num_features)
 
     def keep(self, rows: Int[Tensor, " kept"], channels: int) -> None:
-        """Drop all but some read-outs and the first channels, in place.
+        """Keep only some read-outs and the first channels, in place.
 
         Args:
-            rows: The read-outs that stay.
-            channels: Number of channels that stay.
+            rows: The read-outs to keep.
+            channels: Number of channels to keep.
         """
         self.readouts, self.num_features = len(rows), channels
         for name in ("weight", "bias"):
@@ -126,7 +124,7 @@ class ReadoutBatchNorm(BatchNorm):
                 setattr(self, name, values[..., :channels].clone())
 
     def repeat_widths(self, widths: int) -> None:
-        """Keep statistics for each width and depth, in place; a point's depths then lie together in each width."""
+        """Keep statistics for each width and depth, in place; depths vary fastest."""
         self.widths, self.readouts = widths, widths * self.readouts
         for name in ("running_mean", "running_var"):
             values = getattr(self, name)
@@ -139,7 +137,7 @@ class ReadoutBatchNorm(BatchNorm):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor) -> None:
-        """Update the running statistics by those of a batch, ``(readouts * C,)``."""
+        """Update the running statistics with the statistics of a batch, ``(readouts * C,)``."""
         assert self.num_batches_tracked is not None
         seen = self.num_batches_tracked.clone()
         self.num_batches_tracked += 1
@@ -148,7 +146,7 @@ class ReadoutBatchNorm(BatchNorm):
             batch = batch.view(self.readouts, -1)
             if self.statistics == "per_depth":
                 rate = 1 / (seen + 1) if self.momentum is None else self.momentum
-                running.add_(rate * (batch - running))  # not lerp_, which vmap does not know
+                running.add_(rate * (batch - running))  # vmap does not support lerp_
             elif self.momentum is None:
                 running.add_((batch.mean(0) - running) / (seen + 1))
             else:
@@ -171,12 +169,12 @@ def keep_readout_statistics(head: nn.Module, readouts: int, statistics: HeadStat
         The converted head (a new module if ``head`` is itself a batch norm).
 
     Raises:
-        ValueError: If ``statistics`` is neither, or the head has been converted already.
+        ValueError: If ``statistics`` is unknown, or the head is already converted.
     """
     if statistics not in ("per_depth", "shared"):
         raise ValueError(f"Expected head_statistics 'per_depth' or 'shared', got {statistics!r}.")
     if isinstance(head, ReadoutBatchNorm):
-        raise ValueError("Expected a head of its own for each backbone, got one that a PerDepth has taken already.")
+        raise ValueError("Expected a new head for each backbone, got the head of another one. Copy it with deepcopy.")
     if isinstance(head, BatchNorm):
         return ReadoutBatchNorm(head, readouts, statistics)
     for name, child in head.named_children():

@@ -27,15 +27,15 @@ class PerDepth(nn.Module):
     Args:
         stem: Maps inputs to the first activations ``a_0``.
         blocks: The residual branches; each maps activations to activations of the same shape. Their number
-            is the maximal depth ``D``; none is allowed.
+            is the maximal depth ``D``, 0 or more.
         head: Maps pooled activations ``(batch, ...)`` to outputs ``(batch, *event)``.
-        pool: Reduces activations to what the head needs, for example global average pooling. Only its
-            result is kept for each depth, so training costs little more memory than a plain network.
+        pool: Reduces activations to the features that the head takes, for example global average pooling. Only the
+            features of each depth are stored, so training needs little more memory than for a plain network.
         readout: ``"all"`` for outputs ``(D + 1, batch, *event)`` and a space with the axis ``"depth"``; ``"last"``
             for the plain network of depth ``D`` (a DDN): outputs ``(batch, *event)`` and an empty space.
         head_statistics: Whether batch norms in the head keep running statistics ``"per_depth"`` or one
-            ``"shared"`` set, as the paper's code does. In training each depth is normalised by its own batch
-            either way. Batch norms in ``head`` are replaced in place.
+            ``"shared"`` set, as the paper's code does. Training normalises each depth by its own batch in both
+            cases. Batch norms in ``head`` are replaced in place.
 
     Raises:
         ValueError: If ``readout`` or ``head_statistics`` is unknown.
@@ -68,7 +68,7 @@ class PerDepth(nn.Module):
 
     @property
     def space(self) -> Space:
-        """The axis ``"depth"`` with the labels ``0..D``; empty when only the last depth is read out."""
+        """The axis ``"depth"`` with the labels ``0..D``; empty if only the last depth is read out."""
         return Space([Axis("depth", tuple(range(self.max_depth + 1)), nested=True)] if self.readout == "all" else [])
 
     def forward(self, x: Inputs) -> Float[Tensor, "*depth batch event"]:
@@ -86,11 +86,11 @@ class PerDepth(nn.Module):
         """Return a copy without the blocks above a depth; the outputs of the depths below stay the same.
 
         Args:
-            cut: ``depth``, the new maximal depth, ``0..D``; all blocks unless given.
+            cut: ``depth``, the new maximal depth, ``0..D``; without it all blocks stay.
 
         Raises:
             TypeError: If the depth is not an integer.
-            ValueError: If it is out of range, or an axis is unknown.
+            ValueError: If the depth is out of range, or an axis is unknown.
         """
         depth = self.space.index(cut).get("depth", self.max_depth)
         left_out = {id(block): None for block in self.blocks[depth:]}
@@ -103,7 +103,7 @@ class PerDepth(nn.Module):
         return shorter
 
     def plain(self) -> "PerDepth":
-        """Return a copy that reads out its last depth only; its head keeps statistics of one read-out."""
+        """Return a copy that reads out only its last depth; its head keeps the statistics of one read-out."""
         network = self.restrict()
         network.readout = "last"
         for module in network.head.modules():
@@ -116,7 +116,7 @@ class PerDepth(nn.Module):
         return activations + block(activations)
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
-        """Return what the head sees of the activations at a depth."""
+        """Return the features of the activations at a depth, which the head takes."""
         return self.pool(activations)
 
     def _read_out(self, features: list[Tensor]) -> Tensor:
@@ -129,7 +129,7 @@ class PerDepth(nn.Module):
 
 
 def read_out_together(head: nn.Module, features: list[Float[Tensor, "batch ..."]]) -> Float[Tensor, "depth batch ..."]:
-    """Read out several depths by one call of their head.
+    """Read out several depths with one call of their head.
 
     Args:
         head: Maps features ``(batch, ...)`` to outputs ``(batch, *event)``.
@@ -138,6 +138,6 @@ def read_out_together(head: nn.Module, features: list[Float[Tensor, "batch ..."]
     Returns:
         The outputs, ``(depth, batch, *event)``.
     """
-    # The depths of a point lie together: ReadoutBatchNorm then sees them as channels, without a copy.
+    # Depths vary fastest, so that ReadoutBatchNorm can view them as channels without a copy.
     outputs = head(torch.stack(features, dim=1).flatten(0, 1))
     return outputs.unflatten(0, (-1, len(features))).movedim(1, 0)

@@ -1,4 +1,4 @@
-"""Independent copies of a backbone that train side by side in one run."""
+"""Independent copies of a backbone that are trained side by side in one run."""
 
 import copy
 from collections.abc import Hashable, Iterator, Sequence
@@ -17,15 +17,16 @@ from pyro_vds.spaces.space import Space
 class Replicated(nn.Module):
     """``n`` independently initialised copies of a backbone, computed together (``torch.func.vmap``).
 
-    A model over it has a Pyro plate ``"replicate"``: each copy has its own weights, its own row of the guide and
-    its own order of batches, and learns what it would learn alone. Copy ``r`` has the weights that the backbone's
-    constructor draws after ``torch.manual_seed(seed + r)``, if it draws them in the order in which it registers its
-    modules, as those of this package do. Frozen parameters (``requires_grad=False``) are the same in each copy.
+    A model with this backbone has a Pyro plate ``"replicate"``: each copy has its own weights, its own row of the guide
+    and its own order of batches, and learns the same as it would alone. Copy ``r`` has the weights that the backbone's
+    constructor draws after ``torch.manual_seed(seed + r)``, provided that it draws them in the order in which it
+    registers its modules, as the backbones of this package do. Frozen parameters (``requires_grad=False``) are the
+    same in each copy.
 
     Args:
-        backbone: The network to copy; itself it stays as it is.
+        backbone: The network to copy; it is not changed.
         n: Number of copies.
-        seed: Seeds the first copy.
+        seed: Seed of the first copy.
 
     Raises:
         TypeError: If ``backbone`` is not a backbone, or has parameters that cannot be drawn again.
@@ -42,7 +43,7 @@ class Replicated(nn.Module):
 
     @property
     def space(self) -> Space:
-        """The axes of the network that is copied."""
+        """The axes of the copied network."""
         return self.stacked.space
 
     @property
@@ -51,10 +52,10 @@ class Replicated(nn.Module):
         return torch.Size([self.n])
 
     def _stack(self, copies: Sequence[nn.Module]) -> None:
-        """Hold some copies as one module whose tensors have a leading dimension for them."""
+        """Store copies as one module whose tensors have a leading dimension ``(n, ...)``."""
         self.n = len(copies)
         self.stacked: Any = copy.deepcopy(copies[0])
-        rows = [_state(one) for one in copies]
+        rows = [_state(module) for module in copies]
         for name, tensor in _state(self.stacked).items():
             tensor.data = torch.stack([row[name].detach() for row in rows])
 
@@ -73,10 +74,10 @@ class Replicated(nn.Module):
             return run(_state(self.stacked), x)
 
     def restrict(self, **cut: Hashable) -> "Replicated":
-        """Return the same copies, each cut in the same way.
+        """Return the same copies, each with the same cut.
 
         Args:
-            cut: The label of an entry for each axis that is cut.
+            cut: A label for each axis that is cut.
 
         Raises:
             TypeError: If a label has the wrong type.
@@ -91,7 +92,7 @@ class Replicated(nn.Module):
         """Return one copy as a backbone of its own.
 
         Args:
-            replicate: Its number, ``0..n-1``.
+            replicate: Number of the copy, ``0..n-1``.
 
         Raises:
             IndexError: If there is no such copy.
@@ -104,7 +105,7 @@ class Replicated(nn.Module):
 
 @contextmanager
 def _attention_that_vmap_knows() -> Iterator[None]:
-    """Keep attention off its fused kernels, which ``vmap`` runs copy by copy with a warning."""
+    """Turn off the fused kernels of attention, which ``vmap`` would run copy by copy with a warning."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -120,7 +121,7 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _drawn_again(backbone: nn.Module, seed: int) -> nn.Module:
-    """Return a copy of a module with its parameters drawn by a seed."""
+    """Return a copy of a module with parameters that are drawn anew from a seed."""
     module = copy.deepcopy(backbone)
     with isolated_rng(seed=seed):
         for child in module.modules():
@@ -128,12 +129,12 @@ def _drawn_again(backbone: nn.Module, seed: int) -> nn.Module:
             own = [name for name, parameter in parameters.items() if parameter.requires_grad]
             if parameters and not own:
                 continue  # frozen
-            # nn.MultiheadAttention has it under a private name.
+            # nn.MultiheadAttention has only a private method.
             reset = getattr(child, "reset_parameters", None) or getattr(child, "_reset_parameters", None)
             if own and not callable(reset):
                 raise TypeError(
-                    f"Expected modules with a method reset_parameters() to draw their weights again, but "
-                    f"{type(child).__name__} with the parameters {own} has none. Give it one."
+                    f"Expected modules with a method reset_parameters() to draw their weights again, got "
+                    f"{type(child).__name__} without it, with the parameters {own}. Add the method."
                 )
             if callable(reset):
                 reset()

@@ -1,4 +1,4 @@
-"""The residual networks of the paper (its appendix B)."""
+"""The residual networks of the paper (appendix B)."""
 
 from numbers import Integral
 
@@ -12,11 +12,11 @@ from pyro_vds.backbones.per_depth import PerDepth, Readout
 class GlobalAveragePool(nn.Module):
     """The mean of each channel over an image.
 
-    A sum times a number, because the gradient of a mean divides a whole feature map for each depth that is read out.
+    It is a sum times a number: the gradient of ``mean`` would divide a whole feature map for each depth read out.
     """
 
     def forward(self, x: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels"]:
-        """Return the mean over all dimensions behind the channels."""
+        """Return the mean over all dimensions after the channels."""
         return x.flatten(2).sum(-1) * (x.shape[1] / x[0].numel())
 
 
@@ -51,10 +51,10 @@ def _bottleneck_block(channels: int, bottleneck: int) -> nn.Module:
 
 
 class ResidualMLP(PerDepth):
-    """The paper's fully connected network (its appendix B).
+    """The paper's fully connected network (appendix B).
 
     Stem ``Linear(in, width)``; blocks ``Linear -> ReLU -> BatchNorm`` inside the residual; head
-    ``Linear(width, out)``. Parameters come from torch's global generator: call ``torch.manual_seed`` first.
+    ``Linear(width, out)``. Weights are drawn from torch's global generator: call ``torch.manual_seed`` first.
 
     Args:
         in_features: Number of input features; inputs have shape ``(batch, in_features)``.
@@ -62,7 +62,7 @@ class ResidualMLP(PerDepth):
         width: Number of units of each layer.
         max_depth: Number of residual blocks ``D``, 0 or more.
         readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
-        head_statistics: Kept for the common interface; this head has no batch norm.
+        head_statistics: Without effect, since this head has no batch norm.
 
     Raises:
         ValueError: If a size is not a positive integer or ``max_depth`` is negative.
@@ -90,11 +90,11 @@ class ResidualMLP(PerDepth):
 
 
 class ResidualConvNet(PerDepth):
-    """The paper's convolutional network (its appendix B).
+    """The paper's convolutional network (appendix B).
 
     Stem ``Conv2d(5x5, no padding) -> AvgPool2d(2)``; pre-activation bottleneck blocks without
     down-sampling; global average pooling; head of a residual ``Linear -> ReLU -> BatchNorm`` block and a
-    ``Linear``. Parameters come from torch's global generator: call ``torch.manual_seed`` first.
+    ``Linear``. Weights are drawn from torch's global generator: call ``torch.manual_seed`` first.
 
     Args:
         in_channels: Number of image channels; inputs have shape ``(batch, in_channels, height, width)``,
@@ -104,8 +104,7 @@ class ResidualConvNet(PerDepth):
         channels: Number of channels between blocks.
         bottleneck: Number of channels within a block.
         readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
-        head_statistics: Whether the head's batch norm keeps running statistics ``"per_depth"`` or one
-            ``"shared"`` set.
+        head_statistics: Whether the head's batch norm keeps running statistics ``"per_depth"`` or one ``"shared"`` set.
 
     Raises:
         ValueError: If a size is not a positive integer or ``max_depth`` is negative.

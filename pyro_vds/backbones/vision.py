@@ -1,4 +1,4 @@
-"""Backbones of torchvision's residual networks and vision transformers, pretrained or not."""
+"""Backbones from torchvision's residual networks and vision transformers, pretrained or not."""
 
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -30,22 +30,22 @@ def from_resnet(
     """Return a torchvision ResNet (He et al. 2016, arXiv 1512.03385) as a backbone read out at every depth.
 
     Each residual block is a depth: ``D`` is 8 for ResNet-18 and 16 for ResNet-50; depth 0 reads out the stem
-    (convolution and max pooling). Global average pooling gives features of 64 to 512 (2048) channels, which differ
-    between the four stages.
+    (convolution and max pooling). Global average pooling gives features of 64 to 512 channels (2048 in ResNet-50),
+    a different number in each of the four stages.
 
     Example::
 
         net = vds.from_resnet(torchvision.models.resnet18(weights="DEFAULT"), out_features=10)
 
     Args:
-        resnet: The network, whose modules the backbone takes over.
+        resnet: The network; the backbone uses its modules without copying them.
         out_features: Size of a new linear head; ``None`` keeps ``resnet.fc``, and the last depth is ``resnet`` itself.
-        heads: ``"shared"``: one head, which the earlier stages reach through a linear adapter to its width;
-            ``"per_stage"``: a linear head for each stage.
+        heads: ``"shared"``: one head, with a linear adapter from each earlier stage; ``"per_stage"``: a linear head
+            for each stage.
         readout: ``"all"`` depths, or only the ``"last"`` one: outputs ``(batch, out_features)``.
 
     Raises:
-        TypeError: If ``resnet`` is not a torchvision ResNet, or its ``fc`` is no Linear that others can be like.
+        TypeError: If ``resnet`` is not a torchvision ResNet, or new heads are needed and its ``fc`` is not a Linear.
         ValueError: If ``heads`` or ``readout`` is unknown.
     """
     from torchvision.models import ResNet
@@ -75,15 +75,15 @@ def from_vit(
 ) -> FromModules:
     """Return a torchvision vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) as a backbone.
 
-    Each encoder layer is a depth; depth 0 reads out the embedded patches. Every depth passes the encoder's final
-    layer norm, then the head.
+    Each encoder layer is a depth; depth 0 reads out the embedded patches. The encoder's final layer norm and the head
+    follow at every depth.
 
     Example::
 
         net = vds.from_vit(torchvision.models.vit_b_16(weights="DEFAULT"), out_features=10)
 
     Args:
-        vit: The network, whose modules the backbone takes over.
+        vit: The network; the backbone uses its modules without copying them.
         out_features: Size of a new linear head; ``None`` keeps ``vit.heads``, and with ``pool="class"`` the last depth
             is ``vit`` itself.
         pool: ``"class"`` reads out the class token, ``"mean"`` the mean over the patches.
@@ -149,8 +149,8 @@ def _resnet_head(fc: nn.Module, out_features: int | None, heads: Heads) -> nn.Mo
         return fc
     if not isinstance(fc, nn.Linear):
         raise TypeError(
-            f"Expected a Linear as fc, to make others like it, got {type(fc).__name__}. Leave out_features and heads "
-            "out to keep it, or build the backbone with pyro_vds.FromModules."
+            f"Expected a Linear as fc to make new heads, got {type(fc).__name__}. Omit out_features and heads to keep "
+            "it, or build the backbone with pyro_vds.FromModules."
         )
     outputs = fc.out_features if out_features is None else out_features
 
@@ -167,6 +167,6 @@ def _in_channels(module: nn.Module) -> int:
 
 def _wrong_network(expected: str, network: object) -> str:
     return (
-        f"Expected {expected}, got {type(network).__name__}. Give the stem, blocks and head of any other network to "
+        f"Expected {expected}, got {type(network).__name__}. For any other network, pass its stem, blocks and head to "
         "pyro_vds.FromModules."
     )

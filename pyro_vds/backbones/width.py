@@ -1,4 +1,4 @@
-"""A second axis of architectures: the width of every layer."""
+"""A second axis: the width of every layer."""
 
 import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -18,7 +18,7 @@ from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
 
-# Layers that treat each channel alone.
+# Layers that treat each channel separately.
 _CHANNELWISE = (
     nn.Identity, GlobalAveragePool, nn.Flatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, Standardise,
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
@@ -31,24 +31,24 @@ class WithWidths(nn.Module):
     """Adds an axis ``"width"`` to a network: width ``w`` uses the first ``w`` channels of every layer.
 
     The widths are nested, as in slimmable networks (Yu et al. 2019, arXiv 1812.08928), and batch norm keeps
-    statistics for each of them (in the head for each depth and width). All widths run in one batch, in which each
-    point appears once for every width. Outputs have shape ``(depth, width, batch, *event)``. Layers with another
-    number of channels than the network's width, such as bottlenecks, keep the same share of theirs.
+    statistics for each width (in the head for each depth and width). All widths run in one batch, in which each
+    point appears once for every width. Outputs have shape ``(depth, width, batch, *event)``. Layers whose number of
+    channels differs from the network's width, such as bottlenecks, use the same share of their channels.
 
     Args:
-        backbone: A network of ``Linear``, ``Conv2d``, batch norm and layers that treat each channel alone; it is
+        backbone: A network of ``Linear``, ``Conv2d``, batch norm and layers that treat each channel separately; it is
             copied.
         widths: Increasing numbers of channels; the last one is the network's own.
 
     Raises:
-        TypeError: If the backbone is no ``PerDepth``, or has a layer of another kind.
+        TypeError: If the backbone is not a ``PerDepth``, or has a layer of another kind.
         ValueError: If the widths do not fit it, its head keeps ``"shared"`` statistics, or channels do not match.
     """
 
     def __init__(self, backbone: PerDepth, widths: Sequence[int]) -> None:
         super().__init__()
         if not isinstance(backbone, PerDepth):
-            raise TypeError(f"Expected a PerDepth backbone, whose layers are known, got {type(backbone).__name__}.")
+            raise TypeError(f"Expected a PerDepth backbone to add widths to, got {type(backbone).__name__}.")
         self.widths = _checked_widths(widths, _full_width(backbone))
         self.backbone = copy.deepcopy(backbone)
         self._nest()
@@ -65,9 +65,7 @@ class WithWidths(nn.Module):
         return outputs.unflatten(points, (-1, len(self.widths))).movedim(points + 1, points)
 
     def restrict(self, **cut: Hashable) -> "PerDepth | WithWidths":
-        """Return a copy cut along the axes of the network, and with a width the network of that width alone.
-
-        The network of one width has smaller weights and the same outputs.
+        """Return a cut copy; a cut to one width gives a ``PerDepth`` with smaller weights and the same outputs.
 
         Args:
             cut: ``width``, one of ``widths``, and the labels that the network's own ``restrict`` takes.
@@ -83,7 +81,7 @@ class WithWidths(nn.Module):
         return copy.deepcopy(self, {id(self.backbone): self.backbone.restrict(**others)})
 
     def _sliced(self, index: int) -> PerDepth:
-        """Return the network of the width with a number."""
+        """Return the network of one width."""
         width = self.widths[index]
         share = width / self.widths[-1]
 
@@ -101,7 +99,7 @@ class WithWidths(nn.Module):
         return network
 
     def _nest(self) -> None:
-        """Replace mixing layers and batch norms by those of all widths."""
+        """Replace layers that mix channels, and batch norms, by layers for all widths."""
         network = self.backbone
         mixing = [m for _, m in _layers(network) if isinstance(m, nn.Linear | nn.Conv2d)]
         in_head = set(network.head.modules())
@@ -128,14 +126,14 @@ def _share(channels: int, share: float) -> int:
 
 
 def _channels(layer: nn.Linear | nn.Conv2d) -> tuple[int, int]:
-    """Return the number of channels that go in and come out."""
+    """Return the numbers of input and output channels."""
     if isinstance(layer, nn.Linear):
         return layer.in_features, layer.out_features
     return layer.in_channels, layer.out_channels
 
 
 def _layers(network: PerDepth) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers in the order in which data pass them."""
+    """Yield the layers in the order in which the forward pass calls them."""
     parts = {"stem": network.stem, **{f"blocks.{i}": b for i, b in enumerate(network.blocks)}}
     parts |= {"pool": network.pool, "head": network.head}
     for part, module in parts.items():
@@ -150,7 +148,7 @@ def _full_width(network: PerDepth) -> int:
     others = [n for n, m in network.named_modules() if m not in known and not list(m.children()) and m.state_dict()]
     if others or isinstance(network.head, nn.ModuleList):
         raise TypeError(
-            f"Expected a network of a stem, blocks, a pool and one head, got {others or 'several heads'} too."
+            f"Expected a network of a stem, blocks, a pool and one head, got also {others or 'several heads'}."
         )
     channels: int | None = None
     between = None
@@ -160,45 +158,45 @@ def _full_width(network: PerDepth) -> int:
             inputs, outputs = _channels(layer)
             if channels is not None and inputs != channels:
                 raise ValueError(
-                    f"Expected a layer {name} with {channels} input channels, one for each channel of the layer before "
-                    f"it, got {inputs}. Pool images before a linear layer."
+                    f"Expected layer {name} to have {channels} input channels, as many as the layer before it has "
+                    f"outputs, got {inputs}. Pool images before a linear layer."
                 )
             channels, normed = outputs, ""
         elif isinstance(layer, BatchNorm | Standardise):
             normed = name
             if isinstance(layer, BatchNorm) == (channels is None):
                 raise ValueError(
-                    f"Expected batch norm behind the first Linear or Conv2d layer and Standardise before it, got "
-                    f"{type(layer).__name__} as {name}: its channels would be cut."
+                    f"Expected batch norm after the first Linear or Conv2d layer and Standardise before it, got "
+                    f"{type(layer).__name__} as {name}. Move it."
                 )
         elif not isinstance(layer, (BatchNorm, *_CHANNELWISE)):
             raise TypeError(
-                f"Expected layers Linear, Conv2d (groups=1), batch norm and those that treat each channel alone, got "
-                f"{type(layer).__name__} as {name}, of which pyro_vds does not know how to take the first channels."
+                f"Expected only Linear, Conv2d (groups=1), batch norm and layers that treat each channel separately, "
+                f"got {type(layer).__name__} as {name}, which pyro_vds cannot make narrower."
             )
         if isinstance(layer, ReadoutBatchNorm) and layer.statistics == "shared":
-            raise ValueError('Expected head_statistics="per_depth" with widths, got "shared".')
+            raise ValueError('Expected head_statistics="per_depth" for a network with widths, got "shared".')
         between = channels if name.startswith("stem") else between
     if isinstance(network.get_submodule(normed), BatchNorm):
-        raise ValueError(f"Expected no batch norm behind the last layer, where all channels are outputs; got {normed}.")
+        raise ValueError(f"Expected no batch norm after the last layer, whose channels are the outputs, got {normed}.")
     if between is None:
-        raise ValueError("Expected a stem with a Linear or Conv2d layer, whose channels are the width; got none.")
+        raise ValueError("Expected a Linear or Conv2d layer in the stem, whose channels are the width; got none.")
     return between
 
 
 def _checked_widths(widths: Sequence[int], full: int) -> tuple[int, ...]:
-    found = tuple(widths)
-    integers = all(isinstance(w, Integral) and not isinstance(w, bool) for w in found)
-    if not found or not integers or found[0] < 1 or any(a >= b for a, b in pairwise(found)) or found[-1] != full:
+    given = tuple(widths)
+    integers = all(isinstance(w, Integral) and not isinstance(w, bool) for w in given)
+    if not given or not integers or given[0] < 1 or any(a >= b for a, b in pairwise(given)) or given[-1] != full:
         raise ValueError(
-            f"Expected increasing widths that end with the network's own, {full}; got {found}. Build the network as "
-            "wide as the largest of them."
+            f"Expected increasing widths that end with the network's own, {full}; got {given}. Build the network with "
+            "the largest width."
         )
-    return tuple(int(w) for w in found)
+    return tuple(int(w) for w in given)
 
 
 def _replace(module: nn.Module, new: Callable[[nn.Module], nn.Module]) -> None:
-    """Replace descendants of a module; what replaces one is not entered."""
+    """Replace descendants of a module, without descending into replacements."""
     for name, child in list(module.named_children()):
         replacement = new(child)
         if replacement is child:

@@ -22,12 +22,12 @@ from pyro_vds.runs.summary import summary_text
 DESCRIPTIONS = {
     "evaluate": "Measure a run on its test data again.",
     "prune": (
-        "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file. Its inputs, and the targets of a "
-        "regression, are normalised as data.json says (pixels of type uint8 are taken as they are)."
+        "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file. Normalise its inputs, and the targets "
+        "of a regression, by the numbers in data.json (not pixels of type uint8)."
     ),
     "plot": "Draw the figures of a run again.",
-    "report": "Write a run as one HTML page with everything in it, RUN/report.html unless --out is given.",
-    "reweight": "Compare the exact posterior under another prior with the run's, for the weights as they are.",
+    "report": "Write a run as one HTML page, RUN/report.html unless --out is given.",
+    "reweight": "Compare the run's exact posterior with that under another prior, for the same weights.",
 }
 
 
@@ -35,19 +35,21 @@ def run_parser(name: str) -> ArgumentParser:
     """Return the parser of a command on a finished run.
 
     Args:
-        name: Its name.
+        name: Name of the command.
     """
     parser = ArgumentParser(description=DESCRIPTIONS[name])
     parser.add_argument("run", type=Path, help="A run folder.")
     if name != "report":
-        parser.add_argument("--data_root", type=str | None, help="Where the data are, if not where they were.")
+        parser.add_argument("--data_root", type=str | None, help="Folder of the data, if they have moved.")
     if name == "reweight":
         parser.add_argument("--prior", type=Prior, required=True, help="The other prior over depth.")
-        parser.add_argument("--width_prior", type=Prior, default=Uniform(), help="With widths: that over widths.")
+        parser.add_argument(
+            "--width_prior", type=Prior, default=Uniform(), help="With widths: the other prior over widths."
+        )
     if name in ("evaluate", "prune"):
-        parser.add_argument("--cut", type=str | None, help="What to prune to, by axis: depth=3 or depth=3,width=16.")
+        parser.add_argument("--cut", type=str | None, help="Architecture to prune to: depth=3 or depth=3,width=16.")
         parser.add_argument("--depth", type=int | None, help="Short for --cut depth=DEPTH.")
-        parser.add_argument("--rule", type=Rule | None, help="The rule that chooses what is not given; the run's.")
+        parser.add_argument("--rule", type=Rule | None, help="Rule for axes that are not given. Default: the run's.")
     if name != "plot":
         parser.add_argument("--out", type=Path | None, help="A file to write to.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Replace an existing file.")
@@ -107,6 +109,6 @@ def _load(options: Namespace) -> Run:
 
 
 def _given(options: Namespace) -> dict[str, Any]:
-    """Return the part of the architecture that the options name."""
+    """Return the labels that are given as options."""
     depth = {} if options.depth is None else {"depth": options.depth}
     return ({} if options.cut is None else parse_cut(options.cut)) | depth

@@ -1,4 +1,4 @@
-"""``pyro-vds fit``: train, measure, and write a run folder."""
+"""``pyro-vds fit``: train, evaluate, and write a run folder."""
 
 from pathlib import Path
 from typing import get_args
@@ -11,10 +11,12 @@ from pyro_vds.runs.settings import DataName
 
 
 def fit_parser() -> ArgumentParser:
-    """Return the parser of ``fit``: every setting, and where the run goes."""
+    """Return the parser of ``fit``: every setting, and the run folder."""
     parser = ArgumentParser(
         allow_abbrev=False,  # an abbreviated --config would not be moved to the front
-        description="Learn weights and depth in one run: pyro-vds fit {" + ",".join(get_args(DataName)) + "} [options]",
+        description=(
+            "Learn weights and architecture in one run: pyro-vds fit {" + ",".join(get_args(DataName)) + "} [options]"
+        ),
     )
     add_settings(parser)
     parser.add_argument(

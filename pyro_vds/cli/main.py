@@ -33,8 +33,8 @@ COMMANDS = {
 }
 
 
-# Options that mean true without a value. jsonargparse's ActionYesNo takes either a value or none, and with an optional
-# value `evaluate --overwrite RUN` would take the folder for it.
+# Options that mean true without a value. With jsonargparse's ActionYesNo and an optional value, `evaluate --overwrite
+# RUN` would take the folder as the value.
 FLAGS = {"--overwrite"} | {f"--{field.name}" for field in fields(Settings) if field.type is bool}
 
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        argv: Arguments; those of the process unless given.
+        argv: Arguments; ``None`` is the arguments of the process.
     """
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
@@ -60,22 +60,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         remedy = "Reduce the width, max_depth or batch_size, or use another device."
-        _stop(1, f"Expected the network to fit the memory. {remedy} {error}", error)
+        _stop(1, f"Expected the network to fit into memory, but it does not. {remedy} {error}", error)
     except KeyboardInterrupt as error:
         _stop(130, "Interrupted.", error)
 
 
 def parse(argv: Sequence[str]) -> Namespace:
-    """Return what the arguments of a command say: ``subcommand``, and the options of it under its name.
+    """Return the parsed arguments: ``subcommand``, and its options under its name.
 
     Args:
         argv: The arguments, such as ``["fit", "spirals", "--max-depth", "5"]``.
 
     Raises:
-        SystemExit: If they are not a command and its options.
+        SystemExit: If the arguments are not a command and its options.
         ValueError: If the arguments of a prior are out of range.
     """
-    parser = ArgumentParser(prog="pyro-vds", description="Learn the depth of a residual network.")
+    parser = ArgumentParser(prog="pyro-vds", description="Learn the architecture of a neural network.")
     commands = parser.add_subcommands(required=True)
     commands.add_subcommand("fit", fit_parser())
     for name in DESCRIPTIONS:
@@ -84,20 +84,20 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 
 def _stop(code: int, message: str, error: BaseException) -> Never:
-    """Exit with a message and the notes of an error, without the line breaks of other libraries."""
+    """Exit with a message and the notes of an error, on one line."""
     lines = "\n".join([message, *getattr(error, "__notes__", [])]).splitlines()
     sys.stderr.write(f"pyro-vds: {' '.join(line.strip() for line in lines if line.strip())}\n")
     raise SystemExit(code)
 
 
 def _spelled(argv: list[str]) -> list[str]:
-    """Let ``fit spirals`` stand for ``fit --data spirals``, dashes for underscores, and a flag for true.
+    """Replace ``fit spirals`` by ``fit --data spirals``, dashes by underscores, and a flag by true.
 
-    Configurations come first, so that options win wherever they stand.
+    Configurations are moved to the front, so that options override them at any position.
     """
     if argv[:1] == ["fit"]:
-        named = ["--data"] if len(argv) > 1 and not argv[1].startswith("-") else []
-        argv = ["fit", *_configs_first([*named, *argv[1:]])]
+        option = ["--data"] if len(argv) > 1 and not argv[1].startswith("-") else []
+        argv = ["fit", *_configs_first([*option, *argv[1:]])]
     spelled = []
     for word, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
         name, equals, value = word.partition("=")
@@ -112,5 +112,5 @@ def _configs_first(words: list[str]) -> list[str]:
     """Return the words with ``--config FILE`` at the front."""
     parser = argparse.ArgumentParser(prog="pyro-vds fit", add_help=False, allow_abbrev=False)
     parser.add_argument("--config", action="append", default=[])
-    found, others = parser.parse_known_args(words)
-    return [*(f"--config={path}" for path in found.config), *others]
+    configs, others = parser.parse_known_args(words)
+    return [*(f"--config={path}" for path in configs.config), *others]

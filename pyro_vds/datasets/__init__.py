@@ -1,4 +1,4 @@
-"""Data sets as tensors in memory, drawn or read from files."""
+"""Data sets as tensors in memory, generated or read from files."""
 
 from pyro_vds.datasets.arrays import npz
 from pyro_vds.datasets.dataset import DataSet

@@ -19,18 +19,17 @@ def npz(
     train_size: int | None = None,
     generator: torch.Generator,
 ) -> DataSet:
-    """Return a user's own data: arrays ``x`` and ``y`` of an npz file, and ``x_test``, ``y_test`` if there.
+    """Return the arrays ``x`` and ``y`` of a user's npz file, and ``x_test`` and ``y_test`` if it has them.
 
-    Integer ``y`` are classes; floating-point ``y`` are regression targets, ``(N,)`` or ``(N, targets)``, and
-    are standardised. ``x`` has shape ``(N, features)``, ``(N, height, width)`` or
-    ``(N, channels, height, width)``.
+    Integer ``y`` are classes; floating-point ``y`` are regression targets, ``(N,)`` or ``(N, targets)``, and are
+    standardised. ``x`` has shape ``(N, features)``, ``(N, height, width)`` or ``(N, channels, height, width)``.
 
     Args:
         path: The file.
-        test_fraction: Share of the points to test on when the file has no test part, ``(0, 1)``.
+        test_fraction: Share of the points to test on, ``(0, 1)``, if the file has no test part.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
-        generator: Draws the split.
+        train_size: Number of training points to use; ``None`` uses all.
+        generator: Generator of the split.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -39,9 +38,9 @@ def npz(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected an npz file with arrays x and y at {path}, found none.")
-    arrays, found = _read_npz(path)
+    arrays, names = _read_npz(path)
     if not {"x", "y"} <= arrays.keys() or ("x_test" in arrays) != ("y_test" in arrays):
-        raise ValueError(f"Expected arrays x and y, with or without x_test and y_test, in {path}; found {found}.")
+        raise ValueError(f"Expected arrays x and y, with or without x_test and y_test, in {path}, found {names}.")
     train = _tensors(arrays["x"], arrays["y"], path)
     if "x_test" in arrays:
         test = _tensors(arrays["x_test"], arrays["y_test"], path)
@@ -68,26 +67,26 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             return {name: file[name] for name in ("x", "y", "x_test", "y_test") if name in names}, names
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"Expected a file of numbers, made by numpy.savez(path, x=x, y=y), but cannot read {path}: {error}"
+            f"Expected a file of arrays, written by numpy.savez(path, x=x, y=y), but cannot read {path}: {error}"
         ) from error
 
 
 def _count_classes(labels: Tensor, path: Path) -> int:
     """Return the number of classes; raise ``ValueError`` unless each of them occurs."""
-    found = labels.unique()
-    if int(found[0]) != 0 or int(found[-1]) != len(found) - 1:
+    classes = labels.unique()
+    if int(classes[0]) != 0 or int(classes[-1]) != len(classes) - 1:
         raise ValueError(
-            f"Expected labels in 0..{len(found) - 1}, as {len(found)} different integers y occur in {path}; got "
-            f"{int(found[0])}..{int(found[-1])}. Number them from 0, or give y as floats for a regression."
+            f"Expected labels in 0..{len(classes) - 1} for the {len(classes)} different integers y in {path}, got "
+            f"{int(classes[0])}..{int(classes[-1])}. Number them from 0, or give y as floats for a regression."
         )
-    return len(found)
+    return len(classes)
 
 
 def _check_alike(train: Data, test: Data, path: Path) -> None:
-    """Raise ``ValueError`` unless the points of a test part look like those of the training part."""
+    """Raise ``ValueError`` unless training and test points have the same shapes and dtypes."""
     expected, got = (f"{list(x.shape[1:])} and {list(y.shape[1:])} {y.dtype}" for x, y in (train, test))
     if expected != got:
-        raise ValueError(f"Expected x_test and y_test in {path} like x and y, shapes {expected}; got {got}.")
+        raise ValueError(f"Expected x_test and y_test in {path} like x and y, shapes {expected}, got {got}.")
 
 
 def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> Data:
@@ -98,15 +97,16 @@ def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> Data:
         )
     if x.dtype.kind not in "biuf" or y.dtype.kind not in "iuf":
         raise ValueError(
-            f"Expected numbers as x, and integer classes or floating-point targets as y in {path}, got x of type "
-            f"{x.dtype} and y of type {y.dtype}."
+            f"Expected numbers as x, and integer classes or floating-point targets as y in {path}, got x of dtype "
+            f"{x.dtype} and y of dtype {y.dtype}."
         )
-    # Double precision until they are standardised: large numbers may differ in their last digits only.
+    # Double precision before standardisation, since large numbers may differ only in their last digits.
     inputs = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64))
     bad = int((~inputs.flatten(1).isfinite()).any(1).sum())
     if bad:
         raise ValueError(
-            f"Expected finite inputs in {path}, got NaN or infinity in {bad} of {len(x)} points. Remove or impute them."
+            f"Expected finite inputs in {path}, got NaN or infinity in {bad} of {len(x)} points. Remove or impute "
+            "these points."
         )
     integer = np.issubdtype(y.dtype, np.integer)
     targets = torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64 if integer else np.float64))

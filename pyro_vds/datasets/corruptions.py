@@ -1,7 +1,7 @@
 """Corruptions of images, to see how uncertainty grows with the shift of the data (Hendrycks and Dietterich 2019).
 
-Images are floating point, ``(batch, channels, height, width)``, in any units: nothing is clipped, so they work before
-and after normalisation. Strength 0 changes nothing.
+Images are floating point, ``(batch, channels, height, width)``, before or after normalisation: nothing is clipped.
+Strength 0 changes nothing.
 """
 
 import math
@@ -22,7 +22,7 @@ def rotate(images: Images, degrees: float, *, fill: float = 0.0) -> Images:
     Args:
         images: Images.
         degrees: The angle.
-        fill: What comes in from outside the frame. On normalised images 0 is the mean of the data, not black.
+        fill: Value outside the frame. For normalised images 0 is the mean of the data, not black.
 
     Raises:
         ValueError: If the images are not four-dimensional floating point, or the angle is not finite.
@@ -39,7 +39,7 @@ def gaussian_noise(images: Images, std: float, *, seed: int) -> Images:
     Args:
         images: Images.
         std: Standard deviation, in the units of the images.
-        seed: Seeds the noise.
+        seed: Seed of the noise.
 
     Raises:
         ValueError: If the images are not four-dimensional floating point, or ``std`` is negative or not finite.
@@ -52,7 +52,7 @@ def gaussian_noise(images: Images, std: float, *, seed: int) -> Images:
 
 
 def blur(images: Images, sigma: float) -> Images:
-    """Blur images with a normal kernel, cut off at three standard deviations; the border is reflected.
+    """Blur images with a normal kernel up to three standard deviations; the border is reflected.
 
     Args:
         images: Images.

@@ -13,19 +13,18 @@ from pyro_vds.spaces.typing import Data
 class DataSet:
     """Training, validation and test part of a data set, normalised by the training part.
 
-    Pixels kept as bytes are not: :class:`pyro_vds.Standardise` does it in the network, with ``mean`` and ``std``.
-
-    Regression targets are standardised too: ``target_mean + target_std * y`` is in the units of the source.
+    Pixels stored as bytes are not normalised: :class:`pyro_vds.Standardise` does it in the network, with ``mean`` and
+    ``std``. Regression targets are standardised too: ``target_mean + target_std * y`` is in the units of the source.
 
     Attributes:
         train: Training inputs and targets.
         test: Test inputs and targets.
         validation: Points split off the training part, if any.
         classes: Number of classes; ``None`` for regression.
-        mean: What was subtracted from the inputs, for each channel or feature.
-        std: What they were divided by then.
-        target_mean: What was subtracted from regression targets, for each column; ``None`` for classes.
-        target_std: What they were divided by then; ``None`` for classes.
+        mean: Mean of each channel or feature, subtracted from the inputs.
+        std: Standard deviation of each channel or feature, by which the inputs are divided.
+        target_mean: Mean of each column of regression targets; ``None`` for classes.
+        target_std: Standard deviation of each column of regression targets; ``None`` for classes.
     """
 
     train: Data
@@ -49,20 +48,17 @@ def split_and_normalise(
 ) -> DataSet:
     """Split a validation part off at random, and normalise by the rest of the training part.
 
-    Normalised numbers have torch's default type; double precision before keeps small differences of large ones.
-
-    Inputs of type uint8 stay as they are, to lie on a device in a quarter of the memory.
-
-    Each channel or feature, and each column of regression targets, gets mean 0 and standard deviation 1; a
-    constant one becomes zero.
+    Each channel or feature, and each column of regression targets, gets mean 0 and standard deviation 1; constant
+    ones become zero. Results have torch's default dtype; give double precision to keep small differences of large
+    numbers. Inputs of type uint8 are not normalised, and take a quarter of the memory.
 
     Args:
         train: Inputs ``(N, features)`` or ``(N, channels, height, width)`` and targets.
         test: The same for testing.
         classes: Number of classes; ``None`` for regression.
-        validation_fraction: Share of the training points that becomes the validation part, ``[0, 1)``.
-        train_size: Use so many training points only, drawn at random before the split; all unless given.
-        generator: Draws the points.
+        validation_fraction: Share of the training points to validate on, ``[0, 1)``.
+        train_size: Number of training points to use, drawn at random before the split; ``None`` uses all.
+        generator: Generator of the split.
 
     Raises:
         TypeError: If regression targets are not floating point.
@@ -99,7 +95,7 @@ def split_off(x: Tensor, y: Tensor, test_fraction: float, name: str) -> tuple[Da
         x: Inputs.
         y: Targets.
         test_fraction: Share of the points to split off, ``(0, 1)``.
-        name: What the user calls that share, for the message.
+        name: Name of the share, for the message.
 
     Raises:
         ValueError: If a part would be empty.
@@ -116,7 +112,7 @@ def split_off(x: Tensor, y: Tensor, test_fraction: float, name: str) -> tuple[Da
 def _draw_parts(
     size: int, validation_fraction: float, train_size: int | None, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return the numbers of the points to validate on, and of those to train on."""
+    """Return the indices of the points to validate on, and of the points to train on."""
     if not 0 <= validation_fraction < 1:
         raise ValueError(f"Expected 0 <= validation_fraction < 1, got {validation_fraction}.")
     total = size if train_size is None else train_size
@@ -124,7 +120,7 @@ def _draw_parts(
     if validation_fraction > 0 and held_out == 0:
         raise ValueError(
             f"Expected at least one point to validate on, got validation_fraction={validation_fraction} of {total} "
-            "training points. Give a larger one, or 0 for early stopping by the train ELBO."
+            "training points. Use a larger fraction, or 0 for early stopping by the train ELBO."
         )
     if not 0 < total <= size or total - held_out < 2:
         raise ValueError(
@@ -136,6 +132,6 @@ def _draw_parts(
 
 
 def _moments(values: Tensor, dims: list[int]) -> tuple[Tensor, Tensor]:
-    """Return means and standard deviations over some dimensions, 1 for the deviation of a constant."""
+    """Return means and standard deviations over some dimensions; the deviation of a constant is set to 1."""
     varies = values.amax(dims, keepdim=True) > values.amin(dims, keepdim=True)
     return values.mean(dims, keepdim=True), values.std(dims, keepdim=True).where(varies, torch.ones(()))

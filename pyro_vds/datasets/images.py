@@ -31,13 +31,12 @@ def mnist(
     """Return MNIST (LeCun et al. 1998): 60,000 and 10,000 grey images of 28x28 pixels, 10 classes.
 
     Args:
-        root: Folder with torchvision's layout, ``root/MNIST/raw``; it may be read-only. What is absent is
-            downloaded.
+        root: Folder with torchvision's layout, ``root/MNIST/raw``; it may be read-only. Missing files are downloaded.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
+        train_size: Number of training points to use; ``None`` uses all.
         pixels: ``"float32"``, normalised; or ``"uint8"``, as in the files, for :class:`pyro_vds.Standardise` to
             normalise in the network.
-        generator: Draws the split.
+        generator: Generator of the split.
 
     Raises:
         FileNotFoundError: If files are absent and cannot be downloaded.
@@ -56,15 +55,16 @@ def fashion_mnist(
     pixels: Pixels = "float32",
     generator: torch.Generator,
 ) -> DataSet:
-    """Return Fashion-MNIST (Xiao et al. 2017): as :func:`mnist`, in ``root/FashionMNIST/raw``.
+    """Return Fashion-MNIST (Xiao et al. 2017), in the format of :func:`mnist`.
 
     Args:
-        root: Folder with torchvision's layout; it may be read-only. What is absent is downloaded.
+        root: Folder with torchvision's layout, ``root/FashionMNIST/raw``; it may be read-only. Missing files are
+            downloaded.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
+        train_size: Number of training points to use; ``None`` uses all.
         pixels: ``"float32"``, normalised; or ``"uint8"``, as in the files, for :class:`pyro_vds.Standardise` to
             normalise in the network.
-        generator: Draws the split.
+        generator: Generator of the split.
 
     Raises:
         FileNotFoundError: If files are absent and cannot be downloaded.
@@ -86,12 +86,12 @@ def svhn(
     """Return SVHN (Netzer et al. 2011): 73,257 and 26,032 colour images of 32x32 pixels, 10 classes.
 
     Args:
-        root: Folder of ``train_32x32.mat`` and ``test_32x32.mat``; what is absent is downloaded.
+        root: Folder of ``train_32x32.mat`` and ``test_32x32.mat``; missing files are downloaded.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
+        train_size: Number of training points to use; ``None`` uses all.
         pixels: ``"float32"``, normalised; or ``"uint8"``, as in the files, for :class:`pyro_vds.Standardise` to
             normalise in the network.
-        generator: Draws the split.
+        generator: Generator of the split.
 
     Raises:
         FileNotFoundError: If files are absent and cannot be downloaded.
@@ -137,7 +137,7 @@ def _grey_images(
 
 
 def _read_idx(source: "type[MNIST]", root: Path) -> tuple[Data, Data]:
-    """Return both parts; compressed files are unpacked elsewhere, as the folder may be read-only."""
+    """Return both parts; compressed files are unpacked in a temporary folder, since the folder may be read-only."""
     folder = root / source.__name__ / "raw"
     names = [Path(url).name for url, _ in source.resources]
     unpacked = all((folder / name.removesuffix(".gz")).exists() for name in names)
@@ -153,14 +153,14 @@ def _read_idx(source: "type[MNIST]", root: Path) -> tuple[Data, Data]:
 
 
 def _pixels(images: Tensor, pixels: Pixels) -> Tensor:
-    """Return bytes as they are, or as numbers in 0..1."""
+    """Return pixels as bytes, or as numbers from 0 to 1."""
     if pixels not in get_args(Pixels):
         raise ValueError(f"Expected pixels 'float32' or 'uint8', got {pixels!r}.")
     return images if pixels == "uint8" else images.float() / 255
 
 
 class _Explained:
-    """Turns a failed download into an error that names the files and where they belong."""
+    """Turns a failed download into an error that names the missing files."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
@@ -172,6 +172,6 @@ class _Explained:
         if isinstance(error, OSError | RuntimeError | urllib.error.URLError):
             missing = [str(file) for file in self.files if not file.exists()] or [str(f) for f in self.files]
             raise FileNotFoundError(
-                f"Expected the files {', '.join(missing)}; they are missing or damaged, and downloading them "
+                f"Expected the files {', '.join(missing)}, but they are missing or damaged, and downloading them "
                 f"failed. Put them there by hand, or give another data root. The cause: {error}"
             ) from error

@@ -24,8 +24,8 @@ def digits(
     Args:
         test_fraction: Share of the points to test on, ``(0, 1)``.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
-        generator: Draws the split.
+        train_size: Number of training points to use; ``None`` uses all.
+        generator: Generator of the split.
 
     Raises:
         ValueError: If a number is out of range.
@@ -63,8 +63,8 @@ def diabetes(
     Args:
         test_fraction: Share of the points to test on, ``(0, 1)``.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
-        generator: Draws the split.
+        train_size: Number of training points to use; ``None`` uses all.
+        generator: Generator of the split.
 
     Raises:
         ValueError: If a number is out of range.
@@ -93,8 +93,8 @@ def uci(
 ) -> DataSet:
     """Return a UCI regression set in one of its standard splits, 90 % to train on and 10 % to test.
 
-    The splits are those of Hernández-Lobato and Adams 2015 (arXiv 1502.05336), which results in the literature
-    share: 20 of each set, 5 of protein.
+    The splits are from Hernández-Lobato and Adams 2015 (arXiv 1502.05336), and common in the literature: 20 of each
+    set, 5 of protein.
 
     Args:
         root: Folder of the data; the file is ``root/uci/NAME.npz``, with ``x`` (n, features), ``y`` (n,) and the
@@ -102,8 +102,8 @@ def uci(
         name: The set, such as ``"boston"``.
         split: Number of the split, from 0.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
-        generator: Draws the validation part.
+        train_size: Number of training points to use; ``None`` uses all.
+        generator: Generator of the validation part.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -111,9 +111,9 @@ def uci(
     """
     path = Path(root) / "uci" / f"{name}.npz"
     if not path.is_file():
-        found = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "no set"
+        sets = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "no set"
         raise FileNotFoundError(
-            f"Expected the UCI set {name} at {path}, found {found} in that folder. Give the folder that holds uci/ as "
+            f"Expected the UCI set {name} at {path}, found {sets} in that folder. Give the folder that holds uci/ as "
             "the data root."
         )
     x, y, test_mask = _read_uci(path)
@@ -143,6 +143,6 @@ def _read_uci(path: Path) -> tuple[Tensor, Tensor, np.ndarray]:
     if x.ndim != 2 or y.shape != x.shape[:1] or mask.shape[1:] != y.shape or mask.dtype != bool:
         raise ValueError(
             f"Expected x (n, features), y (n,) and boolean test_mask (splits, n) in {path}, got {x.shape}, {y.shape} "
-            f"and {mask.shape} of type {mask.dtype}. Copy the file again."
+            f"and {mask.shape} of dtype {mask.dtype}. Copy the file again."
         )
     return tables[0], tables[1], mask

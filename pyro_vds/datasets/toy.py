@@ -1,4 +1,4 @@
-"""Data sets that are drawn: spirals, and points in one dimension with gaps."""
+"""Generated data sets: spirals, and points in one dimension with gaps."""
 
 import math
 from typing import Literal
@@ -22,18 +22,17 @@ def spiral_points(
 ) -> tuple[Float[Tensor, "batch 2"], Int[Tensor, " batch"]]:
     """Draw points of two spiral arms, 180 degrees apart, in random order.
 
-    Radius and angle are ``t = sqrt(U(0, 1)) * rotation`` in radians; a point is ``(t cos t, t sin t)`` plus
-    noise.
+    Radius and angle are ``t = sqrt(U(0, 1)) * rotation`` in radians; a point is ``(t cos t, t sin t)`` plus noise.
 
     Args:
         num_points: Number of points, half on each arm.
-        rotation: How far an arm turns, degrees.
+        rotation: Angle over which an arm turns, degrees.
         noise: Standard deviation of Gaussian noise, or the width of uniform noise on ``[0, noise)``.
-        noise_kind: ``"gaussian"``, as the paper says, or ``"uniform"``, as its code does.
-        generator: Draws points and noise.
+        noise_kind: ``"gaussian"`` as in the paper, or ``"uniform"`` as in its code.
+        generator: Generator of points and noise.
 
     Raises:
-        ValueError: If a number is out of range, or the kind of noise unknown.
+        ValueError: If a number is out of range, or the kind of noise is unknown.
     """
     if num_points < 2 or rotation <= 0 or noise < 0:
         raise ValueError(
@@ -60,16 +59,16 @@ def spirals(
     validation_fraction: float = 0.0,
     generator: torch.Generator,
 ) -> DataSet:
-    """Return the paper's two-armed spirals (its section 3.1): 200 points to train on, 1,800 to test.
+    """Return the paper's two-armed spirals (section 3.1): 200 points to train on, 1,800 to test.
 
     Args:
-        num_points: Points in all.
-        rotation: How far an arm turns, degrees.
-        noise: Standard deviation of the noise (its width if uniform).
-        noise_kind: ``"gaussian"``, or ``"uniform"`` as in the paper's code.
+        num_points: Number of points.
+        rotation: Angle over which an arm turns, degrees.
+        noise: Standard deviation of Gaussian noise, or the width of uniform noise on ``[0, noise)``.
+        noise_kind: ``"gaussian"`` as in the paper, or ``"uniform"`` as in its code.
         train_fraction: Share of the points to train on, ``(0, 1)``.
         validation_fraction: Share of the training points to validate on.
-        generator: Draws everything.
+        generator: Generator of points and splits.
 
     Raises:
         ValueError: If a number is out of range.
@@ -79,12 +78,12 @@ def spirals(
     return split_and_normalise(train, test, classes=2, validation_fraction=validation_fraction, generator=generator)
 
 
-# Where the toy has points; between -1.5 and -0.5, and between 0.5 and 1.5, it has none.
+# The intervals of x with points; the gaps are between them.
 GAP_1D_INTERVALS = ((-2.5, -1.5), (-0.5, 0.5), (1.5, 2.5))
 
 
 def gap_1d_mean(x: Float[Tensor, "batch 1"]) -> Float[Tensor, " batch"]:
-    """Return the noiseless toy, ``sin(4 x) + x / 2``."""
+    """Return the function without noise, ``sin(4 x) + x / 2``."""
     return (torch.sin(4 * x) + x / 2).squeeze(-1)
 
 
@@ -96,18 +95,18 @@ def gap_1d(
     train_size: int | None = None,
     generator: torch.Generator,
 ) -> DataSet:
-    """Return a 1-D regression with two gaps in ``x``, in which the posterior should be less sure.
+    """Return a 1-D regression with two gaps in ``x``, where predictions should be less certain.
 
-    ``y = sin(4 x) + x / 2 + noise * e``, ``e ~ Normal(0, 1)``, with ``x`` uniform on three intervals, in the manner
-    of the toys of Antorán et al. 2020, "Depth Uncertainty in Neural Networks" (arXiv 2006.08437, figure 3). The
-    test part, of the same size and distribution, has the same gaps.
+    ``y = sin(4 x) + x / 2 + noise * e``, ``e ~ Normal(0, 1)``, with ``x`` uniform on three intervals, similar to the
+    toy data of Antorán et al. 2020, "Depth Uncertainty in Neural Networks" (arXiv 2006.08437, figure 3). The test part
+    has the same size, distribution and gaps.
 
     Args:
         num_points: Points to train on, a third in each interval.
         noise: Standard deviation of the noise, in the units of ``y``.
         validation_fraction: Share of the training points to validate on.
-        train_size: Use so many training points only.
-        generator: Draws everything.
+        train_size: Number of training points to use; ``None`` uses all.
+        generator: Generator of points and splits.
 
     Raises:
         ValueError: If a number is out of range.

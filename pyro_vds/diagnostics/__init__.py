@@ -1,13 +1,13 @@
-"""Diagnostics of the posterior over architectures, on a DataTree of :func:`pyro_vds.to_datatree`.
+"""Diagnostics of the posterior over architectures, on a DataTree from :func:`pyro_vds.to_datatree`.
 
-They read the exact quantities of its group ``architecture``, so they have no Monte Carlo error. With replicates
+They use the exact quantities of its group ``architecture``, and therefore have no Monte Carlo error. With replicates
 every result has a dimension ``chain``.
 
-ArviZ's own functions see draws, and a chain is a replicate: ``az.rhat(tree)`` is near 1 and ``az.plot_rank(tree)``
-flat where replicates found the same posterior; nothing else can go wrong with independent draws from the guide. Their
-limits: one chain only compares the halves of its draws, or nothing; where every draw is the same entry ``az.rhat`` is
-NaN with a ``RuntimeWarning`` and ``az.plot_rank`` raises; replicates that are certain of different entries give an
-R-hat of infinity or about 1e15. :func:`replicate_agreement` is defined in all of these cases.
+ArviZ's own functions use draws, and a chain is a replicate: if replicates have the same posterior, ``az.rhat(tree)``
+is near 1 and ``az.plot_rank(tree)`` is flat. Draws from the guide are independent, so that these functions compare
+replicates and nothing else. They have limits: with one chain they compare the halves of its draws, or nothing. If all
+draws are the same entry, ``az.rhat`` is NaN with a ``RuntimeWarning`` and ``az.plot_rank`` raises. If replicates are
+certain of different entries, R-hat is infinite or about 1e15. :func:`replicate_agreement` is defined in all cases.
 """
 
 from pyro_vds.diagnostics.files import load_datatree, save_datatree

@@ -1,4 +1,4 @@
-"""A DataTree written to a file and read back."""
+"""Writing a DataTree to a file, and reading it."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ def save_datatree(tree: xr.DataTree, path: Path) -> None:
 
 
 def load_datatree(path: Path) -> xr.DataTree:
-    """Read a DataTree back from a file of :func:`save_datatree`, into memory."""
+    """Read a DataTree into memory from a file written by :func:`save_datatree`."""
     with az.from_netcdf(path) as tree:
         return tree.load()

@@ -1,4 +1,4 @@
-"""The exact quantities of a DataTree, and the axes that they are given over."""
+"""The exact quantities of a DataTree, and their axes."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,10 @@ Label = str | int | np.generic
 
 
 def exact_quantities(tree: xr.DataTree) -> xr.Dataset:
-    """Return the group ``architecture`` in float64, ``log_q`` normalised to that precision.
+    """Return the group ``architecture`` in float64, with ``log_q`` normalised in this precision.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`.
+        tree: A DataTree from :func:`pyro_vds.to_datatree`.
 
     Returns:
         ``log_q``, ``log_prior``, ``log_exact_posterior``, ``log_likelihood`` and ``log_evidence``, nats.
@@ -23,20 +23,20 @@ def exact_quantities(tree: xr.DataTree) -> xr.Dataset:
     """
     if "architecture" not in tree.children:
         raise ValueError(
-            f"Expected a DataTree with a group 'architecture', got the groups {sorted(tree.children)}. Make it "
+            f"Expected a DataTree with a group 'architecture', got the groups {sorted(tree.children)}. Make one "
             "with pyro_vds.to_datatree."
         )
     exact = tree["architecture"].to_dataset().astype(np.float64)
     log_q = exact["log_q"] - exact["log_q"].reduce(logsumexp, architecture_dims(exact))
-    # One model has its evidence among the attributes, replicates have a variable.
+    # The evidence is an attribute for one model, and a variable for replicates.
     return exact.assign(log_q=log_q, log_evidence=exact.get("log_evidence", exact.attrs.get("log_evidence")))
 
 
 def quantities_of_one_model(tree: xr.DataTree) -> xr.Dataset:
-    """Return what :func:`exact_quantities` returns, of a tree without replicates.
+    """Return the :func:`exact_quantities` of a tree without replicates.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree` of one model.
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of one model.
 
     Raises:
         ValueError: If the tree is of replicates, or lacks the exact quantities.
@@ -44,8 +44,8 @@ def quantities_of_one_model(tree: xr.DataTree) -> xr.Dataset:
     exact = exact_quantities(tree)
     if "chain" in exact.dims:
         raise ValueError(
-            "Expected the tree of one model, got that of replicates. Make one for each: for model, guide in "
-            "pyro_vds.replicates(model, guide)."
+            "Expected the tree of one model, got the tree of replicates. Make a tree for each of them: for model, "
+            "guide in pyro_vds.replicates(model, guide)."
         )
     return exact
 
@@ -54,17 +54,17 @@ def architecture_dims(exact: xr.Dataset) -> list[str]:
     """Return the names of the axes of architectures, ``["depth"]`` for most models.
 
     Args:
-        exact: A dataset of :func:`exact_quantities`.
+        exact: A dataset from :func:`exact_quantities`.
     """
     return [str(dim) for dim in exact["log_q"].dims if dim != "chain"]
 
 
 def axis_of(exact: xr.Dataset, axis: str | None) -> str:
-    """Return the name of an axis of architectures: the given one, or the first.
+    """Return the name of an axis of architectures, and check that it exists.
 
     Args:
-        exact: A dataset of :func:`exact_quantities`.
-        axis: A name; the first axis unless given.
+        exact: A dataset from :func:`exact_quantities`.
+        axis: The name; ``None`` is the first axis.
 
     Raises:
         ValueError: If there is no such axis.
@@ -78,12 +78,12 @@ def axis_of(exact: xr.Dataset, axis: str | None) -> str:
 
 
 def entry_index(exact: xr.Dataset, axis: str, label: Label) -> int:
-    """Return where the entry with a label stands on its axis, counted from 0.
+    """Return the position of a label on its axis, counted from 0.
 
     Args:
-        exact: A dataset of :func:`exact_quantities`.
-        axis: The name of the axis.
-        label: The label of the entry: a depth, a width, a name.
+        exact: A dataset from :func:`exact_quantities`.
+        axis: Name of the axis.
+        label: A depth, a width, the name of an operation.
 
     Raises:
         ValueError: If no entry has this label.
@@ -94,13 +94,13 @@ def entry_index(exact: xr.Dataset, axis: str, label: Label) -> int:
         wanted: Label = str(label)
     else:
         wanted = label.item() if isinstance(label, np.generic) else label
-    # In Python True equals 1, but it does not name a depth of 1.
-    found = [i for i, one in enumerate(labels) if one == wanted and isinstance(one, bool) == isinstance(wanted, bool)]
-    if not found:
+    # In Python True equals 1, but they are different labels.
+    matches = [i for i, own in enumerate(labels) if own == wanted and isinstance(own, bool) == isinstance(wanted, bool)]
+    if not matches:
         counted = values.dtype.kind in "iu" and labels == list(range(labels[0], labels[0] + len(labels)))
-        there = f"{labels[0]}..{labels[-1]}" if counted else str(labels)
-        raise ValueError(f"Expected a {axis} in {there}, got {label!r}.")
-    return found[0]
+        known = f"{labels[0]}..{labels[-1]}" if counted else str(labels)
+        raise ValueError(f"Expected a {axis} in {known}, got {label!r}.")
+    return matches[0]
 
 
 def as_labels(labels: Label | Iterable[Label]) -> list[Label]:
@@ -113,15 +113,15 @@ def as_labels(labels: Label | Iterable[Label]) -> list[Label]:
 def log_likelihood_along(exact: xr.Dataset, axis: str) -> xr.DataArray:
     """Return the log-likelihood of each entry of one axis at each point, averaged over the other axes, nats.
 
-    ``log p(y_n | x_n, a) = log sum_b q(b | a) p(y_n | x_n, a, b)``. The other axes count evenly for an entry to which
-    the guide gives no mass.
+    ``log p(y_n | x_n, a) = log sum_b q(b | a) p(y_n | x_n, a, b)``. For an entry without mass under the guide, all
+    entries of the other axes have the same weight.
 
     Args:
-        exact: A dataset of :func:`exact_quantities`.
-        axis: The name of the axis that stays.
+        exact: A dataset from :func:`exact_quantities`.
+        axis: Name of the axis to keep.
 
     Returns:
-        Dimensions ``axis``, ``obs_id``, and ``chain`` for replicates.
+        Log-likelihoods over ``axis``, ``obs_id``, and ``chain`` with replicates.
     """
     others = [dim for dim in architecture_dims(exact) if dim != axis]
     log_p, log_q = exact["log_likelihood"], exact["log_q"]
@@ -135,5 +135,5 @@ def log_likelihood_along(exact: xr.Dataset, axis: str) -> xr.DataArray:
 
 
 def exp(log: xr.DataArray) -> xr.DataArray:
-    """Return ``exp`` of an array of xarray, whose type NumPy's own function hides from type checkers."""
+    """Return ``exp`` of an xarray array, as an xarray array for type checkers too."""
     return xr.apply_ufunc(np.exp, log)

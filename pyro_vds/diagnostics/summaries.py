@@ -1,4 +1,4 @@
-"""Summaries of the posterior over architectures, exact: without Monte Carlo error."""
+"""Exact summaries of the posterior over architectures, without Monte Carlo error."""
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ def guide_gap(tree: xr.DataTree) -> xr.Dataset:
     with a small ``total_variation`` comes from architectures that are very improbable under the exact posterior.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`.
+        tree: A DataTree from :func:`pyro_vds.to_datatree`.
 
     Returns:
         In nats ``log_evidence``, ``elbo`` (eval mode), ``gap`` and ``reverse_kl = KL(p(a | data) || q)``; and
@@ -43,15 +43,15 @@ def summary(tree: xr.DataTree, axis: str | None = None, *, prob: float = 0.89) -
     """Summarise the prior, the guide and the exact posterior over one axis.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`.
-        axis: The name of the axis; the first of the tree unless given. Other axes are summed over.
-        prob: The mass that the interval holds at least; ArviZ's default.
+        tree: A DataTree from :func:`pyro_vds.to_datatree`.
+        axis: Name of the axis of architectures; ``None`` is the first of the tree. Other axes are summed over.
+        prob: Smallest mass of the interval; ArviZ's default.
 
     Returns:
         Over the dimension ``distribution`` (``prior``, ``q``, ``exact``): the label ``mode`` of the most probable
         entry, the ``entropy`` in nats, and ``effective_entries = exp(entropy)``, the perplexity, from 1 to the number
-        of entries. Where labels are numbers, also the ``mean`` ``sum_a a q(a)`` and the ``sd`` in their units, and
-        ``hdi_low`` and ``hdi_high``, the labels that bound the fewest neighbouring entries that hold ``prob``.
+        of entries. If labels are numbers, also the ``mean`` ``sum_a a q(a)`` and the ``sd`` in their units, and
+        ``hdi_low`` and ``hdi_high``, the ends of the shortest run of entries with a mass of at least ``prob``.
 
     Raises:
         ValueError: If the tree lacks the exact quantities or the axis, or ``prob`` is not in ``(0, 1]``.
@@ -72,7 +72,7 @@ def summary(tree: xr.DataTree, axis: str | None = None, *, prob: float = 0.89) -
 
 
 def _of_numbers(p: xr.DataArray, axis: str, prob: float) -> dict[str, xr.DataArray]:
-    """Return what a summary says of an axis whose labels are numbers; nothing of names and of yes or no."""
+    """Return the part of a summary that needs numeric labels; empty for names and booleans."""
     labels = p[axis]
     if not np.issubdtype(labels.dtype, np.number):
         return {}
@@ -93,11 +93,11 @@ def axis_probs(tree: xr.DataTree, axis: str | None = None) -> xr.DataArray:
     """Return the marginal probability of each entry of one axis under the prior, the guide and the exact posterior.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`.
-        axis: The name of the axis; the first of the tree unless given.
+        tree: A DataTree from :func:`pyro_vds.to_datatree`.
+        axis: Name of the axis of architectures; ``None`` is the first of the tree.
 
     Returns:
-        Dimensions ``distribution`` (``prior``, ``q``, ``exact``), ``chain`` for replicates, and the axis.
+        Probabilities over ``distribution`` (``prior``, ``q``, ``exact``), ``chain`` with replicates, and the axis.
 
     Raises:
         ValueError: If the tree lacks the exact quantities or the axis.
@@ -113,17 +113,16 @@ def axis_probs(tree: xr.DataTree, axis: str | None = None) -> xr.DataArray:
 def log_likelihood(tree: xr.DataTree, axis: str | None = None) -> xr.Dataset:
     """Return the mean log-likelihood of each architecture over the tree's points, with its standard error.
 
-    ``mean_n log p(y_n | x_n, a)`` and ``sd_n / sqrt(N)``, nats per point. The error is that of sampling the points,
-    for the weights as they are; architectures share points, so judge their differences with
-    :mod:`pyro_vds.comparison`.
+    ``mean_n log p(y_n | x_n, a)`` and ``sd_n / sqrt(N)``, nats per point. The standard error is for sampling the points
+    with fixed weights. Architectures share the points: compare them with :mod:`pyro_vds.comparison`.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`.
-        axis: The name of one axis: its entries, each averaged over the other axes by the guide, ``p(y | a) = sum_b
-            q(b | a) p(y | a, b)``. Every architecture unless given.
+        tree: A DataTree from :func:`pyro_vds.to_datatree`.
+        axis: Name of an axis, whose entries are then averaged over the other axes by the guide: ``p(y | a) = sum_b
+            q(b | a) p(y | a, b)``. ``None`` is every architecture.
 
     Returns:
-        ``mean`` and ``se`` over the axes, or over the one that is given; ``se`` is NaN for one point.
+        ``mean`` and ``se`` over all axes, or over the given one; ``se`` is NaN for one point.
 
     Raises:
         ValueError: If the tree lacks the exact quantities or the axis.
@@ -136,15 +135,15 @@ def log_likelihood(tree: xr.DataTree, axis: str | None = None) -> xr.Dataset:
 
 
 def replicate_agreement(tree: xr.DataTree) -> xr.Dataset:
-    """Say how far the guides of replicates agree.
+    """Measure how much the guides of replicates agree.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree` of a model with replicates.
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of a model with replicates.
 
     Returns:
-        ``jensen_shannon = H(mean_r q_r) - mean_r H(q_r)`` in nats, from 0 (all the same) to the log of their number
-        (all certain, and of different architectures); ``total_variation`` between each two, ``(chain,
-        other_chain)``, 0 to 1. Architectures are compared on the product of the axes.
+        ``jensen_shannon = H(mean_r q_r) - mean_r H(q_r)`` in nats, from 0 (all guides are the same) to the log of the
+        number of replicates (each is certain of another architecture); ``total_variation`` between each two guides,
+        ``(chain, other_chain)``, 0 to 1. Both are over the product of the axes.
 
     Raises:
         ValueError: If the tree lacks the exact quantities or replicates.
@@ -152,7 +151,9 @@ def replicate_agreement(tree: xr.DataTree) -> xr.Dataset:
     exact = exact_quantities(tree)
     log_q, dims = exact["log_q"], architecture_dims(exact)
     if "chain" not in log_q.dims:
-        raise ValueError("Expected the tree of replicates, got that of one model. Train pyro_vds.Replicated(net, n).")
+        raise ValueError(
+            "Expected the tree of replicates, got the tree of one model. Train a pyro_vds.Replicated(net, n)."
+        )
     q = exp(log_q)
     return xr.Dataset(
         {
@@ -163,7 +164,7 @@ def replicate_agreement(tree: xr.DataTree) -> xr.Dataset:
 
 
 def _kl(log_a: xr.DataArray, log_b: xr.DataArray, dims: list[str]) -> xr.DataArray:
-    """Return ``sum a (log a - log b)``; in log space, where ``b`` may be too small for a float."""
+    """Return ``sum a (log a - log b)``, in log space because ``b`` may be too small for a float."""
     a = exp(log_a)
     with np.errstate(invalid="ignore"):  # 0 (log 0 - log b) counts as 0
         return (a * (log_a - log_b)).where(a > 0, 0.0).sum(dims)
@@ -180,12 +181,12 @@ def _total_variation(log_a: xr.DataArray, log_b: xr.DataArray, dims: list[str]) 
 def _shortest_interval(
     p: Float[np.ndarray, " entries"], labels: Shaped[np.ndarray, " entries"], prob: float
 ) -> tuple[np.number, np.number]:
-    """Return the labels that bound the fewest neighbouring entries that hold a mass; of several the most probable."""
+    """Return the end labels of the shortest run of entries with a mass; of equally short runs, the most probable."""
     index = np.arange(len(p))
     above = p.cumsum()
     mass = above[None, :] - (above - p)[:, None]  # from entry (row) to entry (column)
     length = index[None, :] - index[:, None]
-    # Rounding must not make the whole range fall short of all its mass.
+    # Because of rounding the whole range may have slightly less than its mass.
     enough = (length >= 0) & (mass >= prob * above[-1] - 1e-12)
     low, high = np.unravel_index(np.where(enough, mass - 2.0 * length, -np.inf).argmax(), mass.shape)
     return labels[low], labels[high]

@@ -1,4 +1,4 @@
-"""What a guide is: the variational posterior ``q`` over architectures, enumerated exactly."""
+"""The base class of guides: the variational posterior ``q`` over architectures, enumerated exactly."""
 
 import pyro
 import pyro.distributions as dist
@@ -17,11 +17,11 @@ from pyro_vds.ops.tensors import outer_sum
 class Guide(PyroModule):
     """A categorical guide over the axes of a model, ``q(a_1) q(a_2 | a_1) ...``, enumerated in parallel.
 
-    The parameters are ``torch.nn.Parameter`` s that start at zero, which makes ``q`` uniform. Pyro enumerates every
+    The parameters are ``torch.nn.Parameter`` s that start at zero, so that ``q`` starts uniform. Pyro enumerates every
     site, so that the ELBO is exact (paper, eq. 1).
 
     Args:
-        model: The model whose axes the guide covers. A model without axes has an empty guide.
+        model: The model. The guide of a model without axes is empty.
     """
 
     def __init__(self, model: VDSModel) -> None:
@@ -40,13 +40,13 @@ class Guide(PyroModule):
     def conditionals(self) -> list[Tensor]:
         """Return the log probabilities of each axis, ``(*replicate, *given, size)``, in nats.
 
-        ``given`` are the sizes of the axes before it, or nothing where it does not depend on them.
+        ``given`` are the sizes of the axes before it, and empty if it does not depend on them.
         """
         raise NotImplementedError
 
     @property
     def logits(self) -> nn.ParameterDict:
-        """The variational logits; a property for the reason given in ``VDSModel``."""
+        """The variational logits; a property for the same reason as the properties of ``VDSModel``."""
         return held(self, "logits")
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ class Guide(PyroModule):
         choices: dict[str, Tensor] = {}
         with batch_plates(self.batch_shape) as copies:
             for axis, log_probs in zip(self.space, self.conditionals(), strict=True):
-                # One row for each replicate, the same for all of its data.
+                # One row for each replicate, shared by all of its data.
                 rows = [copy.to(log_probs.device)[:, None] for copy in copies]
                 if log_probs.ndim > len(rows) + 1:
                     log_probs = Vindex(log_probs)[(*rows, *choices.values())]
@@ -76,7 +76,7 @@ class Guide(PyroModule):
         """Return the marginal ``log q`` of each entry of each axis, in nats.
 
         Args:
-            x: Inputs, of which a guide that looks at them returns the mean; ignored by the others.
+            x: Inputs over which a guide per input averages; other guides ignore them.
         """
         joint, axes = self.joint_log_probs(x), range(-len(self.space), 0)
         return {
@@ -88,7 +88,7 @@ class Guide(PyroModule):
         """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached.
 
         Args:
-            x: Inputs, of which a guide that looks at them returns the mean; ignored by the others.
+            x: Inputs over which a guide per input averages; other guides ignore them.
         """
         return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs(x).items()}
 
@@ -105,7 +105,7 @@ class Guide(PyroModule):
 
         Args:
             model: The model.
-            x: Inputs, for a guide that looks at them; ignored by the others.
+            x: Inputs over which a guide per input averages; other guides ignore them.
         """
         log_q = self.joint_log_probs()
         terms = log_q.exp() * (log_q - model.log_prior())
@@ -116,8 +116,8 @@ class Guide(PyroModule):
         """Return the guide of one replicate, as a copy.
 
         Args:
-            model: The model of that replicate.
-            index: Its number.
+            model: The model of the replicate.
+            index: Number of the replicate.
         """
         single = type(self)(model)
         for name, logits in single.logits.items():

@@ -1,4 +1,4 @@
-"""Guides with a table of probabilities for the architectures."""
+"""Guides that hold tables of logits for the axes."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -18,7 +18,7 @@ class AutoCategorical(Guide):
     """Independent categorical guide, ``q(d) = Categorical(softmax(logits))`` for each axis of the model.
 
     Args:
-        model: The model whose axes the guide covers. A model without axes has an empty guide.
+        model: The model. The guide of a model without axes is empty.
     """
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -40,12 +40,12 @@ class AutoCategorical(Guide):
             probs: Probabilities for every axis. A zero becomes the smallest positive number: ``q`` has no zeros.
 
         Raises:
-            ValueError: If an axis is missing or unknown, a size does not fit, or the values are no probabilities.
+            ValueError: If an axis is missing or unknown, a size does not fit, or the values are not probabilities.
         """
         expected = {axis: tuple(logits.shape) for axis, logits in self.logits.items()}
-        came = {axis: tuple(p.shape) for axis, p in probs.items()}
-        if came != expected:
-            raise ValueError(f"Expected probabilities for the axes and shapes {expected}, got {came}.")
+        given = {axis: tuple(p.shape) for axis, p in probs.items()}
+        if given != expected:
+            raise ValueError(f"Expected probabilities for the axes and shapes {expected}, got {given}.")
         for axis, p in probs.items():
             if not bool((p >= 0).all()) or float((p.sum(-1) - 1).abs().max()) > SUM_TOLERANCE:
                 raise ValueError(f"Expected probabilities of {axis!r} that sum to one, got {p.tolist()}.")
@@ -55,30 +55,30 @@ class AutoCategorical(Guide):
 
 
 class AutoConditionalCategorical(Guide):
-    """Each axis given those before it, ``q(depth) q(width | depth) ...``: exact, and free in the joint table.
+    """Each axis given the axes before it, ``q(depth) q(width | depth) ...``; it can be any joint distribution.
 
     ``logits[axis]`` has shape ``(*sizes of the axes before it, size)``.
 
     Args:
-        model: The model whose axes the guide covers.
+        model: The model. The guide of a model without axes is empty.
     """
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {axis: self.space.sizes[: i + 1] for i, axis in enumerate(self.space)}
 
     def conditionals(self) -> list[Float[Tensor, "..."]]:
-        """Return ``log q`` of each axis given those before it, in nats."""
+        """Return ``log q`` of each axis given the axes before it, in nats."""
         return [self.logits[axis].log_softmax(-1) for axis in self.space]
 
     @torch.no_grad()
     def set_joint_probs(self, probs: Float[Tensor, "*replicate_and_axes"]) -> None:
-        """Set the whole table, for example to ``exact_posterior(model, data).log_joint_probs.exp()``.
+        """Set the joint probabilities, for example to ``exact_posterior(model, data).log_joint_probs.exp()``.
 
         Args:
             probs: Probabilities over the product of the axes. A zero becomes the smallest positive number.
 
         Raises:
-            ValueError: If the shape does not fit, or the values are no probabilities.
+            ValueError: If the shape does not fit, or the values are not probabilities.
         """
         for axis, log_probs in zip(self.space, _chain(_checked_table(probs, self), len(self.space)), strict=True):
             self.logits[axis].copy_(log_probs)
@@ -87,17 +87,17 @@ class AutoConditionalCategorical(Guide):
 class AutoJointCategorical(Guide):
     """One table over the product of all axes, ``q(depth, width) = softmax(logits)``.
 
-    The same family as :class:`AutoConditionalCategorical`; the gradients differ, as each logit is one architecture.
+    It is the same family as :class:`AutoConditionalCategorical` with other gradients: each logit is one architecture.
 
     Args:
-        model: The model whose axes the guide covers.
+        model: The model. The guide of a model without axes is empty.
     """
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {"joint": self.space.sizes} if self.space else {}
 
     def conditionals(self) -> list[Float[Tensor, "..."]]:
-        """Return ``log q`` of each axis given those before it, in nats."""
+        """Return ``log q`` of each axis given the axes before it, in nats."""
         return _chain(self.joint_log_probs(), len(self.space)) if self.space else []
 
     def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
@@ -109,19 +109,19 @@ class AutoJointCategorical(Guide):
 
     @torch.no_grad()
     def set_joint_probs(self, probs: Float[Tensor, "*replicate_and_axes"]) -> None:
-        """Set the whole table, for example to ``exact_posterior(model, data).log_joint_probs.exp()``.
+        """Set the joint probabilities, for example to ``exact_posterior(model, data).log_joint_probs.exp()``.
 
         Args:
             probs: Probabilities over the product of the axes. A zero becomes the smallest positive number.
 
         Raises:
-            ValueError: If the shape does not fit, or the values are no probabilities.
+            ValueError: If the shape does not fit, or the values are not probabilities.
         """
         self.logits["joint"].copy_(_checked_table(probs, self))
 
 
 def _chain(log_joint: Tensor, axes: int) -> list[Tensor]:
-    """Return the log probabilities of each axis given those before it."""
+    """Return the log probabilities of each axis given the axes before it."""
     marginals = [log_joint.logsumexp(list(range(i + 1 - axes, 0))) if i + 1 < axes else log_joint for i in range(axes)]
     return [marginals[0], *(after - before[..., None] for before, after in pairwise(marginals))]
 
@@ -144,7 +144,7 @@ def guide_or_empty(model: VDSModel, guide: Guide | None) -> Guide:
     """Return the guide, or the empty guide of a model without axes.
 
     Raises:
-        ValueError: If ``guide`` is ``None`` for a model that has axes, or belongs to other axes.
+        ValueError: If ``guide`` is ``None`` for a model with axes, or belongs to other axes.
     """
     if guide is None and model.space:
         raise ValueError(
@@ -158,7 +158,7 @@ def guide_or_empty(model: VDSModel, guide: Guide | None) -> Guide:
 
     if guide is not None and described(guide) != described(model):
         raise ValueError(
-            f"Expected a guide for the model's {described(model)}, got one for {described(guide)}. Make one with "
+            f"Expected a guide for the model's {described(model)}, got a guide for {described(guide)}. Make one with "
             "pyro_vds.AutoCategorical(model)."
         )
     return AutoCategorical(model) if guide is None else guide

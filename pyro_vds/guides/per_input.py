@@ -1,4 +1,4 @@
-"""A depth for each input: a guide that looks at the input, and a network that stops where its mass ends."""
+"""A guide with an architecture for each input."""
 
 import math
 
@@ -16,23 +16,23 @@ from pyro_vds.spaces.typing import Inputs
 
 
 class AutoPerInput(Guide):
-    """``q(d | x) = softmax(network(x))``, a depth for each input, of a model with ``plate=DATA``.
+    """``q(i | x) = softmax(network(x))``: an entry of one axis for each input.
 
-    The depth is a local latent in the plate of data, and the ELBO is still exact:
+    The entry is a local latent in the plate of the data, and the ELBO is still exact:
     ``sum_n [sum_i q(i|x_n) log p(y_n | x_n, d=i) - KL(q(.|x_n) || p)]``.
 
     Args:
         model: A model with one axis, built with ``plate=pyro_vds.DATA``, without replicates.
-        network: Maps inputs ``(batch, ...)`` to logits ``(batch, D + 1)``; small, as it runs for every input first.
+        network: Maps inputs ``(batch, ...)`` to logits ``(batch, size)``. It runs for every input: keep it small.
 
     Raises:
-        ValueError: If the model is of another kind.
+        ValueError: If the model has other axes, no plate of data, or replicates.
     """
 
     def __init__(self, model: VDSModel, network: nn.Module) -> None:
         if not model.by_input or len(model.space) != 1 or model.batch_shape:
             raise ValueError(
-                f"Expected a model with one axis in the plate of data, built with plate=pyro_vds.DATA, without "
+                f"Expected a model with one axis in the plate of the data, built with plate=pyro_vds.DATA, without "
                 f"replicates; got {model.space} and batch_shape {tuple(model.batch_shape)}."
             )
         super().__init__(model)
@@ -48,11 +48,11 @@ class AutoPerInput(Guide):
         return {}
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
-        """Sample the depth of each input, or enumerate it under ``TraceEnum_ELBO``.
+        """Sample the entry of each input, or enumerate it under ``TraceEnum_ELBO``.
 
         Args:
             x: Inputs ``(batch, ...)``.
-            y: With targets the plate rescales the batch to ``num_data`` points.
+            y: Targets; the plate then rescales the batch to ``num_data`` points.
 
         Returns:
             The sampled index of each input.
@@ -66,7 +66,7 @@ class AutoPerInput(Guide):
             return {axis: pyro.sample(axis, dist.Categorical(logits=log_probs), infer={"enumerate": "parallel"})}
 
     def by_input(self, x: Inputs) -> Float[Tensor, "batch size"]:
-        """Return ``log q(d | x)`` for each input, in nats.
+        """Return ``log q(i | x)`` for each input, in nats.
 
         Args:
             x: Inputs ``(batch, ...)``.
@@ -83,27 +83,27 @@ class AutoPerInput(Guide):
         return logits.log_softmax(-1)
 
     def stops(self, x: Inputs, threshold: float) -> Int[Tensor, " batch"]:
-        """Return for each input the smallest depth ``k`` with ``q(d > k | x) < threshold``.
+        """Return for each input the smallest entry ``k`` with ``q(i > k | x) < threshold``.
 
         Args:
             x: Inputs ``(batch, ...)``.
-            threshold: Mass that may lie above the stop, ``[0, 1)``; with 0 the last depth that has mass.
+            threshold: Probability that may lie above the stop, in ``[0, 1)``; 0 stops at the last entry with mass.
         """
-        above = self.by_input(x).exp().flip(-1).cumsum(-1).flip(-1)[:, 1:]  # q(d > k), k = 0..D-1
+        above = self.by_input(x).exp().flip(-1).cumsum(-1).flip(-1)[:, 1:]  # q(i > k), k = 0..size-2
         return (above >= max(threshold, torch.finfo(above.dtype).tiny)).sum(-1)
 
     def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, " size"]:
-        """Return the log of the mean ``q(d | x)`` over some inputs, in nats."""
+        """Return the log of the mean of ``q(i | x)`` over inputs, in nats."""
         log_probs = self.by_input(_given(x))
         return log_probs.logsumexp(0) - math.log(len(log_probs))
 
     def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, ""]:
-        """Return ``sum_n KL(q(.|x_n) || p)`` over all data, estimated on some inputs, in nats."""
+        """Return ``sum_n KL(q(.|x_n) || p)`` over all data, estimated on some of the inputs, in nats."""
         log_q = self.by_input(_given(x))
         return (log_q.exp() * (log_q - model.log_prior())).sum(-1).mean() * self.num_data
 
 
 def _given(x: Tensor | None) -> Tensor:
     if x is None:
-        raise ValueError("Expected inputs: a guide with a depth for each input has no probabilities without them.")
+        raise ValueError("Expected inputs x, on which the probabilities of AutoPerInput depend, got None.")
     return x

@@ -1,18 +1,18 @@
-"""Single models and guides out of a model of replicates."""
+"""The single models and guides of replicates."""
 
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.models.vds_model import VDSModel
 
 
 def replicates(model: VDSModel, guide: Guide) -> list[tuple[VDSModel, Guide]]:
-    """Return the model and the guide of each replicate, as copies that stand alone.
+    """Return the model and the guide of each replicate, as independent copies.
 
     Args:
-        model: A model over a :class:`pyro_vds.Replicated` backbone.
-        guide: Its guide.
+        model: A model with a :class:`pyro_vds.Replicated` backbone.
+        guide: The guide of the model.
 
     Raises:
         ValueError: If the model has no replicates.
     """
     singles = [model.replicate(r) for r in range(model.batch_shape.numel())]
-    return [(one, guide.replicate(one, r)) for r, one in enumerate(singles)]
+    return [(single, guide.replicate(single, r)) for r, single in enumerate(singles)]

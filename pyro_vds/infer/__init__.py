@@ -1,4 +1,4 @@
-"""From model and guide to numbers: bound, exact posterior, predictions."""
+"""Inference: the ELBO, the exact posterior and predictions."""
 
 from pyro_vds.infer.datatree import to_datatree
 from pyro_vds.infer.elbo import enum_elbo

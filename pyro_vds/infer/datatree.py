@@ -32,60 +32,60 @@ def to_datatree(
     seed: int = 0,
     constant_data: bool = True,
 ) -> xr.DataTree:
-    """Return the posterior and its predictions in ArviZ's form.
+    """Return the posterior and its predictions as ArviZ stores them.
 
-    A chain is a replicate; a single model has one. Groups: ``posterior`` and ``prior`` (draws of each axis, and of the
-    uncertain parameters of hierarchical priors, such as ``depth_decay``),
-    ``log_likelihood`` and ``posterior_predictive`` (of each draw at each point), ``observed_data``,
-    ``constant_data``, and ``architecture`` with the exact quantities, in nats: ``log_q``, ``log_prior`` and
-    ``log_exact_posterior`` over the axes, ``log_likelihood`` over the axes and ``obs_id``.
+    A chain is a replicate; a single model has one chain. Groups: ``posterior`` and ``prior`` (draws of each axis, and
+    of the uncertain parameters of hierarchical priors, such as ``depth_decay``), ``log_likelihood`` and
+    ``posterior_predictive`` (for each draw and point), ``observed_data``, ``constant_data``, and ``architecture``
+    with the exact quantities, in nats: ``log_q``, ``log_prior`` and ``log_exact_posterior`` over the axes, and
+    ``log_likelihood`` over the axes and ``obs_id``.
 
-    ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and the like work on it. ``az.loo`` and
-    ``az.psense`` raise: Pareto smoothing needs many distinct draws, and a depth has only ``D + 1`` values.
-    Both have closed forms: :func:`pyro_vds.comparison.loo_over_architectures` and
-    :func:`pyro_vds.comparison.power_scaled_posterior`. ``dt.to_netcdf(path)`` and ``az.from_netcdf(path)`` save
-    and load.
+    ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and similar functions work on it. ``az.loo`` and
+    ``az.psense`` raise: Pareto smoothing needs many distinct draws, and an axis has few values. Both have closed forms:
+    :func:`pyro_vds.comparison.loo_over_architectures` and :func:`pyro_vds.comparison.power_scaled_posterior`. Save with
+    ``dt.to_netcdf(path)``, load with ``az.from_netcdf(path)``.
 
     Args:
         model: A trained model with at least one axis.
-        guide: Its guide.
-        x: Inputs, the training data or held-out data; or a ``DataLoader`` of pairs.
-        y: Their targets; a ``DataLoader`` brings its own.
-        posterior: The exact posterior given the training data; computed from ``x`` and ``y`` unless given,
-            so pass it when they are held out. Of replicates one of all of them, or a list.
+        guide: The guide of the model.
+        x: Inputs of training or held-out data, or a ``DataLoader`` of pairs.
+        y: Targets of the inputs; ``None`` for a ``DataLoader``.
+        posterior: The exact posterior given the training data, or a list with one for each replicate. ``None``
+            computes it from ``x`` and ``y``: pass it if these are held out.
         draws: Number of draws from guide and prior. ``log_likelihood`` holds ``draws * N`` values.
-        seed: Seeds the draws.
-        constant_data: Whether the inputs are stored too; they can be large.
+        seed: Seed of the draws.
+        constant_data: Whether to store the inputs too; they can be large.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
         ValueError: If the data do not fit the model, the model has no axes, or ``draws`` is not positive.
     """
     if not model.axes:
-        raise ValueError("Expected a model with at least one axis, got a deterministic network: it has no posterior.")
+        raise ValueError("Expected a model with at least one axis, got a plain network, which has no posterior.")
     if draws < 1:
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
-    how: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
+    options: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
     if model.batch_shape:
         posteriors = _of_each(model, posterior)
         pairs = zip(replicates(model, guide), posteriors, strict=True)
-        return _as_chains([_one_chain(*one, x, y, p, seed=seed + r, **how) for r, (one, p) in enumerate(pairs)])
+        return _as_chains([_one_chain(*pair, x, y, p, seed=seed + r, **options) for r, (pair, p) in enumerate(pairs)])
     if isinstance(posterior, Sequence):
         raise ValueError("Expected the exact posterior of one model, got a list.")
-    return _one_chain(model, guide, x, y, posterior, seed=seed, **how)
+    return _one_chain(model, guide, x, y, posterior, seed=seed, **options)
 
 
 def _of_each(
     model: VDSModel, posterior: ExactPosterior | Sequence[ExactPosterior] | None
 ) -> Sequence[ExactPosterior | None]:
-    """Return the exact posterior of each replicate, as far as it is given."""
+    """Return the exact posterior of each replicate; ``None`` for each if none is given."""
     (count,) = model.batch_shape
     if posterior is None:
         return [None] * count
     if isinstance(posterior, ExactPosterior) and posterior.log_likelihood.ndim == posterior.log_prior.ndim + 1:
-        posterior = [replace(posterior, log_likelihood=one) for one in posterior.log_likelihood]
+        posterior = [replace(posterior, log_likelihood=row) for row in posterior.log_likelihood]
     if not isinstance(posterior, Sequence) or len(posterior) != count:
-        raise ValueError(f"Expected a list of {count} posteriors, one for each replicate.")
+        given = f"{len(posterior)}" if isinstance(posterior, Sequence) else "the posterior of a single model"
+        raise ValueError(f"Expected {count} posteriors, one for each replicate, got {given}.")
     return posterior
 
 
@@ -125,13 +125,13 @@ def _one_chain(
 
 
 def _as_chains(trees: list[xr.DataTree]) -> xr.DataTree:
-    """Join the trees of replicates: each becomes a chain."""
+    """Join the trees of replicates, each as a chain."""
     joined = trees[0].copy()
     for group in ("posterior", "log_likelihood", "posterior_predictive", "prior"):
         parts = [tree[group].to_dataset().assign_coords(chain=[r]) for r, tree in enumerate(trees)]
         joined[group] = xr.DataTree(xr.concat(parts, dim="chain"))
     exact = [tree["architecture"].to_dataset() for tree in trees]
-    evidence = xr.DataArray([one.attrs["log_evidence"] for one in exact], dims="chain")
+    evidence = xr.DataArray([dataset.attrs["log_evidence"] for dataset in exact], dims="chain")
     chains = xr.concat(exact, dim="chain", combine_attrs="drop").assign(log_evidence=evidence)
     joined["architecture"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
     return joined
@@ -143,7 +143,7 @@ def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
 
 
 def _by_axis(flat: Tensor, model: VDSModel) -> dict[str, np.ndarray]:
-    """Return what flat indices stand for along each axis, with a leading chain."""
+    """Return the labels of flat indices along each axis, with a leading chain."""
     indices = torch.unravel_index(flat, model.sizes)
     return {
         axis: np.asarray(model.coords[axis])[index.numpy()][None]

@@ -23,13 +23,13 @@ from pyro_vds.spaces.typing import Inputs
 
 
 class EnumELBO(nn.Module):
-    """The negative ELBO of a model and a guide as a module; made by :func:`enum_elbo`."""
+    """The negative ELBO of a model and a guide as a module; :func:`enum_elbo` makes it."""
 
     def __init__(self, model: VDSModel, guide: PyroModule) -> None:
         super().__init__()
         self.model = model
         self.guide = guide
-        # A known plate nesting spares Pyro a trial run of the network.
+        # With a known plate nesting Pyro needs no trial run of the network.
         self._loss = DenseEnumELBO(max_plate_nesting=1 + len(model.batch_shape))
         self._checked = False
 
@@ -37,8 +37,8 @@ class EnumELBO(nn.Module):
         """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
 
         Args:
-            x: A batch of inputs, ``(batch, ...)``.
-            y: Their targets.
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            y: Targets of the batch.
 
         Raises:
             TypeError: If inputs or targets have the wrong type.
@@ -51,15 +51,15 @@ class EnumELBO(nn.Module):
     def forward(self, x: Inputs, y: Tensor) -> Float[Tensor, ""]:
         """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
 
-        With replicates it is the sum of theirs, see :meth:`losses`.
+        With replicates it is the sum of :meth:`losses`.
 
         Args:
-            x: A batch of inputs, ``(batch, ...)``.
-            y: Their targets.
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            y: Targets of the batch.
 
         Raises:
-            TypeError: On the first call, as :meth:`check`.
-            ValueError: If there are more inputs than targets or fewer; on the first call, as :meth:`check`.
+            TypeError: If :meth:`check` raises it in the first call.
+            ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
         """
         return self.losses(x, y).sum()
 
@@ -67,22 +67,23 @@ class EnumELBO(nn.Module):
         """Return the negative ELBO of each replicate, ``(replicate,)``; without replicates a scalar.
 
         Args:
-            x: A batch of inputs, ``(*replicate, batch, ...)``.
-            y: Their targets.
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            y: Targets of the batch.
 
         Raises:
-            TypeError: On the first call, as :meth:`check`.
-            ValueError: If there are more inputs than targets or fewer; on the first call, as :meth:`check`.
+            TypeError: If :meth:`check` raises it in the first call.
+            ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
         """
         if not self._checked:
             self.check(x, y)
         rows = 1 + len(self.model.batch_shape)
         if x.shape[:rows] != y.shape[:rows]:
             raise ValueError(
-                f"Expected as many targets as inputs, got inputs {tuple(x.shape)} and targets {tuple(y.shape)}."
+                f"Expected as many targets as inputs, got inputs of shape {tuple(x.shape)} and targets of shape "
+                f"{tuple(y.shape)}."
             )
         loss = self._loss.losses if self.model.batch_shape else self._loss.differentiable_loss
-        # Shapes and values were checked before training: per step the checks only cost time.
+        # Shapes and values are checked before training; checks in each step would only take time.
         with pyro.validation_enabled(False):
             return loss(self.model, self.guide, x, y)
 
@@ -91,20 +92,19 @@ def enum_elbo(model: VDSModel, guide: PyroModule | None = None) -> EnumELBO:
     """Return the exact negative ELBO of a model and a guide as a module.
 
     ``L = sum_n sum_i q_i log p(y_n | x_n, d=i) - KL(q || p)`` in nats (paper, eq. 1). ``elbo(x, y)`` is
-    ``-L``: on a batch of ``B`` points the first term is scaled by ``N / B`` (the paper's eq. 2), so that the
-    mean over equal batches of a partition is the full value. The sum over architectures is exact: the
-    backbone runs once and nothing is sampled.
+    ``-L``: on a batch of ``B`` points the first term is scaled by ``N / B`` (paper, eq. 2), so that the mean over
+    a partition into equal batches is the full value. The sum over architectures is exact: the backbone runs once,
+    and nothing is sampled.
 
     Args:
         model: The model.
-        guide: Its guide; ``None`` for a model without axes (a DDN).
+        guide: The guide; ``None`` for a model without axes.
 
     Returns:
-        A module that holds the model and the guide as children, so that ``elbo.parameters()`` are all that
-        there is to train.
+        A module with the model and the guide as children, so that ``elbo.parameters()`` are all parameters to train.
 
     Raises:
-        ValueError: If ``guide`` is ``None`` for a model that has axes.
+        ValueError: If ``guide`` is ``None`` for a model with axes.
     """
     return EnumELBO(model, guide_or_empty(model, None) if guide is None else guide)
 
@@ -112,7 +112,7 @@ def enum_elbo(model: VDSModel, guide: PyroModule | None = None) -> EnumELBO:
 def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> None:
     """Raise unless the guide has a parallel enumerated site for each axis.
 
-    Without the annotation Pyro would replace the exact sum by one sample, with no more than a warning.
+    Without the annotation, Pyro would replace the exact sum by one sample and only warn.
     """
     with poutine.block(), isolated_rng(x.device):
         trace = poutine.trace(guide).get_trace(x, y)
@@ -123,11 +123,11 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
     sampled = [n for n, s in others.items() if not (s["fn"].has_rsample or s["infer"].get("enumerate") == "parallel")]
     if sampled:
         raise ValueError(
-            f"Expected a guide whose sites are enumerated in parallel or reparameterised, got {sampled}, which are "
-            "neither: the gradient would be wrong."
+            f"Expected a guide whose sites are enumerated in parallel or reparameterised, got the sites {sampled}, "
+            "which are not: their gradient would be wrong."
         )
     latent = {axis: nodes[axis]["infer"].get("enumerate") for axis in model.axes if axis in nodes}
-    if set(latent) != set(model.axes) or any(how != "parallel" for how in latent.values()):
+    if set(latent) != set(model.axes) or any(enumerate_mode != "parallel" for enumerate_mode in latent.values()):
         raise ValueError(
             f"Expected a guide that samples each axis of {list(model.axes)} with "
             f'infer={{"enumerate": "parallel"}}, got sites {latent}. Use pyro_vds.AutoCategorical(model), or '
@@ -137,21 +137,21 @@ def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> No
     expected = [name for name, axis in model.space.items() if axis.plate is not None]
     if local != expected:
         raise ValueError(
-            f"Expected a guide with the sites {expected} in the plate of data, as the model has them, got one with "
-            f"{local} there. AutoPerInput goes with a model built with plate=DATA, the other guides with one without."
+            f"Expected a guide with the same sites in the plate of the data as the model, {expected}, got {local}. Use "
+            "AutoPerInput for a model built with plate=DATA, and another guide for any other model."
         )
     sizes = tuple(len(nodes[axis]["fn"].enumerate_support(expand=False)) for axis in model.axes)
     if sizes != model.sizes:
-        raise ValueError(f"Expected a guide over axes {model.axes} of sizes {model.sizes}, got sizes {sizes}.")
+        raise ValueError(f"Expected a guide for axes {model.axes} of sizes {model.sizes}, got sizes {sizes}.")
 
 
 class DenseEnumELBO(TraceEnum_ELBO):
     """``TraceEnum_ELBO`` without host synchronisation, for guides that are enumerated or reparameterised.
 
-    Pyro runs the guide and the model and enumerates in parallel. Every cost ``c`` (the log prob of a site of
-    the model, minus that of a site of the guide) then contributes ``sum_i q_i c_i`` over the enumerated
-    entries ``i`` of the guide's sites in whose plates it lies. Pyro's own sum looks at the values on the way
-    (``mask.all()``, ``warn_if_nan``), which stalls a GPU and ends tracing; value and gradients are the same.
+    Pyro runs the guide and the model and enumerates in parallel. Every cost ``c`` (the log_prob of a site of the
+    model, or minus the log_prob of a site of the guide) contributes ``sum_i q_i c_i``, summed over the enumerated
+    entries ``i`` of the guide's sites that share its plates. Pyro's own sum inspects values (``mask.all()``,
+    ``warn_if_nan``), which stalls a GPU and ends tracing; value and gradients are the same.
     """
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
@@ -162,13 +162,13 @@ class DenseEnumELBO(TraceEnum_ELBO):
         return -torch.stack([term.sum() for term in self._terms(model, guide, args, kwargs)]).sum()
 
     def losses(self, model: Any, guide: Any, *args: Any) -> Tensor:
-        """Return the negative ELBO of each entry of a plate at dimension -2 that holds all sites, in nats."""
+        """Return the negative ELBO of each member of an outer plate at dimension -2, in nats."""
         terms = self._terms(model, guide, args, {})
         sums = [term.sum([d for d in range(-term.ndim, 0) if d != -2]) for term in terms]
         return -torch.stack(sums).sum(0)
 
     def _terms(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Tensor]:
-        """Return what the ELBO is the sum of."""
+        """Return the terms whose sum is the ELBO."""
         model_trace, guide_trace = enumerated_traces(self, model, guide, args, kwargs)
         sites = list(_sample_sites(guide_trace))
         terms = [_expected(site["log_prob"], site, sites) for site in _sample_sites(model_trace)]
@@ -176,12 +176,12 @@ class DenseEnumELBO(TraceEnum_ELBO):
 
 
 def _expected(cost: Tensor, site: dict[str, Any], guide_sites: list[dict[str, Any]]) -> Tensor:
-    """Return the terms of ``sum_i q_i cost_i``, over the guide's sites in whose plates the cost lies."""
+    """Return the terms of ``sum_i q_i cost_i``, over the guide's sites that share the plates of the cost."""
     plates = set(site["cond_indep_stack"])
     for other in guide_sites:
         if other["infer"].get("_enumerate_dim") is not None and plates.issuperset(other["cond_indep_stack"]):
             q = other["unscaled_log_prob"].exp()
-            # A probability that underflows to zero takes its cost with it, be it infinite.
+            # An entry whose probability underflows to zero costs nothing, even if its cost is infinite.
             cost = q * cost.where(q > 0, 0.0)
     return cost
 

@@ -14,8 +14,8 @@ class EntropySplit:
     Attributes:
         total: Entropy of the mixture, ``H(sum_d q(d) p(y | x, d))``.
         expected: Mean entropy of the single architectures, ``sum_d q(d) H(p(y | x, d))``: noise in the data.
-        mutual_information: Of target and architecture, ``I(y; d | x)``: disagreement between architectures, from 0 to
-            the entropy of ``q``.
+        mutual_information: Mutual information of target and architecture, ``I(y; d | x)``: disagreement between
+            architectures, from 0 to the entropy of ``q``.
     """
 
     total: Float[Tensor, "*batch_shape batch"]
@@ -33,11 +33,11 @@ def split_entropy(
 
     Args:
         log_probs: Log class probabilities of each architecture, nats.
-        log_weights: Log weight of each architecture, for each point or once for all, nats; they sum to one.
+        log_weights: Log weight of each architecture, for each point or for all points, nats; weights sum to one.
     """
     probs, weights = log_probs.exp(), log_weights.exp()
     weights = weights.reshape(*weights.shape, *[1] * (probs.ndim - weights.ndim))
     total = entr((weights * probs).sum(0)).sum(-1)
     expected = (weights * entr(probs)).sum(0).sum(-1)
-    # The entropy is concave, so a negative difference is rounding.
+    # Entropy is concave, so that only rounding makes the difference negative.
     return EntropySplit(total, expected, (total - expected).clamp_min(0))

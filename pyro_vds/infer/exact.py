@@ -1,4 +1,4 @@
-"""The exact posterior over architectures for the weights as they are."""
+"""The exact posterior over architectures for the current weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ from pyro_vds.spaces.typing import Data
 
 @dataclass(frozen=True)
 class ExactPosterior:
-    """``p(d=i | data) ∝ beta_i prod_n p(y_n | x_n, d=i)`` for the weights as they are; float64, CPU.
+    """``p(d=i | data) ∝ beta_i prod_n p(y_n | x_n, d=i)`` for the current weights; float64, on the CPU.
 
     Attributes:
-        space: The axes.
-        log_prior: Log prior over the product of the axes, ``sizes``, nats.
+        space: The space of architectures.
+        log_prior: Log prior over the product of the axes, shape ``sizes``, nats.
         log_likelihood: ``sum_n log p(y_n | x_n, d)`` over the product of the axes, ``(*batch_shape, *sizes)``, nats.
     """
 
@@ -38,7 +38,7 @@ class ExactPosterior:
 
     @property
     def log_evidence(self) -> float | Float[Tensor, "*batch_shape"]:
-        """``log sum_i beta_i exp(sum_n log p(y_n | x_n, d=i))``, nats; one number for each replicate."""
+        """``log sum_i beta_i exp(sum_n log p(y_n | x_n, d=i))``, nats; a tensor with replicates."""
         return _number(self._log_sum(self.log_prior + self.log_likelihood))
 
     @property
@@ -63,7 +63,7 @@ class ExactPosterior:
             guide: The guide.
         """
         log_q = guide.joint_log_probs().detach().double().cpu()
-        # Float32 logits do not sum to one to double precision.
+        # Probabilities from float32 logits do not sum to one in double precision.
         log_q = log_q - self._log_sum(log_q)[(..., *[None] * len(self.space))]
         terms = log_q.exp() * (self.log_prior + self.log_likelihood - log_q)
         return _number(terms.flatten(-len(self.space)).sum(-1) if self.space else terms)
@@ -82,7 +82,7 @@ class ExactPosterior:
 
 
 def _number(values: Tensor) -> float | Tensor:
-    """Return a number where there is one, and a tensor of one for each replicate."""
+    """Return a scalar tensor as a number, and a tensor over replicates as it is."""
     return values if values.ndim else float(values)
 
 
@@ -98,12 +98,12 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
         batch_size: Points in one forward pass.
 
     Returns:
-        The posterior, the log evidence, and the gap to a guide's ELBO; of each replicate.
+        The posterior of each replicate, with the log evidence and the gap to a guide's ELBO.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
         ValueError: If the data are empty or do not fit the model, a ``DataLoader`` leaves points out, or each input
-            has an architecture of its own.
+            has its own architecture.
     """
     require_one_posterior(model)
     x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
@@ -119,14 +119,14 @@ def log_likelihood(model: VDSModel, batch: ReadOut) -> Float[Tensor, "architectu
 
     Args:
         model: The model.
-        batch: What one forward pass gave.
+        batch: A batch with its outputs.
     """
     assert batch.y is not None
     return model.likelihood(batch.outputs).log_prob(batch.y)
 
 
 def posterior_of(model: VDSModel, total: Float[Tensor, "architecture *batch_shape"]) -> ExactPosterior:
-    """Return the exact posterior for the log likelihood of each architecture.
+    """Return the exact posterior from the log likelihood of each architecture.
 
     Args:
         model: The model.
@@ -137,27 +137,26 @@ def posterior_of(model: VDSModel, total: Float[Tensor, "architecture *batch_shap
 
 
 def require_one_posterior(model: VDSModel) -> None:
-    """Raise if each input has an architecture of its own, where one posterior for all is meant.
+    """Raise unless the model has one architecture for all inputs.
 
     Raises:
-        ValueError: If the axes lie in the plate of data.
+        ValueError: If the axes are in the plate of the data.
     """
     if model.by_input:
         raise ValueError(
-            "Expected a model with one architecture for all inputs, got one with plate=DATA. Its predictions, and "
-            "pyro_vds.AdaptiveNetwork(model, guide), look at each input."
+            "Expected a model with one architecture for all inputs, got one with plate=DATA. Use pyro_vds.predict or "
+            "pyro_vds.AdaptiveNetwork(model, guide), which take an architecture for each input."
         )
 
 
 def reweight(posterior: ExactPosterior, priors: PriorLike | Mapping[str, PriorLike]) -> ExactPosterior:
-    """Return the exact posterior under another prior, for the same trained weights: nothing is trained again.
+    """Return the exact posterior under another prior for the same weights, without training.
 
-    ``p'(i | data) ∝ p'(i) prod_n p(y_n | x_n, d=i)``. It answers what the posterior over architectures would be; the
-    weights themselves were trained under the first prior.
+    ``p'(i | data) ∝ p'(i) prod_n p(y_n | x_n, d=i)``. The weights remain those that were trained under the first prior.
 
     Args:
-        posterior: A posterior of :func:`exact_posterior`.
-        priors: The new prior, or one for each axis.
+        posterior: A posterior from :func:`exact_posterior`.
+        priors: One new prior for all axes, or a mapping with a prior for each.
 
     Raises:
         TypeError: If an argument is not a prior.

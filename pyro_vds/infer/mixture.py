@@ -1,4 +1,4 @@
-"""What the model says about some inputs after one pass: a mixture over architectures.
+"""The prediction for some inputs from one pass: a mixture over architectures.
 
 Probabilities are averaged, not logits: ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper, eq. 3).
 """
@@ -21,20 +21,20 @@ from pyro_vds.ops.distribution_function import pit
 from pyro_vds.ops.modes import eval_mode
 
 Cut = Mapping[str, Hashable] | Int[Tensor, " batch"]
-"""A label for each axis that is cut; or, where each input has its own depth, the entry at which each input stops."""
+"""A label for each axis that is cut; or the entry at which each input stops, for an architecture for each input."""
 
 
 class Mixture:
     """The predictive distribution of a model for some inputs, ``p(y | x) = sum_i q_i p(y | x, d=i)``.
 
-    ``pyro.distributions.MixtureSameFamily`` does the arithmetic for numbers; classes are mixed into one categorical
-    distribution. Everything here follows from one forward pass.
+    For numeric targets it is a ``pyro.distributions.MixtureSameFamily``, for classes a single ``Categorical``. All of
+    its quantities follow from one forward pass.
 
     Args:
         model: The model.
         outputs: Outputs of every architecture, ``(architecture, *batch_shape, batch, *event)``.
         log_q: Log probabilities of the architectures, ``(*sizes, *batch_shape, batch_or_one)``, nats.
-        cut: The architectures that stay; all unless given.
+        cut: The cut; ``None`` keeps all architectures.
     """
 
     def __init__(self, model: VDSModel, outputs: Tensor, log_q: Tensor, cut: Cut | None = None) -> None:
@@ -48,10 +48,10 @@ class Mixture:
         self.log_weights = log_q.flatten(0, len(model.space) - 1) if model.space else log_q[None]
 
     def cut(self, **cut: Hashable) -> "Mixture":
-        """Return the prediction of the network cut to an architecture, from the same pass.
+        """Return the prediction of the cut network, from the same pass.
 
         Args:
-            cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+            cut: A label for each axis that is cut, such as ``depth=3``.
 
         Raises:
             TypeError: If a label has the wrong type.
@@ -66,12 +66,12 @@ class Mixture:
 
     @cached_property
     def components(self) -> Distribution:
-        """The distribution under each architecture, these in the last dimension of its batch shape."""
+        """The distribution under each architecture, batch shape ``(*batch_shape, batch, architecture)``."""
         return self.likelihood.components(self.outputs, self.log_weights.ndim - 1)
 
     @property
     def weights(self) -> Float[Tensor, "*batch_shape batch_or_one architecture"]:
-        """The probability of each architecture, for each point or once for all."""
+        """The probability of each architecture, for each point or for all points."""
         return self.log_weights.movedim(0, -1).exp()
 
     def log_prob(self, y: Shaped[Tensor, "*batch_and_target"]) -> Float[Tensor, "*batch_shape batch"]:
@@ -102,7 +102,7 @@ class Mixture:
 
     @property
     def variance(self) -> Float[Tensor, "*batch_and_target"]:
-        """The variance, :attr:`noise` plus the disagreement between architectures, in the squared units.
+        """The variance, :attr:`noise` plus :attr:`disagreement`, in the squared units of the target.
 
         Raises:
             TypeError: If targets are not numbers.
@@ -111,7 +111,7 @@ class Mixture:
 
     @property
     def noise(self) -> Float[Tensor, "*batch_and_target"]:
-        """The mean variance of the single architectures: what none of them can predict.
+        """The mean variance of the single architectures, which none of them can predict.
 
         Raises:
             TypeError: If targets are not numbers.
@@ -132,20 +132,20 @@ class Mixture:
     def pit(
         self, y: Shaped[Tensor, "*batch_shape batch"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "*batch_shape batch"]:
-        """Return the probability integral transform ``F(y_n | x_n)`` of each target; for counts a draw within its step.
+        """Return the probability integral transform ``F(y_n | x_n)`` of each target; for counts it is randomised.
 
         Args:
             y: Targets, one number for each input.
-            generator: Draws, for counts only; seeded with 0 unless given.
+            generator: Generator of the draws (for counts only); ``None`` makes one with seed 0.
 
         Raises:
             TypeError: If targets are not numbers, or their distribution has no distribution function.
-            ValueError: If there are several targets for an input.
+            ValueError: If an input has several targets.
         """
         if self._numeric().event_shape:
             raise ValueError(
-                f"Expected a model of one target, got one of {tuple(self.distribution.event_shape)}: a vector has no "
-                "distribution function."
+                f"Expected a model with one target, got targets of shape {tuple(self.distribution.event_shape)}, which "
+                "have no distribution function."
             )
         return pit(self.distribution, y, generator or torch.Generator().manual_seed(0))
 
@@ -182,11 +182,11 @@ class Mixture:
 
 
 def weigher(model: VDSModel, guide: Guide | None) -> Callable[[Tensor], Float[Tensor, "..."]]:
-    """Return the function that gives the log probabilities of the architectures for a batch of inputs.
+    """Return the function from a batch of inputs to the log probabilities of the architectures.
 
     Args:
         model: The model.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
 
     Returns:
         A function of inputs ``(*batch_shape, batch, ...)`` that returns ``(*sizes, *batch_shape, batch_or_one)``, nats.

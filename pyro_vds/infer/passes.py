@@ -1,4 +1,4 @@
-"""One pass of the network over some data, batch by batch, in eval mode."""
+"""One pass of the network over data, batch by batch, in eval mode."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ BATCH_SIZE = 1024
 
 @dataclass(frozen=True)
 class ReadOut:
-    """What one forward pass over a batch gives.
+    """A batch and its outputs from one forward pass.
 
     Attributes:
         x: Inputs on the model's device, ``(*batch_shape, batch, ...)``.
-        y: Targets ``(*batch_shape, batch, ...)``; ``None`` where none are known.
+        y: Targets ``(*batch_shape, batch, ...)``; ``None`` without targets.
         outputs: Outputs of every architecture, ``(architecture, *batch_shape, batch, *event)``.
     """
 
@@ -42,16 +42,16 @@ def read_out(
     batch_size: int = BATCH_SIZE,
     targets: bool = True,
 ) -> Iterator[ReadOut]:
-    """Run the network over inputs, in order, and yield what each batch gives.
+    """Run the network over inputs, in order, and yield each batch with its outputs.
 
-    The first batch is checked before it runs; tensors are checked as a whole.
+    Tensors are checked as a whole before the first pass, the batches of a ``DataLoader`` one by one.
 
     Args:
-        model: The model; it runs in eval mode and keeps its own mode between batches.
-        x: Inputs ``(N, ...)``, the same for every replicate; or a ``DataLoader`` of pairs, or of inputs where no
-            targets are asked for.
-        y: Targets of the inputs, if ``x`` is a tensor.
-        batch_size: Points in one forward pass; a ``DataLoader`` brings its own.
+        model: The model; it runs in eval mode, and has its own mode between batches.
+        x: Inputs ``(N, ...)``, the same for every replicate; or a ``DataLoader`` of pairs, or of inputs if no
+            targets are needed.
+        y: Targets of the inputs; ``None`` for a ``DataLoader``.
+        batch_size: Points in one forward pass; a ``DataLoader`` has its own.
         targets: Whether targets are needed.
 
     Raises:
@@ -74,14 +74,14 @@ def read_out(
 def _pairs(
     model: VDSModel, x: Tensor | DataLoader, y: Tensor | None, batch_size: int, targets: bool
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield checked batches on the device that they came on."""
+    """Yield checked batches on their original device."""
     if isinstance(x, DataLoader):
         if y is not None:
-            raise TypeError("Expected a DataLoader alone, which brings its targets; got targets beside it.")
+            raise TypeError("Expected only a DataLoader, which yields its own targets, got targets y too. Leave out y.")
         yield from _loaded(model, x, targets)
         return
     if targets and y is None:
-        raise TypeError("Expected targets beside the inputs, got none. Pass y, or a DataLoader of pairs.")
+        raise TypeError("Expected targets for the inputs, got none. Pass y, or a DataLoader of pairs.")
     _check(model, x, y if targets else None)
     for start in range(0, len(x), batch_size):
         part = slice(start, start + batch_size)
@@ -102,7 +102,7 @@ def _loaded(model: VDSModel, loader: DataLoader, targets: bool) -> Iterator[tupl
 
 
 def _inputs(batch: Any) -> Tensor:
-    """Return the inputs of a batch, with or without targets."""
+    """Return the inputs of a batch that may have targets."""
     return batch[0] if isinstance(batch, tuple | list) else batch
 
 

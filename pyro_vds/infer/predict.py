@@ -1,4 +1,4 @@
-"""One pass of the network, and all that is wanted of the predictions."""
+"""Predictions from one pass of the network."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, overload
@@ -14,11 +14,11 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.typing import Inputs, Targets
 
 Want = Literal["log_prob", "probs", "mean", "variance", "noise", "disagreement", "pit", "entropy", "metrics"]
-"""What :func:`predict` can compute for each point."""
+"""The quantities that :func:`predict` can compute for each point."""
 
 Prediction = dict[str, Tensor]
 
-# What has a target in it.
+# The quantities that need targets.
 _OF_TARGETS = ("log_prob", "pit", "metrics")
 
 
@@ -45,33 +45,36 @@ def predict(
     want: Sequence[Want] | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Mixture | list[Prediction]:
-    """Return the predictive distribution, or what is wanted of it for every cut, from one pass over the data.
+    """Return the predictive distribution, or quantities of it for every cut, from one pass over the data.
 
     ``predict(model, guide, x)`` is a :class:`pyro_vds.Mixture`, which holds the outputs of all architectures for the
-    inputs. With ``want`` the data are streamed, and these outputs are never held for more than one batch.
+    inputs. With ``want`` the data are streamed, and only the outputs of one batch are in memory.
 
     Args:
         model: The model.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(N, ...)``, or a ``DataLoader`` of pairs or of inputs.
-        y: Targets, where something is measured against them.
-        cuts: The architectures to predict with: ``{}`` for all of them, ``{"depth": 3}`` for the network cut to depth
-            3; or a tensor with the entry at which each input stops, where each has its own.
-        want: ``"log_prob"``, ``"probs"``, ``"mean"``, ``"variance"``, ``"noise"``, ``"disagreement"``, ``"pit"``: the
-            parts of a :class:`Mixture` by these names; ``"entropy"``: ``total``, ``expected`` and
-            ``mutual_information``; ``"metrics"``: what the likelihood measures.
-        batch_size: Points in one forward pass; a ``DataLoader`` brings its own.
+        y: Targets of the inputs, if ``want`` needs them; ``None`` for a ``DataLoader``.
+        cuts: Cuts of the network: ``{}`` for all architectures, ``{"depth": 3}`` for a cut to depth 3. For an
+            architecture for each input, a cut can be a tensor with the entry at which each input stops.
+        want: ``"log_prob"``, ``"probs"``, ``"mean"``, ``"variance"``, ``"noise"``, ``"disagreement"``, ``"pit"``: see
+            :class:`Mixture`; ``"entropy"``: ``total``, ``expected`` and ``mutual_information``; ``"metrics"``: the
+            measures of the likelihood.
+        batch_size: Points in one forward pass; a ``DataLoader`` has its own.
 
     Returns:
         A mixture; or for each cut the tensors by name, on the model's device, ``(*batch_shape, N, ...)``.
 
     Raises:
-        TypeError: If inputs or targets have the wrong type, or the likelihood does not have what is wanted.
+        TypeError: If inputs or targets have the wrong type, or the likelihood lacks a quantity.
         ValueError: If the data are empty, not finite, out of range or of different lengths, or a cut is out of range.
     """
     if want is None:
         if isinstance(x, DataLoader) or y is not None or list(cuts) != [{}]:
-            raise TypeError("Expected inputs alone for a Mixture, got more. Say what is wanted: want=['log_prob'].")
+            raise TypeError(
+                "Expected only a tensor of inputs for a Mixture, got a DataLoader, targets or cuts. Name the "
+                "quantities to compute, for example want=['log_prob']."
+            )
         weigh, parts = weigher(model, guide), list(read_out(model, x, batch_size=batch_size, targets=False))
         dim = len(model.batch_shape)
         outputs = torch.cat([part.outputs for part in parts], 1 + dim)
@@ -81,10 +84,10 @@ def predict(
     batches = _mixtures(model, guide, x, y, cuts, batch_size, targets=any(name in _OF_TARGETS for name in want))
     with torch.inference_mode():
         for mixtures, targets in batches:
-            for mixture, generator, found in zip(mixtures, generators, computed, strict=True):
-                found.append(_computed(mixture, targets, want, generator))
+            for mixture, generator, batches_of_cut in zip(mixtures, generators, computed, strict=True):
+                batches_of_cut.append(_computed(mixture, targets, want, generator))
     dim = len(model.batch_shape)
-    return [{name: torch.cat([part[name] for part in found], dim) for name in found[0]} for found in computed]
+    return [{name: torch.cat([batch[name] for batch in of_cut], dim) for name in of_cut[0]} for of_cut in computed]
 
 
 def _mixtures(
@@ -97,7 +100,7 @@ def _mixtures(
     *,
     targets: bool,
 ) -> Iterator[tuple[list[Mixture], Tensor | None]]:
-    """Yield the mixture of each cut for every batch, and its targets."""
+    """Yield the mixtures of all cuts and the targets of each batch."""
     for cut in cuts:
         model.space.index({} if isinstance(cut, Tensor) else cut)  # raises before anything runs
     weigh, start = weigher(model, guide), 0
@@ -110,19 +113,19 @@ def _mixtures(
 def _computed(
     mixture: Mixture, y: Tensor | None, want: Sequence[Want], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Return what is wanted of one batch, by name."""
-    found: dict[str, Tensor] = {}
+    """Return the wanted quantities of one batch, by name."""
+    quantities: dict[str, Tensor] = {}
     of_targets: dict[str, Callable[[Tensor], Tensor]] = {
         "log_prob": mixture.log_prob,
         "pit": lambda targets: mixture.pit(targets, generator),
     }
     for name in want:
         if name == "entropy":
-            found |= vars(mixture.entropy())
+            quantities |= vars(mixture.entropy())
         elif name == "metrics" and y is not None:
-            found |= mixture.likelihood.metrics(mixture.distribution, y)
+            quantities |= mixture.likelihood.metrics(mixture.distribution, y)
         elif name in of_targets and y is not None:
-            found[name] = of_targets[name](y)
+            quantities[name] = of_targets[name](y)
         else:
-            found[name] = getattr(mixture, name)
-    return found
+            quantities[name] = getattr(mixture, name)
+    return quantities

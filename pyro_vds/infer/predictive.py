@@ -1,4 +1,4 @@
-"""Single quantities of the exact predictions over a data set."""
+"""Single quantities of the predictions for a data set."""
 
 import math
 from collections.abc import Hashable
@@ -29,12 +29,12 @@ def predict_proba(
 
     Args:
         model: A model of classes.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader``.
-        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
+        ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
         batch_size: Points in one forward pass.
-        cut: The label of an entry for each axis that is cut: ``depth=k`` gives the prediction pruned to depth ``k``,
-            to which the probability ``q(d > k)`` moves; ``width=w`` that of one width alone.
+        cut: A label for each axis that is cut: ``depth=k`` predicts with the network pruned to depth ``k``, which
+            takes over the probability ``q(d > k)``; ``width=w`` with one width only.
 
     Returns:
         Probabilities on the model's device.
@@ -43,8 +43,8 @@ def predict_proba(
         TypeError: If targets are not classes, or the inputs are not floating point.
         ValueError: If the inputs are empty or not finite, or a cut is out of range.
     """
-    (found,) = predict(model, guide, x, cuts=[cut], want=["probs"], batch_size=batch_size)
-    return found["probs"].mean(0) if ensemble and model.batch_shape else found["probs"]
+    (result,) = predict(model, guide, x, cuts=[cut], want=["probs"], batch_size=batch_size)
+    return result["probs"].mean(0) if ensemble and model.batch_shape else result["probs"]
 
 
 def log_predictive(
@@ -61,19 +61,19 @@ def log_predictive(
 
     Args:
         model: The model.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader`` of pairs.
-        y: Targets, one for each input; a ``DataLoader`` brings its own.
-        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
+        y: Targets, one for each input; ``None`` for a ``DataLoader``.
+        ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
         batch_size: Points in one forward pass.
-        cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+        cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
         ValueError: If the data are empty, not finite, out of range or of different lengths, or a cut is out of range.
     """
-    (found,) = predict(model, guide, x, y, cuts=[cut], want=["log_prob"], batch_size=batch_size)
-    log_probs = found["log_prob"]
+    (result,) = predict(model, guide, x, y, cuts=[cut], want=["log_prob"], batch_size=batch_size)
+    log_probs = result["log_prob"]
     if ensemble and model.batch_shape:
         return log_probs.logsumexp(0) - math.log(len(log_probs))
     return log_probs
@@ -90,18 +90,18 @@ def predict_moments(
 ) -> tuple[Float[Tensor, "*batch_and_target"], Float[Tensor, "*batch_and_target"]]:
     """Return the mean and variance of the mixture, in the units of ``y`` and their square.
 
-    The variance is the noise plus the disagreement between architectures.
+    The variance is the noise plus the disagreement between architectures (:func:`pyro_vds.predict_variance_parts`).
 
     Args:
         model: A model of numbers, such as one with a ``Gaussian`` likelihood.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader``.
-        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
+        ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
         batch_size: Points in one forward pass.
-        cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+        cut: A label for each axis that is cut, such as ``depth=3``.
 
     Returns:
-        Both in the shape of the targets.
+        Mean and variance in the shape of the targets.
 
     Raises:
         TypeError: If targets are classes, or the inputs are not floating point.
@@ -126,17 +126,17 @@ def predict_variance_parts(
 ]:
     """Return the mean of the mixture, and its variance in two parts: noise, and disagreement between architectures.
 
-    ``noise = sum_i q_i Var(y | x, d=i)`` is what no architecture can predict, ``disagreement = sum_i q_i (f_i -
-    mean)**2`` what they do not agree on; their sum is the variance of :func:`predict_moments`. With ``ensemble`` the
-    noise is the mean over replicates, and the disagreement includes that between replicates.
+    ``noise = sum_i q_i Var(y | x, d=i)`` cannot be predicted by any architecture, and ``disagreement = sum_i q_i (f_i
+    - mean)**2`` is the variance between architectures; their sum is the variance of :func:`predict_moments`. With
+    ``ensemble`` the noise is the mean over replicates, and the disagreement includes that between replicates.
 
     Args:
         model: A model of numbers, such as one with a ``Gaussian`` likelihood.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader``.
-        ensemble: Whether to average over replicates (a deep ensemble), where the model has them.
+        ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
         batch_size: Points in one forward pass.
-        cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+        cut: A label for each axis that is cut, such as ``depth=3``.
 
     Returns:
         Mean, noise variance and disagreement variance in the shape of the targets, in the units of ``y`` and their
@@ -146,8 +146,8 @@ def predict_variance_parts(
         TypeError: If targets are classes, or the inputs are not floating point.
         ValueError: If the inputs are empty or not finite, or a cut is out of range.
     """
-    (found,) = predict(model, guide, x, cuts=[cut], want=["mean", "noise", "disagreement"], batch_size=batch_size)
-    mean, noise, disagreement = found["mean"], found["noise"], found["disagreement"]
+    (result,) = predict(model, guide, x, cuts=[cut], want=["mean", "noise", "disagreement"], batch_size=batch_size)
+    mean, noise, disagreement = result["mean"], result["noise"], result["disagreement"]
     if ensemble and model.batch_shape:
         return mean.mean(0), noise.mean(0), disagreement.mean(0) + mean.var(0, correction=0)
     return mean, noise, disagreement
@@ -162,10 +162,10 @@ def predict_components(
 
     Args:
         model: A model with a ``Gaussian`` likelihood.
-        guide: Its guide; ``None`` for a model without axes.
-        x: Inputs ``(batch, ...)``, whose outputs under every architecture are held at once.
+        guide: The guide; ``None`` for a model without axes.
+        x: Inputs ``(batch, ...)``; the outputs of all architectures are in memory at once.
         batch_size: Points in one forward pass.
-        cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+        cut: A label for each axis that is cut, such as ``depth=3``.
 
     Returns:
         Means ``(architecture, *batch_shape, batch, *target)`` in the units of ``y``; weights ``(architecture,
@@ -198,28 +198,27 @@ def predict_pit(
     batch_size: int = BATCH_SIZE,
     **cut: Hashable,
 ) -> Float[np.ndarray, "*batch_shape batch"]:
-    """Return the probability integral transform of each target, its distribution function ``F(y_n | x_n)``.
+    """Return the probability integral transform of each target, the distribution function ``F(y_n | x_n)``.
 
-    Where the predictive is right the values are uniform on ``(0, 1)`` (Dawid 1984, "Statistical theory: the prequential
-    approach"); heaped at both ends they tell of intervals that are too narrow, heaped in the middle of too wide ones.
-    It does not depend on the units of ``y``. For counts it is a draw within the step of the distribution function, by
-    a fixed seed. :func:`pyro_vds.intervals.interval_table` and ``plots.plot_intervals`` take it.
+    The values are uniform on ``(0, 1)`` if the predictive distribution is right (Dawid 1984, "Statistical theory: the
+    prequential approach"). Many values near both ends show too narrow intervals, many in the middle too wide ones.
+    They do not depend on the units of ``y``. For counts each is a uniform draw within the step of the distribution
+    function, with a fixed seed. :func:`pyro_vds.intervals.interval_table` and ``plots.plot_intervals`` take them.
 
     Args:
         model: A model of one number for each input.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader`` of pairs.
-        y: Targets, one for each input; a ``DataLoader`` brings its own.
+        y: Targets, one for each input; ``None`` for a ``DataLoader``.
         batch_size: Points in one forward pass.
-        cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+        cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
         TypeError: If targets are classes, or the inputs are not floating point.
-        ValueError: If there are several targets for an input, the data are empty or not finite, or a cut is out of
-            range.
+        ValueError: If an input has several targets, the data are empty or not finite, or a cut is out of range.
     """
-    (found,) = predict(model, guide, x, y, cuts=[cut], want=["pit"], batch_size=batch_size)
-    return found["pit"].cpu().numpy()
+    (result,) = predict(model, guide, x, y, cuts=[cut], want=["pit"], batch_size=batch_size)
+    return result["pit"].cpu().numpy()
 
 
 def predict_entropy(
@@ -229,14 +228,14 @@ def predict_entropy(
 
     Args:
         model: A model of classes.
-        guide: Its guide; ``None`` for a model without axes, whose mutual information is 0.
+        guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader``.
         batch_size: Points in one forward pass.
-        cut: The label of an entry for each axis that is cut, such as ``depth=3``.
+        cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
         TypeError: If targets are not classes, or the inputs are not floating point.
         ValueError: If the inputs are empty or not finite, or a cut is out of range.
     """
-    (found,) = predict(model, guide, x, cuts=[cut], want=["entropy"], batch_size=batch_size)
-    return EntropySplit(**found)
+    (result,) = predict(model, guide, x, cuts=[cut], want=["entropy"], batch_size=batch_size)
+    return EntropySplit(**result)

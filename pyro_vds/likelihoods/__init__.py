@@ -1,4 +1,4 @@
-"""Likelihoods: what the outputs of a network say about a target."""
+"""Likelihoods: distributions of a target given a network's outputs."""
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.likelihoods.classification import Classification

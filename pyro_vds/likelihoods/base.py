@@ -1,7 +1,7 @@
-"""Likelihoods: what the network's outputs say about a target.
+"""Likelihoods: distributions of a target given a network's outputs.
 
-A likelihood maps outputs ``(*axes, batch, *event)`` to a Pyro distribution of batch shape ``(*axes, batch)``
-whose ``log_prob(y)`` is ``log p(y | x, d)`` in nats. Mixtures over architectures, predictions and measures follow.
+A likelihood maps outputs ``(*axes, batch, *event)`` to a Pyro distribution of batch shape ``(*axes, batch)`` whose
+``log_prob(y)`` is ``log p(y | x, architecture)`` in nats. Mixtures, predictions and measures are derived from it.
 """
 
 import copy
@@ -21,8 +21,8 @@ from pyro_vds.spaces.typing import Outputs
 class Likelihood(nn.Module, ABC):
     """The distribution of a target given the network's outputs.
 
-    A likelihood of your own needs :meth:`forward` and :meth:`check_targets`. Its distribution has a mean and a
-    variance where moments are asked for, and a ``cdf``, or counts as its support, for the calibration of intervals.
+    A likelihood of your own needs :meth:`forward` and :meth:`check_targets`. Its distribution needs a mean and a
+    variance for moments, and a ``cdf`` (or counts as its support) for the calibration of intervals.
 
     Attributes:
         numeric: Whether targets are numbers, with a mean and a distribution function, rather than classes.
@@ -36,7 +36,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def check_targets(self, y: Tensor, outputs: Outputs) -> None:
-        """Raise if targets do not suit the likelihood and the network's outputs.
+        """Raise if targets do not fit the likelihood and the network's outputs.
 
         Args:
             y: All targets of a data set, ``(N, ...)``.
@@ -50,7 +50,7 @@ class Likelihood(nn.Module, ABC):
     def components(
         self, outputs: Float[Tensor, "architecture *batch_shape_and_batch event"], batch_dims: int = 1
     ) -> Distribution:
-        """Return the distributions of the architectures with these last, batch shape ``(*batch_shape, batch, arch)``.
+        """Return the distribution of each architecture, batch shape ``(*batch_shape, batch, architecture)``.
 
         Args:
             outputs: Outputs of each architecture.
@@ -59,7 +59,7 @@ class Likelihood(nn.Module, ABC):
         outputs = outputs.movedim(0, batch_dims)
         if batch_dims == 1:
             return self(outputs)
-        # Parameters of replicates are (replicate, 1, ...): one more dimension stands for the architectures.
+        # Parameters of replicates are (replicate, 1, ...): one more dimension broadcasts over the architectures.
         state = {name: tensor.unsqueeze(batch_dims) for name, tensor in self._tensors().items()}
         return torch.func.functional_call(self, state, (outputs,))
 
@@ -79,23 +79,23 @@ class Likelihood(nn.Module, ABC):
         return dist.MixtureSameFamily(dist.Categorical(logits=logits), components)
 
     def prediction(self, mixture: Distribution) -> Tensor | tuple[Tensor, Tensor]:
-        """Return what a pruned network returns for a mixture: its mean and its variance.
+        """Return the outputs of a pruned network for a mixture: the mean and the variance.
 
         Args:
-            mixture: What :meth:`mixture` returned.
+            mixture: The mixture from :meth:`mixture`.
         """
         return mixture.mean, mixture.variance
 
     def metrics(
         self, mixture: Distribution, y: Shaped[Tensor, "*batch_and_target"]
     ) -> dict[str, Shaped[Tensor, "..."]]:
-        """Return measures of a prediction, for each point; a run reports their means.
+        """Return measures of a prediction for each point; a run reports their means.
 
-        A ``squared_error`` is reported as its root mean (``rmse``), and a ``confidence`` with the ``error`` as the
+        A run reports ``squared_error`` as its root mean (``rmse``), and ``confidence`` together with ``error`` as the
         expected calibration error (``ece``).
 
         Args:
-            mixture: The prediction, what :meth:`mixture` returned.
+            mixture: The prediction from :meth:`mixture`.
             y: The targets.
 
         Returns:
@@ -104,20 +104,20 @@ class Likelihood(nn.Module, ABC):
         return {"log_prob": mixture.log_prob(y), "squared_error": (mixture.mean - y) ** 2}
 
     def replicated(self, batch_shape: torch.Size) -> "Likelihood":
-        """Return the likelihood of replicates, with parameters of its own for each, ``(replicate, 1)``.
+        """Return the likelihood of replicates, each with its own parameters, ``(replicate, 1)``.
 
         Args:
-            batch_shape: ``(n,)``.
+            batch_shape: ``(replicate,)``.
 
         Raises:
-            TypeError: If it has parameters or buffers that are not scalars.
+            TypeError: If the likelihood has parameters or buffers that are not scalars.
         """
         stacked = copy.deepcopy(self)
         for name, tensor in stacked._tensors().items():
             if tensor.ndim:
                 raise TypeError(
-                    f"Expected a likelihood of scalar parameters to replicate, but {name} of {type(self).__name__} has "
-                    f"the shape {tuple(tensor.shape)}. Override its methods replicated() and single()."
+                    f"Expected a likelihood with scalar parameters to replicate, got {name} of {type(self).__name__} "
+                    f"with shape {tuple(tensor.shape)}. Override its methods replicated() and single()."
                 )
             tensor.data = tensor.detach().expand(*batch_shape, 1).clone()
         return stacked
@@ -126,13 +126,13 @@ class Likelihood(nn.Module, ABC):
         """Return the likelihood of one replicate, as a copy.
 
         Args:
-            replicate: Its number.
+            replicate: Number of the replicate.
         """
-        one = copy.deepcopy(self)
-        for tensor in one._tensors().values():
+        likelihood = copy.deepcopy(self)
+        for tensor in likelihood._tensors().values():
             tensor.data = tensor.detach()[replicate, 0].clone()
-        return one
+        return likelihood
 
     def _tensors(self) -> dict[str, Tensor]:
-        """Return its parameters and buffers."""
+        """Return the parameters and buffers."""
         return dict(self.named_parameters()) | dict(self.named_buffers())

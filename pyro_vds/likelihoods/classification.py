@@ -40,7 +40,7 @@ class Classification(Likelihood):
         outputs: Float[Tensor, "architecture *batch_shape_and_batch event"],
         log_weights: Float[Tensor, "architecture *batch_shape_and_batch_or_one"],
     ) -> dist.Categorical:
-        """Return the mixture over architectures, which of classes is again a categorical distribution.
+        """Return the mixture over architectures, which is again a categorical distribution.
 
         Its logits are ``log sum_i q_i softmax(outputs_i)``, the log class probabilities in nats (paper, eq. 3).
 
@@ -54,7 +54,7 @@ class Classification(Likelihood):
         """Return the log class probabilities, nats.
 
         Args:
-            mixture: What :meth:`mixture` returned.
+            mixture: The mixture from :meth:`mixture`.
         """
         assert isinstance(mixture, dist.Categorical)
         return mixture.logits
@@ -62,15 +62,15 @@ class Classification(Likelihood):
     def metrics(
         self, mixture: Distribution, y: Int[Tensor, "*batch_shape batch"]
     ) -> dict[str, Shaped[Tensor, "*batch_shape batch"]]:
-        """Return measures of a prediction, for each point.
+        """Return measures of a prediction for each point.
 
         Args:
-            mixture: The prediction, what :meth:`mixture` returned.
+            mixture: The prediction from :meth:`mixture`.
             y: The labels.
 
         Returns:
-            ``log_prob`` in nats; ``error``, whether the most probable class is wrong; its probability, the
-            ``confidence``; and the ``brier`` score, ``sum_c (p_c - [y = c])**2``.
+            ``log_prob`` in nats; ``error``, whether the most probable class is wrong; ``confidence``, the probability
+            of that class; and ``brier``, the Brier score ``sum_c (p_c - [y = c])**2``.
         """
         assert isinstance(mixture, dist.Categorical)
         probs = mixture.probs.double()

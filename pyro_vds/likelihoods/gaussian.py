@@ -58,4 +58,4 @@ class Gaussian(Likelihood):
                 f"{tuple(y.shape)}. Reshape y or change out_features."
             )
         if not bool(torch.isfinite(y).all()):
-            raise ValueError("Expected finite targets, got NaN or infinity. Remove or impute those points.")
+            raise ValueError("Expected finite targets, got NaN or infinity. Remove or impute these points.")

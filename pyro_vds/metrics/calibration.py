@@ -21,8 +21,8 @@ class ReliabilityTable:
     Attributes:
         edges: Bounds of the bins, ``bins + 1`` values from 0 to 1.
         counts: Points in each bin.
-        confidence: Mean probability in each bin, of the predicted class as a rule; NaN in an empty bin.
-        accuracy: Fraction of points in each bin whose class it was; NaN in an empty bin.
+        confidence: Mean probability of the event in each bin, usually of the predicted class; NaN in an empty bin.
+        accuracy: Fraction of points in each bin for which the event happened; NaN in an empty bin.
     """
 
     edges: Float[np.ndarray, " edges"]
@@ -45,9 +45,9 @@ def reliability_table(
     Args:
         probs: Class probabilities ``(N, classes)``.
         labels: True classes ``(N,)``.
-        bins: Number of bins; the paper of Guo et al. has 15.
-        binning: ``"width"``: bins of equal width (Guo et al. 2017); ``"mass"``: of equally many points (Nguyen and
-            O'Connor 2015), as far as equal probabilities, which stay together, allow.
+        bins: Number of bins; Guo et al. use 15.
+        binning: ``"width"``: bins of equal width (Guo et al. 2017); ``"mass"``: bins with equally many points (Nguyen
+            and O'Connor 2015), except that equal probabilities stay together.
 
     Raises:
         ValueError: If probabilities, labels, the number of bins or their kind are out of range or do not fit.
@@ -60,7 +60,7 @@ def ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning
     """Return the expected calibration error of the predicted class, 0 to 1.
 
     ``sum_b (n_b / N) |accuracy_b - confidence_b|`` (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks", eq. 3). Sampling noise adds to it: a calibrated predictor is above 0, the more so the more bins.
+    Networks", eq. 3). Sampling noise increases it: even a calibrated predictor is above 0, and more so with more bins.
 
     Args:
         probs: Class probabilities ``(N, classes)``.
@@ -75,11 +75,11 @@ def ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning
 
 
 def classwise_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binning: Binning = "width") -> float:
-    """Return the calibration error of all class probabilities, not of the largest alone, 0 to 1.
+    """Return the calibration error of all class probabilities, not only of the largest, 0 to 1.
 
     ``(1 / C) sum_c sum_b (n_bc / N) |frequency_bc - mean probability_bc|`` with the points binned by ``p(c)`` for each
-    class (Kull et al. 2019, "Beyond Temperature Scaling", eq. 3). With many classes most probabilities are near 0, and
-    so is the measure.
+    class (Kull et al. 2019, "Beyond Temperature Scaling", eq. 3). With many classes, most probabilities are near 0,
+    and the measure is small.
 
     Args:
         probs: Class probabilities ``(N, classes)``.
@@ -105,7 +105,7 @@ def nll(probs: ArrayLike, labels: ArrayLike) -> float:
         ValueError: If probabilities or labels are out of range or do not fit.
     """
     probs, labels = checked_predictions(probs, labels)
-    # Not scikit-learn's log_loss, which cuts probabilities off at 2e-16: an over-confident error may cost infinity.
+    # scikit-learn's log_loss would clip probabilities at 2e-16; here an over-confident error can cost infinity.
     with np.errstate(divide="ignore"):
         return float(-np.log(probs[np.arange(len(labels)), labels]).mean())
 
@@ -143,11 +143,11 @@ class BrierDecomposition:
     """The parts of a Brier score, ``brier = reliability - resolution + uncertainty + within_bin``.
 
     Attributes:
-        reliability: How far probabilities are from frequencies, 0 if calibrated; lower is better.
-        resolution: How far the frequencies of the bins are from the overall ones; higher is better.
+        reliability: Distance of probabilities from frequencies, 0 if calibrated; lower is better.
+        resolution: Distance of the frequencies in bins from the overall frequencies; higher is better.
         uncertainty: The score of predicting the overall frequencies, a property of the data.
-        within_bin: What bins hide: spread within them, and how it goes with the outcomes. 0 if all predictions of a
-            bin are the same, and negative for calibrated predictions that differ.
+        within_bin: Variance of predictions within bins, less twice their covariance with the outcomes. 0 if all
+            predictions of a bin are the same, and negative for calibrated predictions that differ.
     """
 
     reliability: float
@@ -195,7 +195,7 @@ def confidence_table(
 
     Args:
         confidence: Probability of the predicted class, or of any event.
-        hits: Whether it happened.
+        hits: Whether the event happened.
         bins: Number of bins.
         binning: ``"width"`` or ``"mass"``, as in :func:`reliability_table`.
 
@@ -208,9 +208,9 @@ def confidence_table(
         raise ValueError(f"Expected binning of {', '.join(map(repr, get_args(Binning)))}, got {binning!r}.")
     edges = np.linspace(0, 1, bins + 1)
     if binning == "mass":
-        # Edges at predictions themselves, so that equal ones are never parted.
+        # Edges at predictions, so that equal predictions share a bin.
         edges[1:-1] = np.quantile(confidence, edges[1:-1], method="inverted_cdf")
-    # Bins are (lower, upper], as in Guo et al.; the first has 0 too.
+    # Bins are (lower, upper], as in Guo et al.; the first includes 0.
     index = np.digitize(confidence, edges[1:-1], right=True)
     counts = np.bincount(index, minlength=bins)
     with np.errstate(invalid="ignore"):
@@ -237,7 +237,7 @@ def checked_predictions(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray
     sums = p.sum(-1, keepdims=True)
     if not (np.isfinite(p).all() and (p >= 0).all() and (np.abs(sums - 1) < 1e-4).all()):
         raise ValueError(
-            "Expected rows of probabilities that sum to one; got negative, non-finite or unnormalised values. "
+            "Expected rows of probabilities that sum to one, got negative, non-finite or unnormalised values. "
             "Pass predict_proba(...), not logits or log probabilities."
         )
     return p / sums, y

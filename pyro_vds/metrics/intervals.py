@@ -1,7 +1,7 @@
 """Calibration of predictive intervals of a regression: numpy in, numpy out.
 
-All measures follow from the distribution function of the predictive at the targets, the probability integral
-transform ``u_n = F(y_n | x_n)`` of :func:`pyro_vds.predict_pit`.
+All measures take the predictive distribution function at the targets, the probability integral transform
+``u_n = F(y_n | x_n)`` from :func:`pyro_vds.predict_pit`.
 """
 
 from dataclasses import dataclass
@@ -78,15 +78,15 @@ def mixture_pit(y: ArrayLike, means: ArrayLike, weights: ArrayLike, scale: Array
 def interval_table(pit: ArrayLike, levels: ArrayLike = LEVELS) -> IntervalTable:
     """Return how often targets fall in the central predictive interval of each level.
 
-    The central interval of level ``l`` lies between the quantiles ``(1 - l) / 2`` and ``(1 + l) / 2``, so a target
-    is in it where ``|2 u_n - 1| <= l``: exact for any predictive, without looking for its quantiles.
+    The central interval of level ``l`` lies between the quantiles ``(1 - l) / 2`` and ``(1 + l) / 2``. It contains a
+    target if ``|2 u_n - 1| <= l``, which is exact for any distribution and needs no quantiles.
 
     Args:
-        pit: Values ``u_n`` of :func:`pyro_vds.predict_pit`, ``(N,)``.
+        pit: Values ``u_n`` from :func:`pyro_vds.predict_pit`, ``(N,)``.
         levels: Nominal coverages, in ``(0, 1)``.
 
     Raises:
-        ValueError: If there are no values or levels, or they are out of range.
+        ValueError: If there are no values or levels, or one is out of range.
     """
     pit, levels = np.asarray(pit, dtype=np.float64), np.asarray(levels, dtype=np.float64)
     if pit.ndim != 1 or len(pit) == 0 or not ((pit >= 0) & (pit <= 1)).all():
@@ -104,10 +104,10 @@ def interval_error(pit: ArrayLike, levels: ArrayLike = LEVELS) -> float:
     Learning Using Calibrated Regression" (eq. 9), for central intervals.
 
     Args:
-        pit: Values of :func:`pyro_vds.predict_pit`, ``(N,)``.
+        pit: Values from :func:`pyro_vds.predict_pit`, ``(N,)``.
         levels: Nominal coverages, in ``(0, 1)``.
 
     Raises:
-        ValueError: If there are no values or levels, or they are out of range.
+        ValueError: If there are no values or levels, or one is out of range.
     """
     return interval_table(pit, levels).error

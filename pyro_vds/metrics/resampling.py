@@ -15,7 +15,7 @@ class Interval:
     """A measure with a bootstrap interval.
 
     Attributes:
-        estimate: The measure on the points as they are.
+        estimate: The measure on the original points.
         low: Lower end.
         high: Upper end.
     """
@@ -36,11 +36,11 @@ def bootstrap_interval(
 ) -> Interval:
     """Return a percentile bootstrap interval of a measure, over points drawn with replacement (Efron 1979).
 
-    It holds the error of a finite test set, not that of another training run. Calibration errors grow with sampling
-    noise, and resamples have more of it: their intervals lie high, and the estimate can be below them.
+    It covers the error of a finite test set, not the differences between training runs. Sampling noise increases
+    calibration errors, and resamples have more of it: their intervals are too high, and can lie above the estimate.
 
     Args:
-        measure: Takes probabilities and labels, for instance :func:`pyro_vds.calibration.ece`, or
+        measure: A function of probabilities and labels, for instance :func:`pyro_vds.calibration.ece` or
             ``lambda p, y: ece(p, y, 10)``.
         probs: Class probabilities ``(N, classes)``.
         labels: True classes ``(N,)``.
@@ -54,10 +54,10 @@ def bootstrap_interval(
     probs, labels = checked_predictions(probs, labels)
     if len(labels) < 2:
         raise ValueError("Expected at least two points to resample, got one.")
-    found = bootstrap(
+    result = bootstrap(
         (np.arange(len(labels)),),
         lambda drawn: measure(probs[drawn], labels[drawn]),
         vectorized=False, n_resamples=resamples, confidence_level=prob, method="percentile", rng=rng,
     )  # fmt: skip
-    low, high = found.confidence_interval
+    low, high = result.confidence_interval
     return Interval(float(measure(probs, labels)), float(low), float(high))

@@ -1,7 +1,7 @@
 """Temperature scaling, the baseline of recalibration: numpy in, numpy out.
 
-Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2. A mixture has no logits; its log probabilities
-take their place, ``softmax(log p / T)``, which for a single network is the same.
+Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2. A mixture has no logits, so its log
+probabilities are scaled, ``softmax(log p / T)``; for a single network the result is the same.
 """
 
 from typing import Any
@@ -20,12 +20,12 @@ LOWEST, HIGHEST = 0.01, 100.0
 def fit_temperature(probs: ArrayLike, labels: ArrayLike) -> float:
     """Return the temperature ``T`` with the lowest NLL of ``softmax(log p / T)``.
 
-    The NLL is convex in ``1 / T``. Above 1 the predictions were over-confident, below 1 under-confident; the end of the
-    range ``0.01`` to ``100`` means that there is no optimum, for instance where every prediction is right.
+    The NLL is convex in ``1 / T``. ``T > 1`` means over-confident predictions, ``T < 1`` under-confident ones. An end
+    of the range ``0.01`` to ``100`` means that there is no optimum, for instance because every prediction is right.
 
     Args:
-        probs: Class probabilities ``(N, classes)`` of validation data, never of the data to report on.
-        labels: Their true classes ``(N,)``.
+        probs: Class probabilities ``(N, classes)`` of validation data, never of the test data.
+        labels: True classes ``(N,)``.
 
     Raises:
         ValueError: If probabilities or labels are out of range or do not fit.
@@ -37,16 +37,16 @@ def fit_temperature(probs: ArrayLike, labels: ArrayLike) -> float:
         return -float(log_softmax(log_p * inverse, axis=-1)[rows, labels].mean())
 
     bounds = (1 / HIGHEST, 1 / LOWEST)
-    found: Any = minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-8})
-    return 1 / float(found.x)
+    result: Any = minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    return 1 / float(result.x)
 
 
 def scale_probs(probs: ArrayLike, temperature: float) -> Float[np.ndarray, "N classes"]:
-    """Return ``softmax(log p / T)``: the same classes, sharper for ``T < 1`` and flatter for ``T > 1``.
+    """Return ``softmax(log p / T)``, sharper for ``T < 1`` and flatter for ``T > 1``, with the same predicted classes.
 
     Args:
         probs: Class probabilities ``(N, classes)``.
-        temperature: ``T`` of :func:`fit_temperature`.
+        temperature: ``T``, for example from :func:`fit_temperature`.
 
     Raises:
         ValueError: If the probabilities are out of range or the temperature is not positive.
@@ -58,5 +58,5 @@ def scale_probs(probs: ArrayLike, temperature: float) -> Float[np.ndarray, "N cl
 
 
 def _log(probs: Float[np.ndarray, "N classes"]) -> Float[np.ndarray, "N classes"]:
-    """Return log probabilities, finite where a probability was rounded to zero."""
+    """Return log probabilities, finite even for probabilities that were rounded to zero."""
     return np.log(np.maximum(probs, np.finfo(np.float64).tiny))

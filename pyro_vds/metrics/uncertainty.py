@@ -1,7 +1,7 @@
-"""Uncertainty of class predictions: its split across depths, selective prediction, out-of-distribution detection.
+"""Uncertainty of predictions: selective prediction and out-of-distribution detection.
 
-Entropies are in nats. A score of uncertainty is any number for each point that is larger where the prediction is less
-certain: an entropy, a mutual information, one minus the confidence.
+A score of uncertainty is any number for each point that is larger if the prediction is less certain: an entropy, a
+mutual information, one minus the confidence.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """The mean error of the predictions that are kept, against how many are kept.
+    """The mean error of the most certain points against their share.
 
     Attributes:
         coverage: Share of the points that are predicted, ``1 / N`` to 1.
-        risk: Mean error of those points, the most certain ones.
+        risk: Mean error of these points, the most certain ones.
         area: Area under the curve (AURC), the mean risk over all coverages; lower is better.
-        excess_area: What it is above that of the best order for the same errors (E-AURC); 0 is best.
+        excess_area: Excess of the area over the area for the best order of the points (E-AURC); 0 is best.
     """
 
     coverage: Float[np.ndarray, " N"]
@@ -31,11 +31,11 @@ class RiskCoverage:
 
 
 def risk_coverage(uncertainty: ArrayLike, errors: ArrayLike) -> RiskCoverage:
-    """Return the risk-coverage curve of selective prediction, which leaves the least certain points to others.
+    """Return the risk-coverage curve of selective prediction, which does not predict the least certain points.
 
     Geifman and El-Yaniv 2017, "Selective Classification for Deep Neural Networks"; the excess area of Geifman et al.
-    2019, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers". Among equal scores the order is random;
-    the curve is the mean over it. A useless score has the overall error as its area.
+    2019, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers". Points with equal scores are in random
+    order, over which the curve is the mean. The area for a useless score is the overall error.
 
     Args:
         uncertainty: A score of each point ``(N,)``; larger is less certain.
@@ -57,11 +57,11 @@ def risk_coverage(uncertainty: ArrayLike, errors: ArrayLike) -> RiskCoverage:
 
 @dataclass(frozen=True)
 class Detection:
-    """How well a score tells points from outside the distribution from those inside; outside is the positive class.
+    """How well a score separates points outside the distribution (the positive class) from points inside.
 
     Attributes:
-        auroc: Area under the ROC curve, the probability that a point from outside has the higher score; 0.5 is chance.
-        aupr: Average precision, the area under the precision-recall curve; the share of outside points is chance.
+        auroc: Area under the ROC curve, the probability that a point outside has the higher score; 0.5 by chance.
+        aupr: Average precision, the area under the precision-recall curve; the share of outside points by chance.
     """
 
     auroc: float
@@ -78,7 +78,7 @@ def detect_outside(inside: ArrayLike, outside: ArrayLike) -> Detection:
         outside: Scores of other points ``(M,)``.
 
     Raises:
-        ValueError: If either is empty, not a vector, or not finite.
+        ValueError: If scores are empty, not a vector, or not finite.
     """
     scores = [_finite(inside, "inside"), _finite(outside, "outside")]
     is_outside = np.repeat([0, 1], [len(part) for part in scores])
@@ -88,7 +88,9 @@ def detect_outside(inside: ArrayLike, outside: ArrayLike) -> Detection:
 
 def _finite(values: ArrayLike, name: str) -> Float[np.ndarray, " N"]:
     """Return a vector in float64; tensors may be on any device."""
-    found = np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
-    if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
-        raise ValueError(f"Expected {name} as finite numbers (N,), N > 0, got shape {found.shape} or non-finite ones.")
-    return found
+    vector = np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    if vector.ndim != 1 or not len(vector):
+        raise ValueError(f"Expected {name} as finite numbers (N,), N > 0, got shape {vector.shape}.")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"Expected {name} as finite numbers (N,), got {int((~np.isfinite(vector)).sum())} non-finite.")
+    return vector

@@ -1,4 +1,4 @@
-"""Checks of the arguments that a model is built from."""
+"""Checks of the arguments of a model."""
 
 from numbers import Integral
 
@@ -11,25 +11,25 @@ from pyro_vds.spaces.space import Space
 
 
 def checked_space(backbone: nn.Module, plate: Plate | None) -> Space:
-    """Return the space of a backbone, its axes in a plate if one is given.
+    """Return the space of a backbone, with its axes in a plate if one is given.
 
     Args:
-        backbone: What should be a backbone.
-        plate: The plate of all axes; where the backbone says unless given.
+        backbone: A backbone.
+        plate: The plate of all axes; ``None`` keeps the plates of the backbone's space.
 
     Raises:
-        TypeError: If it is not a backbone.
-        ValueError: If an axis is not read out, or lies in a plate other than that of the data.
+        TypeError: If ``backbone`` is not a backbone.
+        ValueError: If an axis is not read out, or is in a plate other than the plate of the data.
     """
     space = getattr(backbone, "space", None)
     if not (isinstance(backbone, nn.Module) and isinstance(space, Space)):
         raise TypeError(
-            f"Expected a torch.nn.Module with an attribute 'space', a pyro_vds.Space, got {type(backbone).__name__}. "
+            f"Expected a torch.nn.Module with a pyro_vds.Space as attribute 'space', got {type(backbone).__name__}. "
             "Wrap stem, blocks and head in pyro_vds.PerDepth."
         )
     space = space if plate is None else space.in_plate(plate)
     if not space.plates <= {DATA} or not all(axis.read_out for axis in space.values()):
-        raise ValueError(f"Expected axes that are read out, in no plate but that of the data; got {space}.")
+        raise ValueError(f"Expected axes that are read out, in the plate of the data or in no plate, got {space}.")
     return space
 
 
@@ -37,8 +37,8 @@ def check_num_data(num_data: int) -> None:
     """Raise unless the number of training points is a positive integer.
 
     Raises:
-        TypeError: If it is not an integer.
-        ValueError: If it is not positive.
+        TypeError: If ``num_data`` is not an integer.
+        ValueError: If ``num_data`` is not positive.
     """
     if isinstance(num_data, bool) or not isinstance(num_data, Integral):
         raise TypeError(f"Expected num_data, the number of training points, as an int; got {num_data!r}.")
@@ -47,10 +47,10 @@ def check_num_data(num_data: int) -> None:
 
 
 def checked_likelihood(likelihood: Likelihood | None) -> Likelihood:
-    """Return the likelihood, ``Classification()`` unless given.
+    """Return the likelihood, or ``Classification()`` for ``None``.
 
     Raises:
-        TypeError: If it is not a likelihood.
+        TypeError: If ``likelihood`` is not a likelihood.
     """
     if likelihood is None:
         return Classification()

@@ -1,4 +1,4 @@
-"""Checks of user data, made once where data enter the package."""
+"""Checks of a user's data against a model, made once before they are used."""
 
 import copy
 
@@ -13,30 +13,30 @@ from pyro_vds.ops.tensors import first_points
 
 
 def check_data(model: VDSModel, x: Tensor, y: Tensor) -> None:
-    """Check inputs and targets against each other and the model.
+    """Check inputs and targets against each other and against the model.
 
     Args:
-        model: The model that is to see the data.
+        model: The model.
         x: Inputs ``(N, ...)``.
         y: Targets ``(N, ...)``.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
         ValueError: If there are no points, lengths differ, a value is not finite, a label is out of range,
-            or the backbone's output does not have the declared axes.
+            or the backbone's outputs do not fit its space.
     """
     check_inputs(x)
     check_pair(model, x, y, probe_outputs(model, x))
 
 
 def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
-    """Check inputs and targets against each other and outputs of the model.
+    """Check inputs and targets against each other and against outputs of the model.
 
     Args:
-        model: The model that is to see the data.
+        model: The model.
         x: Inputs ``(N, ...)``.
         y: Targets ``(N, ...)``.
-        outputs: What :func:`probe_outputs` returned for inputs of this kind.
+        outputs: The result of :func:`probe_outputs` for inputs of this kind.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
@@ -48,22 +48,23 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
     rows = len(model.batch_shape) + 1
     if y.ndim < rows or x.shape[:rows] != y.shape[:rows]:
         raise ValueError(
-            f"Expected as many targets as inputs, got inputs {tuple(x.shape)} and targets {tuple(y.shape)}."
+            f"Expected as many targets as inputs, got inputs of shape {tuple(x.shape)} and targets of shape "
+            f"{tuple(y.shape)}."
         )
     model.likelihood.check_targets(y.flatten(0, rows - 1), outputs)
 
 
 @torch.no_grad()
 def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
-    """Return the backbone's outputs for the first point, their leading shape checked.
+    """Return the backbone's outputs for the first point, and check their leading shape.
 
     Args:
         model: The model.
         x: Inputs ``(N, ...)``.
 
     Raises:
-        ValueError: If the backbone does not accept the inputs, or its output's shape does not begin with
-            ``(*sizes, batch)``.
+        ValueError: If the backbone does not accept the inputs, or the shape of its outputs does not begin with
+            ``(*sizes, *batch_shape, batch)``.
     """
     like = model.device_tensor()
     try:
@@ -72,7 +73,7 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     except (RuntimeError, ValueError) as error:
         remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
         if x.dtype == torch.uint8:
-            remedy = " Put pyro_vds.Standardise(mean, std) before the stem."
+            remedy = " For pixels, put pyro_vds.Standardise(mean, std) before the stem."
         raise ValueError(
             f"Expected inputs that the backbone accepts, got points of shape {tuple(x.shape[1:])} and type "
             f"{x.dtype}.{remedy} The backbone said: {error}"
@@ -88,14 +89,14 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def check_single_point(model: VDSModel, x: Tensor) -> None:
-    """Check that the model can train on a batch of one point; batch norm of single values cannot.
+    """Check that the model can train on a batch of one point, which batch norm of single values cannot.
 
     Args:
-        model: The model that is to be trained; it stays as it is.
+        model: The model, which is not changed.
         x: Inputs ``(N, ...)``.
 
     Raises:
-        ValueError: If it cannot.
+        ValueError: If the model cannot train on one point.
     """
     backbone = copy.deepcopy(model.backbone).train()
     device = model.device_tensor().device

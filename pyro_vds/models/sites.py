@@ -15,8 +15,8 @@ from pyro_vds.ops.compat import collects_parameters, is_enumerated
 def chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tensor:
     """Return the outputs of the chosen architecture at each point.
 
-    Where Pyro enumerates all axes, each in a dimension next to the last, every architecture is chosen once: the
-    axes then only change places, without a gather, whose backward pass is a slow scatter.
+    If Pyro enumerates all axes, each in its own neighbouring dimension, every architecture is chosen once. A
+    permutation of the axes then replaces the gather, whose backward pass is a slow scatter.
     """
     order = sorted(range(len(choice)), key=lambda axis: -choice[axis].ndim)
     enumerated = all(is_enumerated(index) for index in choice)
@@ -27,11 +27,11 @@ def chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tenso
 
 
 def require_no_svi() -> None:
-    """Raise if parameters are being collected through Pyro's store, where none of ours is."""
+    """Raise if Pyro collects parameters from its global store, which holds none of a model's."""
     if collects_parameters():
         raise RuntimeError(
             "Expected training with pyro_vds.fit or pyro_vds.enum_elbo and a torch optimiser, got pyro.infer.SVI: "
-            "it finds parameters through Pyro's global store, where these are not, and would train nothing."
+            "it finds parameters through Pyro's global store, which does not hold these, and would train nothing."
         )
 
 
@@ -40,10 +40,10 @@ def batch_plates(batch_shape: torch.Size) -> Iterator[list[Tensor]]:
     """Open the plate of replicates, to the left of the data.
 
     Args:
-        batch_shape: ``(n,)`` or empty.
+        batch_shape: ``(n,)``, or empty without replicates.
 
     Yields:
-        The numbers of its members, in a list that is empty where there is no plate.
+        A list with the numbers of the replicates; an empty list without replicates.
     """
     with ExitStack() as plates:
         entered = (plates.enter_context(pyro.plate("replicate", size, dim=-2)) for size in batch_shape)

@@ -26,34 +26,33 @@ class VDSModel(PyroModule):
     """Bayesian model over the architectures that a backbone computes (paper, section 2).
 
     ``p(d) = Categorical(beta)`` for each axis, and ``p(y | x, d) = likelihood(backbone(x)[d])`` for each
-    point of a plate ``"data"`` of ``num_data`` points. The sample sites carry the names of the axes, and
-    ``"obs"``.
+    point of a plate ``"data"`` of ``num_data`` points. The sample sites have the names of the axes, and ``"obs"``.
 
-    The weights are ordinary ``torch.nn.Parameter`` s and stay out of Pyro's global store, where two models
-    would share them by name. Train with :func:`pyro_vds.fit`, or with :func:`pyro_vds.enum_elbo` and a torch
-    optimiser; ``pyro.infer.SVI``, which finds parameters through the store, gets an error.
+    The weights are ordinary ``torch.nn.Parameter`` s outside Pyro's global store, in which two models would share
+    them by name. Train with :func:`pyro_vds.fit`, or with :func:`pyro_vds.enum_elbo` and a torch optimiser;
+    ``pyro.infer.SVI`` finds parameters through the store, and raises an error.
 
     Args:
         backbone: A module with ``space``, ``restrict`` and ``forward``; see :class:`pyro_vds.Backbone`. With
-            :class:`pyro_vds.Replicated`, the model has a plate ``"replicate"`` around everything.
-        priors: One prior for every axis, or a mapping with one for each. A prior is an object of
+            :class:`pyro_vds.Replicated`, the model has an outer plate ``"replicate"``.
+        priors: One prior for all axes, or a mapping with a prior for each. A prior is an object of
             :mod:`pyro_vds.priors` or a ``pyro.distributions.Categorical`` of the axis's size. ``None`` is
             the paper's ``Geometric(0.85)``.
-        likelihood: ``Classification()`` unless given.
+        likelihood: The likelihood; ``None`` is ``Classification()``.
         num_data: Number of training points ``N``; a batch is rescaled to it.
         learn_prior: Whether the parameters of the priors, such as ``decay`` or ``rate``, are learnt with the weights,
-            starting from the given values (empirical Bayes); :meth:`fitted_prior` returns the learnt ones.
+            starting from the given values (empirical Bayes); :meth:`fitted_prior` returns the learnt prior.
         plate: :data:`pyro_vds.DATA` draws an architecture for each input, for :class:`pyro_vds.AutoPerInput`;
-            unless given, the axes lie where the backbone's space says, which is one architecture for all inputs.
+            ``None`` keeps the plates of the backbone's space, usually none: one architecture for all inputs.
 
     Attributes:
-        space: The axes of the architectures.
-        batch_shape: ``(n,)`` for ``n`` replicates, else empty; a leading dimension of inputs, targets and results.
+        space: The space of architectures.
+        batch_shape: ``(n,)`` for ``n`` replicates, otherwise empty; it leads inputs, targets and results.
 
     Raises:
-        TypeError: If the backbone lacks a member, or an argument is not a prior or a likelihood.
+        TypeError: If ``backbone`` is not a backbone, or an argument is not a prior or a likelihood.
         ValueError: If ``num_data`` is not positive, the priors do not fit the axes or have nothing to learn, or an axis
-            is not read out or lies in a plate other than that of the data.
+            is not read out or is in a plate other than the plate of the data.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class VDSModel(PyroModule):
             logits = as_categorical(self.priors[axis], len(self.space[axis]), axis).logits
             self.register_buffer(f"prior_logits_{axis}", logits.to(self.device_tensor()))
         if learn_prior and self.batch_shape:
-            raise ValueError("Expected learn_prior=False for replicates, which share one prior.")
+            raise ValueError("Expected learn_prior=False for replicates, which share one prior; got True.")
         learnt = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
         hold(self, "learnt_priors", learnt.to(self.device_tensor()))
 
@@ -101,10 +100,10 @@ class VDSModel(PyroModule):
 
     @property
     def by_input(self) -> bool:
-        """Whether each input has an architecture of its own."""
+        """Whether each input has its own architecture."""
         return DATA in self.space.plates
 
-    # Properties, because looking a child up through PyroModule registers its parameters in the global store.
+    # Properties, because access to a child through PyroModule would register its parameters in the global store.
     @property
     def backbone(self) -> Any:
         """The network: a module that is a :class:`pyro_vds.Backbone`."""
@@ -131,7 +130,7 @@ class VDSModel(PyroModule):
         return self.get_buffer(f"prior_logits_{axis}")
 
     def fitted_prior(self, axis: str) -> PriorLike:
-        """Return the prior over an axis, with the parameters that were learnt, if any were.
+        """Return the prior over an axis, with its learnt parameters if there are any.
 
         Args:
             axis: One of ``axes``.
@@ -152,15 +151,14 @@ class VDSModel(PyroModule):
         """Run the generative model.
 
         Args:
-            x: A batch of inputs ``(batch, ...)``; ``(replicate, batch, ...)`` for a replicated backbone.
-            y: Their targets, or ``None`` to sample them. With targets the plate rescales the batch to
-                ``num_data`` points.
+            x: A batch of inputs ``(*batch_shape, batch, ...)``.
+            y: The targets; the plate then rescales the batch to ``num_data`` points. ``None`` samples targets.
 
         Returns:
             The targets, observed or sampled.
 
         Raises:
-            RuntimeError: If it runs under ``pyro.infer.SVI``.
+            RuntimeError: If the model runs under ``pyro.infer.SVI``.
         """
         require_no_svi()
         with batch_plates(self.batch_shape) as copies:
@@ -177,7 +175,7 @@ class VDSModel(PyroModule):
                 return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
     def _draw(self, plate: Plate | None) -> dict[str, Tensor]:
-        """Draw an entry of each axis that lies in a plate."""
+        """Draw an entry of each axis of a plate."""
         names = [name for name, axis in self.space.items() if axis.plate == plate]
         return {name: pyro.sample(name, self.prior(name)) for name in names}
 
@@ -187,13 +185,13 @@ class VDSModel(PyroModule):
         return outputs.flatten(0, len(self.space) - 1) if self.space else outputs[None]
 
     def shared(self, tensor: Tensor) -> Tensor:
-        """Return inputs or targets as every replicate gets them, ``(*batch_shape, N, ...)``.
+        """Return inputs or targets expanded to all replicates, ``(*batch_shape, N, ...)``.
 
         Args:
             tensor: Inputs or targets ``(N, ...)``.
 
         Raises:
-            TypeError: If it is not a tensor.
+            TypeError: If ``tensor`` is not a tensor.
         """
         if not isinstance(tensor, Tensor):
             raise TypeError(f"Expected a torch tensor, got {type(tensor).__name__}. Use torch.as_tensor.")
@@ -201,25 +199,25 @@ class VDSModel(PyroModule):
 
     @torch.no_grad()
     def replicate(self, index: int) -> "VDSModel":
-        """Return the model of one replicate, as a copy that stands alone.
+        """Return the model of one replicate, as an independent copy.
 
         Args:
-            index: Its number.
+            index: Number of the replicate.
 
         Raises:
             ValueError: If the model has no replicates.
         """
         if not self.batch_shape:
             raise ValueError(
-                "Expected a model with replicates, over pyro_vds.Replicated(backbone, n); got a single one."
+                "Expected a model with replicates, built from pyro_vds.Replicated(backbone, n), got a single model."
             )
         backbone = self.backbone.copy(index)
         likelihood = self.likelihood.single(index)
-        one = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)
-        return one.train(self.training)
+        single = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)
+        return single.train(self.training)
 
     def _read_out(self, x: Inputs) -> Tensor:
-        """Run the backbone in its own precision; its outputs have the type of the weights."""
+        """Run the backbone in its autocast precision, and return outputs in the dtype of the weights."""
         if self.autocast is None:
             return self.backbone(x)
         with torch.autocast(x.device.type, self.autocast):

@@ -1,4 +1,4 @@
-"""Torch helpers that know no architecture."""
+"""Torch helpers that know nothing of architectures."""
 
 from pyro_vds.ops.freezing import freeze
 

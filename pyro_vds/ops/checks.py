@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def check_inputs(x: Tensor) -> None:
-    """Check that inputs are floating point or bytes, finite and at least one.
+    """Check that there are inputs, that they are floating point or bytes, and finite.
 
     Args:
         x: Inputs ``(N, ...)``.
 
     Raises:
-        TypeError: If ``x`` is neither a floating-point tensor nor one of bytes (pixels).
+        TypeError: If ``x`` is neither a floating-point tensor nor a tensor of bytes (pixels).
         ValueError: If ``x`` is empty or holds NaN or infinity.
     """
     if not isinstance(x, Tensor):
@@ -25,7 +25,7 @@ def check_inputs(x: Tensor) -> None:
     if not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x.flatten(1))).any(1).sum())
         raise ValueError(
-            f"Expected finite inputs, got NaN or infinity in {bad} of {len(x)} points. Remove or impute them."
+            f"Expected finite inputs, got NaN or infinity in {bad} of {len(x)} points. Remove or impute these points."
         )
 
 

@@ -1,6 +1,6 @@
-"""Every private door of torch and Pyro that the package goes through, in one place.
+"""All uses of private attributes of torch and Pyro, in one place.
 
-Each function says why it needs the door; ``tests/ops/test_compat.py`` says what would break without it.
+Each function says why it needs one; ``tests/ops/test_compat.py`` says what would break without it.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def enumerated_traces(elbo: TraceEnum_ELBO, model: Any, guide: Any, args: Any, k
 
 
 def collects_parameters() -> bool:
-    """Return whether a handler collects parameters of Pyro's global store, as ``pyro.infer.SVI`` does.
+    """Return whether a handler collects parameters for Pyro's global store, as ``pyro.infer.SVI`` does.
 
     Pyro has no public way to ask which handlers are active.
     """
@@ -59,9 +59,9 @@ def is_enumerated(value: Tensor) -> bool:
 
 @contextmanager
 def checks_of_distributions() -> Iterator[None]:
-    """Keep the argument checks of ``torch.distributions``, which the compiler turns off for good.
+    """Restore the argument checks of ``torch.distributions`` afterwards: the compiler turns them off for good.
 
-    The current setting can only be read from the class.
+    The current setting can only be read from a private attribute of the class.
     """
     validate = Distribution._validate_args
     try:
@@ -81,10 +81,10 @@ def copy_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
 
 
 def in_place_changes(tensor: Tensor) -> int:
-    """Return how often a tensor was changed in place, which tells of a module that overwrites its input."""
+    """Return how often a tensor was changed in place; this shows whether a module overwrites its input."""
     return tensor._version
 
 
 def input_hooks(module: nn.Module) -> dict[int, Any]:
-    """Return the hooks that run before a module's forward pass, by the number of their handle."""
+    """Return the hooks that run before a module's forward pass, by the id of their handle."""
     return module._forward_pre_hooks

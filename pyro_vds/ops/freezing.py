@@ -6,11 +6,11 @@ from pyro_vds.ops.compat import input_hooks
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Keep the weights and the batch statistics of a module as they are, whatever trains around it.
+    """Keep the weights and the batch statistics of a module fixed while the rest of the network trains.
 
-    No parameter asks for a gradient any more. Each submodule runs in eval mode, also after a ``.train()`` of the
-    network around it, as :func:`pyro_vds.fit` calls: batch norm normalises by its running statistics and leaves
-    them alone, and dropout is off. ``parameter.requires_grad_()`` lets single parameters learn again.
+    No parameter requires a gradient any more. Each submodule runs in eval mode, even after :func:`pyro_vds.fit` has
+    called ``.train()`` on the whole network: batch norm uses its running statistics without updating them, and
+    dropout is off. ``parameter.requires_grad_()`` lets single parameters learn again.
 
     Example::
 
@@ -26,7 +26,7 @@ def freeze(module: nn.Module) -> nn.Module:
     """
     module.requires_grad_(False).eval()
     for child in module.modules():
-        # A hook, not a subclass: it keeps the type, the names of the weights, copies and pickles as they are.
+        # A hook, not a subclass: types, names of weights, copies and pickles stay as they are.
         child.register_forward_pre_hook(_stay_in_eval_mode)
     return module
 

@@ -1,4 +1,4 @@
-"""What a ``DataLoader`` yields, told before it is gone through."""
+"""What a ``DataLoader`` will yield, as far as it can be known without a pass over it."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from pyro_vds.ops.rng import isolated_rng
 
 
 def count_points(loader: DataLoader) -> int | None:
-    """Return the number of points that a loader draws from; ``None`` where it does not say.
+    """Return the number of points that a loader draws from, or ``None`` if it is unknown.
 
-    Its sampler is asked, not its data set: a subset sampler draws from fewer points than the data set has. Points that
-    ``drop_last`` leaves out of one pass count, since another pass has them.
+    The sampler decides, not the data set: a subset sampler draws from fewer points than the data set has. Points that
+    ``drop_last`` leaves out of one pass are counted, since another pass can yield them.
 
     Args:
         loader: Yields batches of points.
@@ -22,7 +22,7 @@ def count_points(loader: DataLoader) -> int | None:
 
 
 def smallest_batch(loader: DataLoader, first: int) -> int:
-    """Return the size of the smallest batch, as far as it can be known.
+    """Return the size of the smallest batch; the size of the first one if it is unknown.
 
     Args:
         loader: Yields batches of points.
@@ -34,7 +34,7 @@ def smallest_batch(loader: DataLoader, first: int) -> int:
 
 
 def require_every_point(loader: DataLoader) -> None:
-    """Raise unless one pass over a loader yields each of its points once, as far as the loader says.
+    """Raise if it is known that one pass over a loader does not yield each of its points once.
 
     Args:
         loader: Yields batches of points.
@@ -51,7 +51,10 @@ def require_every_point(loader: DataLoader) -> None:
             "a DataLoader with drop_last=False."
         )
     if isinstance(sampler, RandomSampler) and sampler.replacement:
-        raise ValueError("Expected a DataLoader that yields each point once, got one that draws with replacement.")
+        raise ValueError(
+            "Expected a DataLoader that yields each point once, got one that draws with replacement. Use "
+            "replacement=False."
+        )
 
 
 def first_batch(loader: DataLoader) -> Any:
@@ -71,9 +74,9 @@ def first_batch(loader: DataLoader) -> Any:
 
 
 def _plan(loader: DataLoader) -> tuple[Any, int, bool]:
-    """Return what numbers the points, how many make a batch, and whether a smaller last batch is dropped."""
+    """Return the sampler of points, the batch size, and whether a smaller last batch is dropped."""
     batches = loader.batch_sampler
-    if batches is None:  # the data set makes batches of its own, of which the sampler numbers the batches
+    if batches is None:  # the data set yields whole batches, and the sampler draws batches instead of points
         return None, 1, False
     return (
         getattr(batches, "sampler", None), getattr(batches, "batch_size", 1), getattr(batches, "drop_last", False)

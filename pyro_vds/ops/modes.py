@@ -1,4 +1,4 @@
-"""Train and eval mode for the time of a block."""
+"""Context managers that set train or eval mode."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def train_mode(module: nn.Module, training: bool = True) -> Iterator[None]:
-    """Run with every submodule in train mode, and give each its own mode back afterwards."""
+    """Put every submodule into train mode, and restore the mode of each afterwards."""
     changed = [child for child in module.modules() if child.training != training]
     if changed:
         module.train(training)
@@ -20,5 +20,5 @@ def train_mode(module: nn.Module, training: bool = True) -> Iterator[None]:
 
 
 def eval_mode(module: nn.Module) -> AbstractContextManager[None]:
-    """Run with every submodule in eval mode, and give each its own mode back afterwards."""
+    """Put every submodule into eval mode, and restore the mode of each afterwards."""
     return train_mode(module, training=False)

@@ -23,18 +23,18 @@ def outer_sum(terms: list[Float[Tensor, "*batch _"]]) -> Float[Tensor, "..."]:
 
 
 def as_pair(batch: Any, name: str) -> Data:
-    """Return inputs and targets of a pair.
+    """Return a batch as a pair of inputs and targets.
 
     Args:
-        batch: What should be a pair of tensors.
-        name: What it is, for the message.
+        batch: A tuple or list of two tensors.
+        name: Name of the batch, for the message.
 
     Raises:
-        TypeError: If it is not a pair of tensors.
+        TypeError: If ``batch`` is not a pair of tensors.
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        what = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"Expected {name} as a pair (inputs, targets) of tensors, got {what}.")
+        given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise TypeError(f"Expected {name} as a pair (inputs, targets) of tensors, got {given}.")
     for part in batch:
         if not isinstance(part, Tensor):
             raise TypeError(
@@ -47,8 +47,8 @@ def first_points(tensor: Tensor, count: int, dim: int = 0) -> Tensor:
     """Return the first points of inputs or targets.
 
     Args:
-        tensor: Inputs or targets; points lie along ``dim``.
-        count: Number of points at most.
-        dim: The dimension of points, 0 without replicates.
+        tensor: Inputs or targets.
+        count: Largest number of points.
+        dim: The dimension of the points, 0 without replicates.
     """
     return tensor.narrow(dim, 0, min(count, tensor.shape[dim]))

@@ -1,4 +1,4 @@
-"""Figures of numbers, xarray and DataTrees. Every function takes matplotlib axes, or makes them, and returns them."""
+"""Figures of arrays, datasets and DataTrees. Every function draws in given or new matplotlib axes, and returns them."""
 
 from pyro_vds.plots.calibration import plot_intervals, plot_pava, plot_reliability, plot_risk_coverage
 from pyro_vds.plots.functions import grid_around, plot_band, plot_functions

@@ -1,4 +1,4 @@
-"""Figures of calibration. Every function takes matplotlib axes, or makes them, and returns them."""
+"""Figures of calibration. Every function draws in given or new matplotlib axes, and returns them."""
 
 from collections.abc import Mapping
 
@@ -28,10 +28,10 @@ def plot_reliability(
     Args:
         probs: Class probabilities ``(N, classes)``.
         labels: True classes ``(N,)``.
-        ax: Where to draw; a new figure unless given.
+        ax: Axes to draw in; ``None`` makes a new figure.
         bins: Number of bins.
         binning: ``"width"`` or ``"mass"``, as in :func:`pyro_vds.calibration.reliability_table`.
-        title: Shown above, before the expected calibration error.
+        title: Title, before the expected calibration error.
 
     Returns:
         The axes.
@@ -61,18 +61,18 @@ def plot_reliability(
 def plot_intervals(pit: ArrayLike, ax: Axes | None = None, *, title: str = "") -> Axes:
     """Draw the empirical coverage of central predictive intervals against the nominal one.
 
-    A curve below the diagonal tells of intervals that are too narrow, above it of too wide ones.
+    A curve below the diagonal shows too narrow intervals, a curve above it too wide ones.
 
     Args:
-        pit: Values of :func:`pyro_vds.intervals.mixture_pit`, ``(N,)``.
-        ax: Where to draw; a new figure unless given.
-        title: Shown above, before the interval calibration error.
+        pit: Values from :func:`pyro_vds.predict_pit`, ``(N,)``.
+        ax: Axes to draw in; ``None`` makes a new figure.
+        title: Title, before the interval calibration error.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If there are no values, or they are out of range.
+        ValueError: If there are no values, or one is out of range.
     """
     table = interval_table(pit)
     ax = axes_or_new(ax, (4, 4))
@@ -101,8 +101,8 @@ def plot_risk_coverage(curves: Mapping[str, RiskCoverage], ax: Axes | None = Non
     """Draw risk-coverage curves with their areas.
 
     Args:
-        curves: Curves of :func:`pyro_vds.uncertainty.risk_coverage` by name.
-        ax: Where to draw; a new figure unless given.
+        curves: Curves from :func:`pyro_vds.uncertainty.risk_coverage`, by name.
+        ax: Axes to draw in; ``None`` makes a new figure.
     """
     ax = axes_or_new(ax, (4.5, 3.6))
     for name, curve in curves.items():
@@ -116,20 +116,20 @@ def plot_risk_coverage(curves: Mapping[str, RiskCoverage], ax: Axes | None = Non
 def plot_pava(tree: xr.DataTree, label: int, ax: Axes | None = None, *, prob: float = 0.89) -> Axes:
     """Draw ArviZ's calibration curve of one class against the others, without bins (``az.plot_ppc_pava``).
 
-    The isotonic regression of the outcome on the predicted frequency (Dimitriadis et al. 2021, "Stable Reliability
-    Diagrams"), with the band that a calibrated model would be in. Frequencies come from the draws of the tree, so they
-    have steps of one over their number.
+    It is the isotonic regression of the outcome on the predicted frequency (Dimitriadis et al. 2021, "Stable
+    Reliability Diagrams"), with the band of a calibrated model. Frequencies come from the draws of the tree, and are
+    multiples of one over their number.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree` of a classification.
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of a classification.
         label: The class.
-        ax: Where to draw; a new figure unless given.
+        ax: Axes to draw in; ``None`` makes a new figure.
         prob: Mass of the band; ArviZ's default.
     """
     ax = axes_or_new(ax, (4, 4))
     groups = ("posterior_predictive", "observed_data")
     binary = xr.DataTree.from_dict({name: (tree[name].to_dataset()[["obs"]] == label).astype(int) for name in groups})
-    # ArviZ draws into the axes that its collection names.
+    # ArviZ draws in the axes of a plot collection.
     drawing = {"/": {"figure": ax.figure}, "plot": {"obs": ax}, "row_index": {"obs": 0}, "col_index": {"obs": 0}}
     viz = xr.DataTree.from_dict({path: xr.Dataset(_objects(values)) for path, values in drawing.items()})
     collection = az.PlotCollection(xr.Dataset({"obs": 0}), viz, backend="matplotlib")
@@ -139,5 +139,5 @@ def plot_pava(tree: xr.DataTree, label: int, ax: Axes | None = None, *, prob: fl
 
 
 def _objects(values: Mapping[str, object]) -> dict[str, np.ndarray]:
-    """Return every value in an array of its own."""
+    """Return each value in its own array."""
     return {name: np.array(value, dtype=object) for name, value in values.items()}

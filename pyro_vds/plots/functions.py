@@ -1,4 +1,4 @@
-"""Figures of functions. Every function takes matplotlib axes, or makes them, and returns them.
+"""Figures of functions. Every function draws in given or new matplotlib axes, and returns them.
 
 They take values on a grid, so that any model can be drawn::
 
@@ -33,16 +33,16 @@ def grid_around(
     Args:
         x: The points, ``(N, 2)``.
         resolution: Pixels along each side.
-        margin: How far the grid goes beyond the outermost points.
+        margin: Distance from the outermost points to the edges of the grid.
 
     Returns:
-        The points of the grid, ``(resolution**2, 2)``, of the device and the type of ``x``.
+        The points of the grid, ``(resolution**2, 2)``, with the device and dtype of ``x``.
 
     Raises:
         ValueError: If the points do not have two features.
     """
     if x.ndim != 2 or x.shape[1] != 2:
-        raise ValueError(f"Expected points of two features, (N, 2), to draw functions of; got {tuple(x.shape)}.")
+        raise ValueError(f"Expected points with two features, (N, 2), got {tuple(x.shape)}.")
     low, high = x.amin(0) - margin, x.amax(0) + margin
     steps = torch.linspace(0, 1, resolution, dtype=x.dtype, device=x.device)[:, None]
     first, second = (low + steps * (high - low)).unbind(1)
@@ -60,17 +60,17 @@ def plot_functions(
     """Draw the decision functions of single architectures for two classes and two inputs (paper, figure 3).
 
     Args:
-        grid: The points of :func:`grid_around`.
-        probs: The probability of the second class at each of them, one row for each architecture that is drawn.
+        grid: The points from :func:`grid_around`.
+        probs: The probability of the second class at each point of the grid, one row for each architecture to draw.
         data: Points to draw, ``(N, 2)``, and their classes, 0 or 1.
-        axes: One for each architecture; a new figure unless given.
-        names: A title for each, such as ``"depth 3"``; numbers from 0 unless given.
+        axes: Axes to draw in, one for each architecture; ``None`` makes a new figure.
+        names: A title for each architecture, such as ``"depth 3"``; ``None`` numbers them from 0.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If the points are no grid, or their number, that of the values, the names and the axes differ.
+        ValueError: If the points are not a grid, or the numbers of points, values, names and axes do not fit.
     """
     points, classes = (to_numpy(part) for part in data)
     sides, pixels = _sides(to_numpy(grid)), to_numpy(probs)
@@ -78,7 +78,7 @@ def plot_functions(
     if pixels.ndim != 2 or pixels.shape != (len(names), len(sides[0]) * len(sides[1])):
         raise ValueError(
             f"Expected probabilities of {len(names)} architectures at {len(sides[0]) * len(sides[1])} points of the "
-            f"grid, got {pixels.shape}. Of a model with two classes they are model.outputs(grid).softmax(-1)[..., 1]."
+            f"grid, got {pixels.shape}. For a model with two classes, use model.outputs(grid).softmax(-1)[..., 1]."
         )
     axes = panels(len(names)) if axes is None else axes
     if len(axes) < len(names):
@@ -92,13 +92,13 @@ def plot_functions(
 
 
 def _sides(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sides of a grid whose points lie in the order of :func:`grid_around`."""
+    """Return the sides of a grid whose points are in the order of :func:`grid_around`."""
     if grid.ndim == 2 and grid.shape[1] == 2:
         first, second = np.unique(grid[:, 0]), np.unique(grid[:, 1])
         full = np.stack(np.meshgrid(first, second, indexing="ij"), axis=-1).reshape(-1, 2)
         if np.array_equal(full, grid):
             return first, second
-    raise ValueError(f"Expected the points of plots.grid_around to draw functions over, got {grid.shape} others.")
+    raise ValueError(f"Expected the points from plots.grid_around, got other points of shape {grid.shape}.")
 
 
 def plot_band(
@@ -109,18 +109,18 @@ def plot_band(
     *,
     deviations: float = 2.0,
 ) -> Axes:
-    """Draw the predictive of a regression of one input: mean, noise, disagreement, and each architecture's function.
+    """Draw a regression with one input: mean, noise, disagreement, and each architecture's function.
 
-    The inner band is the noise, ``mean ± c s``; the outer one all of the variance,
+    The inner band is the noise, ``mean ± c s``; the outer band the whole variance,
     ``mean ± c sqrt(s**2 + sum_i q_i (f_i - mean)**2)`` (Antorán et al. 2020, "Depth Uncertainty in Neural Networks",
-    arXiv 2006.08437, figure 3). The function of an architecture is drawn the darker the more probable it is.
+    arXiv 2006.08437, figure 3). More probable architectures have darker functions.
 
     Args:
-        x: Where to draw, ``(batch, 1)``, in increasing order, in the units of the training inputs.
-        components: What :func:`pyro_vds.predict_components` returns for ``x``: the functions ``f_i``, their weights
-            ``q_i``, and the noise scale ``s``. A cut, such as ``depth=3``, is given there.
+        x: Inputs to draw at, ``(batch, 1)``, in increasing order, in the units of the training inputs.
+        components: The result of :func:`pyro_vds.predict_components` for ``x``: the functions ``f_i``, their weights
+            ``q_i``, and the noise scale ``s``. That function also takes a cut, such as ``depth=3``.
         data: Points to draw, such as the training points, ``(N, 1)`` and ``(N,)``.
-        ax: Where to draw; a new figure unless given.
+        ax: Axes to draw in; ``None`` makes a new figure.
         deviations: Half the width of the bands in standard deviations, ``c``.
 
     Returns:
@@ -133,8 +133,8 @@ def plot_band(
     functions, weights, scale = (to_numpy(part) for part in components)
     if functions.ndim != 2:
         raise ValueError(
-            f"Expected functions of one model and one target to draw, (architecture, batch), got {functions.shape}. "
-            "Draw replicates and targets one by one."
+            f"Expected functions of one model and one target, (architecture, batch), got {functions.shape}. Draw "
+            "replicates and targets one by one."
         )
     weights = weights.reshape(len(functions), -1)
     mean = (weights * functions).sum(0)
@@ -155,7 +155,7 @@ def plot_band(
 
 
 def _one_feature(x: np.ndarray) -> np.ndarray:
-    """Return inputs of one feature as a row of numbers."""
+    """Return inputs with one feature as a vector."""
     if x.ndim != 2 or x.shape[1] != 1:
-        raise ValueError(f"Expected inputs of one feature, (N, 1), to draw a band over; got {x.shape}.")
+        raise ValueError(f"Expected inputs with one feature, (N, 1), to draw a band, got {x.shape}.")
     return x[:, 0]

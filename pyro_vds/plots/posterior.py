@@ -1,6 +1,6 @@
-"""Figures of the posterior. Every function takes matplotlib axes, or makes them, and returns them.
+"""Figures of the posterior. Every function draws in given or new matplotlib axes, and returns them.
 
-The entries of an axis of architectures stand side by side in its order, with their labels below: depths, widths, names.
+The entries of an axis of architectures are side by side in its order, with their labels below.
 """
 
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, RED, axes_or_new, le
 def plot_posterior(
     tree: xr.DataTree, ax: Axes | None = None, *, axis: str | None = None, chosen: Label | None = None
 ) -> Axes:
-    """Draw the guide's posterior over one axis, the exact one, the prior, and the log-likelihood of each entry.
+    """Draw the guide over one axis, the exact posterior, the prior, and the log-likelihood of each entry.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree`; of replicates the mean is drawn.
-        ax: Where to draw; a new figure unless given.
-        axis: The name of the axis of architectures; the first of the tree unless given. Other axes are summed over.
+        tree: A DataTree from :func:`pyro_vds.to_datatree`; for replicates the mean is drawn.
+        ax: Axes to draw in; ``None`` makes a new figure.
+        axis: Name of the axis of architectures; ``None`` is the first of the tree. Other axes are summed over.
         chosen: The label of an entry to mark.
 
     Returns:
-        The axes of the probabilities; the log-likelihoods are on a twin axis to the right.
+        The axes of the probabilities; the log-likelihoods are on a twin axis on the right.
 
     Raises:
         ValueError: If the tree lacks the exact quantities or the axis, or no entry has the label.
@@ -69,9 +69,9 @@ def plot_prior_to_posterior(tree: xr.DataTree, ax: Axes | None = None, *, axis: 
     The title is the gap between guide and exact posterior over all axes, in nats.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree` of one model.
-        ax: Where to draw; a new figure unless given.
-        axis: The name of the axis of architectures; the first of the tree unless given. Other axes are summed over.
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of one model.
+        ax: Axes to draw in; ``None`` makes a new figure.
+        axis: Name of the axis of architectures; ``None`` is the first of the tree. Other axes are summed over.
 
     Raises:
         ValueError: If the tree is of replicates, or lacks the axis.
@@ -93,10 +93,10 @@ def plot_log_likelihood(tree: xr.DataTree, ax: Axes | None = None, *, axis: str 
     """Draw the mean log-likelihood of each entry of one axis, with bars of two standard errors.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree` of one model.
-        ax: Where to draw; a new figure unless given.
-        axis: The name of the axis of architectures; the first of the tree unless given. Other axes are averaged over
-            by the guide, as in :func:`pyro_vds.diagnostics.log_likelihood`.
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of one model.
+        ax: Axes to draw in; ``None`` makes a new figure.
+        axis: Name of the axis of architectures; ``None`` is the first of the tree. The guide averages over other axes,
+            as in :func:`pyro_vds.diagnostics.log_likelihood`.
 
     Raises:
         ValueError: If the tree is of replicates, or lacks the axis.
@@ -116,9 +116,9 @@ def plot_stacking(tree: xr.DataTree, ax: Axes | None = None, *, axis: str | None
     """Draw the stacking weights over one axis beside the guide.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree` of held-out data of one model.
-        ax: Where to draw; a new figure unless given.
-        axis: The name of the axis of architectures; the first of the tree unless given.
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of held-out data of one model.
+        ax: Axes to draw in; ``None`` makes a new figure.
+        axis: Name of the axis of architectures; ``None`` is the first of the tree.
 
     Raises:
         ValueError: If the tree is of replicates, or lacks the axis.
@@ -141,13 +141,13 @@ def plot_power_scaling(
     """Draw the exact posterior over one axis under powers of the prior.
 
     Args:
-        tree: A DataTree of :func:`pyro_vds.to_datatree` of one model.
-        ax: Where to draw; a new figure unless given.
-        axis: The name of the axis of architectures; the first of the tree unless given. Other axes are summed over.
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of one model.
+        ax: Axes to draw in; ``None`` makes a new figure.
+        axis: Name of the axis of architectures; ``None`` is the first of the tree. Other axes are summed over.
         powers: The exponents.
 
     Raises:
-        ValueError: If a power is negative, or the tree is of replicates or lacks the axis.
+        ValueError: If a power is negative, the tree is of replicates, or it lacks the axis.
     """
     exact = quantities_of_one_model(tree)
     axis = axis_of(exact, axis)
@@ -162,7 +162,7 @@ def plot_power_scaling(
 
 
 def _name_axis(ax: Axes, exact: xr.Dataset, axis: str) -> np.ndarray:
-    """Write the axis and the labels of its entries below a figure, and return where the entries stand."""
+    """Write the name and the labels of an axis below a figure, and return the positions of its entries."""
     labels = exact[axis].to_numpy()
     name_entries(ax.xaxis, labels)
     ax.set_xlabel(axis)
@@ -170,7 +170,7 @@ def _name_axis(ax: Axes, exact: xr.Dataset, axis: str) -> np.ndarray:
 
 
 def _write_above(ax: Axes, posterior: np.ndarray, top: float) -> None:
-    """Mark the values above the picture, which is scaled for the guide, by an arrow and the number."""
+    """Mark values above the figure, which is scaled for the guide, by an arrow and the number."""
     for place in np.flatnonzero(posterior > top):
         ax.plot(place, 0.95 * top, "^", ms=5, mfc="none", color=GREEN)
         ax.annotate(

@@ -1,4 +1,4 @@
-"""What all figures share: colours, numbers, the frame around axes, and the names of entries."""
+"""Helpers of all figures: colours, conversion to numpy, frames, legends, and labels of entries."""
 
 from collections.abc import Sequence
 
@@ -20,18 +20,18 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6
 
 
 def to_numpy(values: Array) -> np.ndarray:
-    """Return an array, or a tensor of any device, as an array of NumPy."""
+    """Return an array, or a tensor on any device, as a numpy array."""
     return torch.as_tensor(values).detach().cpu().numpy()
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the axes, or those of a new figure of some size in inches, with an open frame."""
+    """Return the axes, or the axes of a new figure with a size in inches, with an open frame."""
     ax = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
     return open_frame(ax)
 
 
 def panels(count: int, most: int = 7, size: tuple[float, float] = (1.6, 1.8)) -> list[Axes]:
-    """Return the axes of a new figure, at most some in a row, each of some size in inches."""
+    """Return the axes of a new figure, at most ``most`` in a row, each with a size in inches."""
     columns = min(count, most)
     rows = -(-count // columns)
     width, height = size
@@ -50,7 +50,7 @@ def open_frame(ax: Axes) -> Axes:
 
 
 def legend_above(*axes: Axes, columns: int = 2) -> None:
-    """Put one legend of all axes above the first, where it hides nothing."""
+    """Put one legend for all axes above the first."""
     handles = [h for ax in axes for h in ax.get_legend_handles_labels()[0]]
     axes[0].legend(
         handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=columns, frameon=False, fontsize=8
@@ -58,6 +58,6 @@ def legend_above(*axes: Axes, columns: int = 2) -> None:
 
 
 def name_entries(axis: Axis, labels: np.ndarray, most: int = 12) -> None:
-    """Write the labels of the entries 0, 1, ... at their places; of more than ``most`` evenly spaced ones."""
+    """Write labels at the positions 0, 1, ...; only evenly spaced ones if there are more than ``most``."""
     shown = range(0, len(labels), 1 + (len(labels) - 1) // most)
     axis.set_ticks(list(shown), labels=[str(labels[i]) for i in shown])

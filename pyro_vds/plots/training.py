@@ -1,4 +1,4 @@
-"""Figures of training. Every function takes matplotlib axes, or makes them, and returns them."""
+"""Figures of training. Every function draws in given or new matplotlib axes, and returns them."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -40,10 +40,10 @@ def plot_history(
     """Draw the ELBO with its parts, the guide's probabilities and the validation metrics over the epochs.
 
     Args:
-        history: A record of :func:`pyro_vds.fit`, or its :meth:`pyro_vds.History.to_dataset`.
-        axes: One for the objective, one for each axis of architectures, and one for the validation metrics if
-            there are any; a new figure unless given.
-        coords: The labels of the entries of the axes of architectures, ``model.coords``; counted from 0 unless given.
+        history: A record from :func:`pyro_vds.fit`, or its :meth:`pyro_vds.History.to_dataset`.
+        axes: Axes to draw in: for the objective, for each axis of architectures, and for the validation metrics if
+            there are any; ``None`` makes a new figure.
+        coords: The labels of each axis of architectures, ``model.coords``; ``None`` counts entries from 0.
 
     Returns:
         The axes.
@@ -54,7 +54,7 @@ def plot_history(
     record = history if isinstance(history, xr.Dataset) else history.to_dataset()
     if "chain" in record.dims:
         raise ValueError(
-            "Expected the history of one run, got that of replicates. Draw history.replicate(0) and so on."
+            "Expected the history of one model, got the history of replicates. Draw one, history.replicate(0)."
         )
     over_axes = {str(name): values for name, values in record.items() if str(name).startswith("q_")}
     validated = "validation_log_prob" in record
@@ -71,7 +71,7 @@ def plot_history(
 
 
 def _draw_objective(record: xr.Dataset, ax: Axes, *, parts: bool) -> None:
-    """Draw the negative ELBO, and its parts where there are latents."""
+    """Draw the negative ELBO, and its parts if there are latents."""
     lines = {"negative ELBO": (-record["elbo"], BLUE, "-")}
     if parts:
         lines["negative expected log-likelihood"] = (-record["expected_log_prob"], ORANGE, "--")
@@ -82,14 +82,14 @@ def _draw_objective(record: xr.Dataset, ax: Axes, *, parts: bool) -> None:
     ax.set(xlabel="epoch", ylabel="nats")
     if record.sizes["epoch"] and all(bool((values > 0).all()) for values, *_ in lines.values()):
         ax.set_yscale("log")
-    else:  # densities can be above 1, and a KL 0: linear within one nat of zero
+    else:  # densities can be above 1 and a KL can be 0: linear within one nat of zero
         ax.set_yscale("symlog", linthresh=1)
     legend_above(ax)
     open_frame(ax)
 
 
 def _draw_probs(probs: xr.DataArray, ax: Axes, coords: Mapping[str, Sequence[Hashable]] | None) -> None:
-    """Draw the guide's probabilities of one axis as an image, the epochs from left to right."""
+    """Draw the guide's probabilities of one axis as an image, with epochs from left to right."""
     axis = str(probs.dims[-1])
     labels = probs[axis].to_numpy() if coords is None else np.asarray(coords[axis])
     image = ax.imshow(
@@ -103,7 +103,7 @@ def _draw_probs(probs: xr.DataArray, ax: Axes, coords: Mapping[str, Sequence[Has
 
 
 def _draw_validation(record: xr.Dataset, ax: Axes) -> None:
-    """Draw the log predictive density of the validation data, and for classes the error on a twin axis."""
+    """Draw the log predictive density of the validation data, and the error of classes on a twin axis."""
     drawn = [ax]
     ax.plot(_epochs(record), record["validation_log_prob"], color=BLUE, label="validation log density")
     _mark_best(record, ax)
@@ -124,16 +124,16 @@ def _mark_best(record: xr.Dataset, ax: Axes) -> None:
 
 
 def _epochs(record: xr.Dataset) -> np.ndarray:
-    """Return the numbers of the epochs, counted from 1 as people do."""
+    """Return the numbers of the epochs, counted from 1 for the figure."""
     return record["epoch"].to_numpy() + 1
 
 
 def plot_bound_gap(gap: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Draw the gap between evidence and bound over training, and the expected entries under guide and exact posterior.
+    """Draw the gap between evidence and ELBO over training, and the mean labels under guide and exact posterior.
 
     Args:
-        gap: A dataset of :meth:`pyro_vds.BoundGap.to_dataset` of one model.
-        ax: Where to draw; a new figure unless given.
+        gap: A dataset from :meth:`pyro_vds.BoundGap.to_dataset` of one model.
+        ax: Axes to draw in; ``None`` makes a new figure.
 
     Raises:
         ValueError: If the record is of replicates.

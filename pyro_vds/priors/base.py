@@ -1,4 +1,4 @@
-"""What a prior over an axis is, and the checks of its arguments."""
+"""The base class of priors over an axis, and the checks of their arguments."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -18,8 +18,8 @@ SUM_TOLERANCE = 1e-6
 class Prior(ABC):
     """A categorical prior ``p(i) = Categorical(beta)`` over the entries ``i`` of an axis.
 
-    Subclasses are frozen dataclasses that give the unnormalised log weights; ``repr`` shows the call that
-    makes an equal prior, and :func:`pyro_vds.priors.parse` reads it back. ``learnable`` names the parameters that
+    Subclasses are frozen dataclasses with a method for the unnormalised log weights. ``repr`` shows a call that
+    makes an equal prior, and :func:`pyro_vds.priors.parse` reads it back. ``learnable`` gives the parameters that
     empirical Bayes can fit, with their supports; ``log_weights`` is differentiable in them.
     """
 
@@ -39,17 +39,17 @@ class Prior(ABC):
     def draw_parameters(
         self, entries: Int[Tensor, " draws"], size: int, generator: torch.Generator
     ) -> dict[str, Float[Tensor, "draws ..."]]:
-        """Draw the uncertain parameters of the prior given entries of the axis; none unless it is hierarchical.
+        """Draw the uncertain parameters of the prior given entries of the axis; only hierarchical priors have any.
 
         Args:
             entries: Drawn entries.
             size: Number of entries of the axis.
-            generator: Draws.
+            generator: Generator of the draws.
         """
         return {}
 
     def with_parameters(self, **values: Tensor) -> "Prior":
-        """Return a prior with tensors as parameters, unchecked, through which gradients flow.
+        """Return the prior with tensors as parameters, unchecked, so that gradients flow through them.
 
         Args:
             values: Parameters by name.
@@ -66,7 +66,7 @@ class Prior(ABC):
             size: Number of entries of the axis (``max_depth + 1`` for depth), at least 1.
 
         Raises:
-            ValueError: If ``size`` is not positive or the prior does not fit it.
+            ValueError: If ``size`` is not positive or the prior does not fit an axis of this size.
         """
         if size < 1:
             raise ValueError(f"Expected an axis with at least one entry, got size={size}.")
@@ -85,18 +85,18 @@ def as_categorical(prior: PriorLike, size: int, axis: str) -> dist.Categorical:
         axis: Name of the axis, for messages.
 
     Raises:
-        TypeError: If ``prior`` is neither.
-        ValueError: If it does not fit the axis or has entries without mass.
+        TypeError: If ``prior`` is neither a :class:`Prior` nor a ``Categorical``.
+        ValueError: If ``prior`` does not fit the axis or has entries without mass.
     """
     if not isinstance(prior, torch.distributions.Categorical):
         if isinstance(prior, Prior):
-            found = prior(size)
-            if found.logits.shape != (size,):
+            categorical = prior(size)
+            if categorical.logits.shape != (size,):
                 raise ValueError(
                     f"Expected log_weights of shape ({size},) from {prior!r} for axis {axis!r}, got "
-                    f"{tuple(found.logits.shape)}."
+                    f"{tuple(categorical.logits.shape)}."
                 )
-            return found
+            return categorical
         raise TypeError(
             f"Expected a prior for axis {axis!r} from pyro_vds.priors, or a pyro.distributions.Categorical; "
             f"got {type(prior).__name__}."
@@ -114,11 +114,11 @@ def priors_by_axis(priors: PriorLike | Mapping[str, PriorLike], axes: tuple[str,
     """Return the prior of each axis, in the order of the axes.
 
     Args:
-        priors: One prior for every axis, or a mapping with one for each.
+        priors: One prior for all axes, or a mapping with a prior for each.
         axes: Names of the axes.
 
     Raises:
-        ValueError: If an axis has no prior, or a prior no axis.
+        ValueError: If an axis has no prior, or a prior has no axis.
     """
     if not isinstance(priors, Mapping):
         priors = dict.fromkeys(axes, priors)
@@ -135,7 +135,7 @@ def check_probs(probs: Float[Tensor, " size"]) -> None:
     if not bool((probs > 0).all()):
         raise ValueError(
             f"Expected positive prior probabilities, got {probs.tolist()}. An entry without prior mass makes "
-            "the ELBO minus infinity: to rule a depth out, build the network without it."
+            "the ELBO minus infinity: to rule an entry out, build the network without it."
         )
     total = float(probs.double().sum())
     if not abs(total - 1) <= SUM_TOLERANCE:

@@ -16,7 +16,7 @@ from pyro_vds.priors.hierarchical import Beta, Dirichlet, Gamma, Hierarchical
 
 @dataclass(frozen=True)
 class Geometric(Prior):
-    """Exponentially decaying prior, the paper's (its appendix B): ``beta_i ∝ decay ** (1 + i)``.
+    """The paper's exponentially decaying prior (appendix B): ``beta_i ∝ decay ** (1 + i)``.
 
     Args:
         decay: Ratio of the prior mass of neighbouring entries, ``0 < decay <= 1``; 1 is uniform.
@@ -32,7 +32,7 @@ class Geometric(Prior):
     def __post_init__(self) -> None:
         store_numbers(self, "decay")
         if not 0 < self.decay <= 1:
-            raise ValueError(f"Expected 0 < decay <= 1, got decay={self.decay}. Use 0.85 for the paper's.")
+            raise ValueError(f"Expected 0 < decay <= 1, got decay={self.decay}. The paper uses 0.85.")
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
         """Return ``(1 + i) log decay`` for each entry, in nats."""
@@ -80,7 +80,7 @@ class NegativeBinomial(Prior):
     """Negative binomial prior truncated to the axis: ``beta_i ∝ C(i + r - 1, i) probs ** i``.
 
     ``r`` is ``total_count``; the untruncated mean is ``r * probs / (1 - probs)``, as in Pyro. It is a
-    Poisson with heavier tails: use it when the right depth is known only roughly.
+    Poisson prior with heavier tails: use it when, for example, the right depth is known only roughly.
 
     Args:
         total_count: ``r``, positive, not necessarily an integer.
@@ -118,7 +118,7 @@ class Weights(Prior):
 
     Raises:
         TypeError: If ``probs`` is not a sequence of numbers.
-        ValueError: If a probability is not positive or they do not sum to one.
+        ValueError: If a probability is not positive, or the probabilities do not sum to one.
     """
 
     learnable: ClassVar = {"probs": constraints.simplex}
@@ -157,8 +157,8 @@ class Cost(Prior):
         values = torch.tensor([*self.costs, self.strength], dtype=torch.float64)
         if not len(self.costs) or not bool((torch.isfinite(values) & (values >= 0)).all()):
             raise ValueError(
-                f"Expected finite costs and a finite strength, none negative and at least one cost, got "
-                f"costs={self.costs}, strength={self.strength}."
+                f"Expected one or more costs and a strength, all finite and not negative, got costs={self.costs}, "
+                f"strength={self.strength}."
             )
 
     def log_weights(self, size: int) -> Float[Tensor, " size"]:
@@ -195,13 +195,13 @@ def parse(text: str) -> Prior:
         node = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         raise ValueError(expected) from error
-    found = _built(node, expected)
-    if not isinstance(found, Prior):
+    prior = _build(node, expected)
+    if not isinstance(prior, Prior):
         raise ValueError(expected)
-    return found
+    return prior
 
 
-def _built(node: ast.expr, expected: str) -> Any:
+def _build(node: ast.expr, expected: str) -> Any:
     """Return the value of a literal, or of a call of a known class."""
     if not isinstance(node, ast.Call):
         try:
@@ -211,7 +211,7 @@ def _built(node: ast.expr, expected: str) -> Any:
     if not isinstance(node.func, ast.Name) or node.func.id not in _CALLS or node.args:
         raise ValueError(expected)
     cls: Any = _CALLS[node.func.id]
-    arguments = {str(k.arg): _built(k.value, expected) for k in node.keywords}
+    arguments = {str(k.arg): _build(k.value, expected) for k in node.keywords}
     unknown = arguments.keys() - {field.name for field in fields(cls)}
     if unknown:
         raise ValueError(f"{expected} {cls.__name__} has no argument {', '.join(sorted(unknown))}.")

@@ -1,8 +1,8 @@
-"""Priors whose own parameter is uncertain, with that parameter summed out.
+"""Priors with an uncertain parameter, which is summed out.
 
-One architecture is drawn for all data, so the hyperparameter ``eta`` meets them only through it:
-``p(i) = E[p(i | eta)]`` is a prior like any other, the ELBO over it is tighter than one with a factor ``q(eta)``, and
-``p(eta | i)`` gives the posterior over ``eta`` from the one over ``i`` afterwards. Nothing is sampled in training.
+One architecture is drawn for all data, so the data depend on the hyperparameter ``eta`` only through the architecture.
+``p(i) = E[p(i | eta)]`` is therefore a prior like any other, and its ELBO is tighter than an ELBO with a factor
+``q(eta)``. After training, ``p(eta | i)`` turns the posterior over ``i`` into one over ``eta``. Nothing is sampled.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Beta:
 
     Raises:
         TypeError: If an argument is not a number.
-        ValueError: If one is not positive and finite.
+        ValueError: If an argument is not positive and finite.
     """
 
     a: float
@@ -44,7 +44,7 @@ class Beta:
         check_positive("b", self.b)
 
     def nodes(self) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
-        """Return values and their log weights, of the trapezoidal rule for the logit."""
+        """Return the values and log weights of the trapezoidal rule for the logit."""
         low, high = scipy.special.logit(np.clip(_tails(scipy.stats.beta(self.a, self.b)), 1e-15, 1 - 1e-15))
         logits = np.linspace(low, high, NODES)
         # d eta / d logit = eta (1 - eta) raises both exponents of the density by one.
@@ -62,7 +62,7 @@ class Gamma:
 
     Raises:
         TypeError: If an argument is not a number.
-        ValueError: If one is not positive and finite.
+        ValueError: If an argument is not positive and finite.
     """
 
     shape: float
@@ -74,7 +74,7 @@ class Gamma:
         check_positive("rate", self.rate)
 
     def nodes(self) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
-        """Return values and their log weights, of the trapezoidal rule for the logarithm."""
+        """Return the values and log weights of the trapezoidal rule for the logarithm."""
         low, high = np.log(np.clip(_tails(scipy.stats.gamma(self.shape, scale=1 / self.rate)), 1e-30, None))
         logs = np.linspace(low, high, NODES)
         log_weights = self.shape * logs - self.rate * np.exp(logs)
@@ -85,24 +85,24 @@ Hyperprior = Beta | Gamma
 
 
 def _tails(distribution: Any) -> np.ndarray:
-    """Return values beyond which hardly any mass lies, not even of what large entries see."""
+    """Return values so far out that hardly any mass lies beyond, even given a large entry."""
     return np.array([distribution.ppf(1e-18), distribution.isf(1e-18)])
 
 
 @dataclass(frozen=True)
 class Hierarchical(Prior):
-    """A prior with one uncertain parameter: ``p(i) = E[p(i | eta)]``, ``eta`` of a hyperprior.
+    """A prior with one uncertain parameter: ``p(i) = E[p(i | eta)]``, where ``eta`` has a hyperprior.
 
     The expectation is a sum over 1,024 values of the parameter (trapezoidal rule on the whole line).
 
     Args:
-        prior: The family, for instance ``Geometric()``; what it has for the uncertain parameter does not matter.
-        parameter: Name of that parameter, for instance ``"decay"``.
-        hyperprior: ``Beta(a, b)`` for one in (0, 1), ``Gamma(shape, rate)`` for a positive one.
+        prior: The family, for instance ``Geometric()``; its own value of the uncertain parameter is ignored.
+        parameter: Name of the uncertain parameter, for instance ``"decay"``.
+        hyperprior: ``Beta(a, b)`` for a parameter in (0, 1), ``Gamma(shape, rate)`` for a positive one.
 
     Raises:
-        TypeError: If an argument is not a prior, or not a hyperprior.
-        ValueError: If the prior has no such parameter, or the hyperprior reaches values that it does not allow.
+        TypeError: If ``prior`` is not a prior, or ``hyperprior`` is not a hyperprior.
+        ValueError: If the prior has no such parameter, or does not allow all values of the hyperprior.
     """
 
     prior: Prior
@@ -143,7 +143,7 @@ class Hierarchical(Prior):
         Args:
             entries: Drawn entries.
             size: Number of entries of the axis.
-            generator: Draws.
+            generator: Generator of the draws.
         """
         values, log_weights = self.nodes
         weights = (self.given(size) + log_weights[:, None]).softmax(0)
@@ -158,14 +158,14 @@ class Hierarchical(Prior):
 class Dirichlet(Prior):
     """Uncertain probabilities of a Dirichlet distribution; ``p(i) = concentration_i / sum_j concentration_j``.
 
-    Given entry ``i`` the probabilities have a ``Dirichlet(concentration + e_i)``.
+    Given entry ``i``, the probabilities are ``Dirichlet(concentration + e_i)``.
 
     Args:
         concentration: A positive number for each entry.
 
     Raises:
-        TypeError: If it is not a sequence of numbers.
-        ValueError: If one is not positive and finite.
+        TypeError: If ``concentration`` is not a sequence of numbers.
+        ValueError: If a number is not positive and finite.
     """
 
     concentration: Sequence[float]
@@ -188,10 +188,10 @@ class Dirichlet(Prior):
         Args:
             entries: Drawn entries.
             size: Number of entries of the axis.
-            generator: Draws.
+            generator: Generator of the draws.
         """
         counts = torch.nn.functional.one_hot(entries, size) + torch.tensor(self.concentration, dtype=torch.float64)
-        # torch.distributions take no generator, numpy's do.
+        # The distributions of torch take no generator; numpy's do.
         rng = np.random.default_rng(int(torch.randint(2**31, (), generator=generator)))
         gammas = torch.from_numpy(rng.standard_gamma(counts.numpy()))
         return {"probs": gammas / gammas.sum(-1, keepdim=True)}

@@ -15,15 +15,15 @@ from pyro_vds.priors.base import Prior, PriorLike
 class LearntPriors(nn.Module):
     """The parameters of priors as unconstrained ``torch.nn.Parameter`` s.
 
-    The ELBO depends on them through ``-KL(q || p)`` alone, so that they fit the prior to the guide; how strongly the
-    data speak for one of few architectures bounds what can be learnt.
+    The ELBO depends on them only through ``-KL(q || p)``, so they fit the prior to the guide. A single axis with few
+    entries says little about them.
 
     Args:
-        priors: The priors of all axes; those without learnable parameters stay as they are.
+        priors: The priors of all axes; priors without learnable parameters stay as they are.
         sizes: The sizes of the axes.
 
     Raises:
-        ValueError: If none has a parameter to learn, or one is at the edge of its range, which it could not leave.
+        ValueError: If no prior has a parameter to learn, or a parameter starts at the edge of its range.
     """
 
     def __init__(self, priors: Mapping[str, PriorLike], sizes: tuple[int, ...]) -> None:
@@ -37,7 +37,8 @@ class LearntPriors(nn.Module):
                 unconstrained = biject_to(support).inv(value)
                 if not bool(unconstrained.isfinite().all()):
                     raise ValueError(
-                        f"Expected a prior to learn from, its {name} within the range, got {prior} at the edge."
+                        f"Expected a start value of {name} inside its range, got {prior!r}: from the edge it could not "
+                        "move. Start inside the range, for example at decay=0.99 instead of 1."
                     )
                 parameters[f"{axis}_{name}"] = nn.Parameter(unconstrained)
         if not parameters:
@@ -59,7 +60,7 @@ class LearntPriors(nn.Module):
         return prior.logits
 
     def fitted(self, axis: str) -> PriorLike:
-        """Return the prior over an axis with the parameters as they are now."""
+        """Return the prior over an axis with the current values of its parameters."""
         prior = self.priors[axis]
         values = {name: value.detach().double() for name, value in self.values(axis).items()}
         if "probs" in values and values["probs"].ndim:

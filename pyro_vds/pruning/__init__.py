@@ -1,4 +1,4 @@
-"""From the posterior to a smaller network."""
+"""Pruning: smaller networks chosen by the posterior."""
 
 from pyro_vds.pruning.adaptive import AdaptiveNetwork
 from pyro_vds.pruning.costs import multiply_adds

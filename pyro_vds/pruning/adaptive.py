@@ -1,4 +1,4 @@
-"""A network that stops at a depth of its own for each input."""
+"""A network that stops at a different depth for each input."""
 
 import copy
 
@@ -14,19 +14,19 @@ from pyro_vds.spaces.typing import Inputs
 
 
 class AdaptiveNetwork(nn.Module):
-    """A network that stops at a depth of its own for each input (adaptive computation).
+    """A network that stops at a different depth for each input (adaptive computation).
 
-    The stop is the smallest depth ``k`` with ``q(d > k | x) < threshold``; that mass moves to ``k``, and shallower
-    depths stay in the mixture, as in :func:`pyro_vds.prune`. Inputs that stop at the same depth run together, each
-    through its own number of blocks only.
+    The stop is the smallest depth ``k`` with ``q(d > k | x) < threshold``. It takes over this probability, and
+    shallower depths stay in the mixture, as in :func:`pyro_vds.prune`. Inputs that stop at the same depth run
+    together, and only through the blocks up to it.
 
     Args:
         model: A trained model whose backbone is a :class:`pyro_vds.PerDepth`.
-        guide: Its guide.
-        threshold: Mass that may lie above the stop, ``[0, 1)``; 0 runs every input to the last depth with mass.
+        guide: The guide of the model.
+        threshold: Probability that may lie above the stop, in ``[0, 1)``; 0 stops at the last depth with mass.
 
     Raises:
-        TypeError: If the backbone or the guide is of another kind.
+        TypeError: If the backbone is not a ``PerDepth``, or the guide is not an ``AutoPerInput``.
         ValueError: If the threshold is out of range.
     """
 
@@ -40,7 +40,7 @@ class AdaptiveNetwork(nn.Module):
         if not 0 <= threshold < 1:
             raise ValueError(f"Expected a threshold in [0, 1), got {threshold}.")
         networks = [model.backbone.restrict(**architecture) for architecture in model.space.architectures()]
-        for k, network in enumerate(networks):  # one copy of the blocks for all
+        for k, network in enumerate(networks):  # all networks share one copy of the blocks
             network.stem, network.pool, network.blocks = networks[-1].stem, networks[-1].pool, networks[-1].blocks[:k]
         self.networks = nn.ModuleList(networks)
         self.guide = copy.deepcopy(guide)
@@ -65,15 +65,15 @@ class AdaptiveNetwork(nn.Module):
 
         Raises:
             TypeError: If the inputs are neither floating point nor bytes.
-            ValueError: If they are empty or not finite.
+            ValueError: If the inputs are empty or not finite.
 
         Returns:
-            Log class probabilities ``(batch, classes)``, for targets that are numbers mean and variance
-            ``(batch, 2, *target)``; and the depths.
+            Log class probabilities ``(batch, classes)``, or mean and variance ``(batch, 2, *target)`` for numeric
+            targets; and the depths.
         """
         check_inputs(x)
         log_q, stops = self.guide.by_input(x), self.stops(x)
-        found: list[Tensor] = []
+        predictions: list[Tensor] = []
         order: list[Tensor] = []
         for depth in stops.unique().tolist():
             chosen = (stops == depth).nonzero()[:, 0]
@@ -81,6 +81,6 @@ class AdaptiveNetwork(nn.Module):
             weights = torch.cat([below, above.logsumexp(1, keepdim=True)], dim=1)
             outputs = self.networks[depth](x[chosen])
             predicted = self.likelihood.prediction(self.likelihood.mixture(outputs, weights.T))
-            found.append(predicted if isinstance(predicted, Tensor) else torch.stack(predicted, 1))
+            predictions.append(predicted if isinstance(predicted, Tensor) else torch.stack(predicted, 1))
             order.append(chosen)
-        return torch.cat(found)[torch.cat(order).argsort()], stops
+        return torch.cat(predictions)[torch.cat(order).argsort()], stops

@@ -1,4 +1,4 @@
-"""What architectures cost."""
+"""Costs of architectures."""
 
 from typing import cast
 
@@ -13,25 +13,24 @@ from pyro_vds.spaces.typing import Inputs
 
 
 def multiply_adds(backbone: Backbone, x: Inputs) -> Int[Tensor, "*axes"]:
-    """Count the multiply-adds of each architecture for one input, with the read-outs of the entries below it.
+    """Count the multiply-adds of each architecture for one input.
 
-    Matrix products and convolutions are counted, of the network that :func:`pyro_vds.prune` would return.
+    Counts are of matrix products and convolutions of the network that :func:`pyro_vds.prune` would return, which
+    includes the read-outs of lower entries of nested axes.
 
     Args:
         backbone: A network that can be cut, see :class:`pyro_vds.Backbone`.
         x: At least one input, ``(batch, ...)``.
 
     Returns:
-        Multiply-adds over the product of the axes, ``sizes``.
+        Multiply-adds over the product of the axes, shape ``sizes``.
 
     Raises:
-        TypeError: If it is not a backbone.
+        TypeError: If ``backbone`` is not a backbone.
         ValueError: If there is no input, or there are too many architectures to list.
     """
     if not isinstance(backbone, Backbone):
-        raise TypeError(
-            f"Expected a backbone, whose parts can be removed by restrict(), got {type(backbone).__name__}."
-        )
+        raise TypeError(f"Expected a backbone with a space and a method restrict(), got {type(backbone).__name__}.")
     if not len(x):
         raise ValueError("Expected at least one input to count the multiply-adds of, got none.")
     x = x[:1].to(next(cast(nn.Module, backbone).parameters(), x).device)
@@ -44,8 +43,8 @@ def count(network: nn.Module, x: Inputs) -> int:
 
     Args:
         network: The module.
-        x: Inputs on its device.
+        x: Inputs on the device of the module.
     """
     with eval_mode(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(x)
-    return counter.get_total_flops() // 2  # a multiply-add is two of its operations
+    return counter.get_total_flops() // 2  # a multiply-add counts as two operations

@@ -1,4 +1,4 @@
-"""A network written to a file that other programs run."""
+"""Export of a network to a file that other programs can run."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ def export(network: nn.Module, example: Shaped[Tensor, "batch ..."], path: Path)
     """Write a network as a ``torch.export`` program (``.pt2``) or an ONNX model (``.onnx``), for batches of any size.
 
     Args:
-        network: The network, such as :func:`pyro_vds.prune` returns.
-        example: At least two inputs of the shape and the dtype that it takes.
-        path: The file; its suffix says the format.
+        network: The network, for example from :func:`pyro_vds.prune`.
+        example: At least two inputs of the right shape and dtype.
+        path: The file; its suffix determines the format.
 
     Raises:
         ImportError: If the packages for ONNX are not installed.
-        ValueError: If the suffix is another one.
+        ValueError: If the suffix is neither ``.pt2`` nor ``.onnx``.
     """
     if path.suffix == ".pt2":
         dynamic = ({0: torch.export.Dim.AUTO},)

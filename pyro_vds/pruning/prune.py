@@ -18,16 +18,16 @@ from pyro_vds.spaces.typing import Inputs
 
 
 class PrunedNetwork(nn.Module):
-    """A network cut to an architecture, with those below it along a nested axis still in the mixture.
+    """A network cut to an architecture, which still mixes the lower entries of nested axes.
 
-    A plain module without Pyro's sites, made by :func:`prune` (paper, section 2). It maps inputs to the log class
-    probabilities of the mixture ``(batch, classes)``, nats; targets that are numbers to its mean and variance. With
-    replicates every result leads with them.
+    It is a plain module without Pyro's sites; :func:`prune` makes it (paper, section 2). It maps inputs to the log
+    class probabilities of the mixture ``(*batch_shape, batch, classes)``, nats, or for numeric targets to its mean
+    and variance.
 
     Args:
-        backbone: The network without the parts that the cut leaves out.
-        log_weights: Log mixture weight of each architecture that stays, ``(architecture, *batch_shape, 1)``, nats.
-        likelihood: Mixes the outputs.
+        backbone: The cut network.
+        log_weights: Log mixture weight of each architecture that is kept, ``(architecture, *batch_shape, 1)``, nats.
+        likelihood: The likelihood, which mixes the outputs.
     """
 
     log_weights: Tensor
@@ -48,7 +48,7 @@ class PrunedNetwork(nn.Module):
         """Return the prediction of the pruned mixture."""
         outputs = self.backbone(x.expand(*self.log_weights.shape[1:-1], *x.shape))
         outputs = outputs.flatten(0, self.axes - 1) if self.axes else outputs[None]
-        # Checks of arguments look at values, which an exported graph cannot.
+        # An exported graph cannot contain argument checks, which inspect values.
         with pyro.validation_enabled(False):
             return self.likelihood.prediction(self.likelihood.mixture(outputs, self.log_weights))
 
@@ -56,30 +56,29 @@ class PrunedNetwork(nn.Module):
 def prune(model: VDSModel, guide: Guide, **cut: Hashable) -> PrunedNetwork:
     """Cut a network to an architecture (paper, section 2).
 
-    Along a nested axis such as the depth, the parts above the label are removed, and the probability above it moves to
-    it. Along any other axis such as the width, one network stays and takes over the probability of the others.
+    Along a nested axis such as the depth, the parts above the label are removed, and the label takes over their
+    probability. Any other axis such as the width keeps only the labelled entry, which takes over all probability.
 
     The result is an independent copy in eval mode that ``torch.export.export`` and
-    ``torch.onnx.export(dynamo=True)`` accept, with the numbers of ``predict_proba(model, guide, x, **cut)``.
+    ``torch.onnx.export(dynamo=True)`` accept. It predicts the same as ``predict_proba(model, guide, x, **cut)``.
 
     Args:
         model: A trained model.
-        guide: Its guide.
-        cut: The label of an entry for each axis to cut, such as ``depth=3``; :func:`choose_depth` and :func:`choose`
-            find one.
+        guide: The guide of the model.
+        cut: A label for each axis that is cut, such as ``depth=3``; :func:`pyro_vds.choose_depth` and
+            :func:`pyro_vds.choose` find one.
 
     Raises:
         TypeError: If a label has the wrong type, or the backbone has no ``restrict``.
-        ValueError: If nothing is to be cut, an axis is unknown or has no such label, or each input has an architecture
-            of its own.
+        ValueError: If no axis is cut, an axis is unknown or has no such label, or each input has its own architecture.
     """
     require_one_posterior(model)
     if not model.space.index(cut):
-        raise ValueError(f"Expected a label to cut the network to, for an axis of {list(model.space)}; got none.")
+        raise ValueError(f"Expected a label to cut to for one or more of the axes {list(model.space)}, got none.")
     if not isinstance(model.backbone, Backbone):
         raise TypeError(
-            f"Expected a backbone with a method restrict(), which removes what a cut leaves out; "
-            f"{type(model.backbone).__name__} has none. predict_proba(..., **cut) gives the pruned prediction of any."
+            f"Expected a backbone with a method restrict(), which returns the cut network, got "
+            f"{type(model.backbone).__name__}. Use predict_proba(..., **cut) to predict without cutting the network."
         )
     log_q = model.space.fold(weigher(model, guide)(model.device_tensor()), cut)
     cut = {name: label for name, label in cut.items() if label is not None}

@@ -20,14 +20,14 @@ def choose_depth(probs: Float[Tensor, " depth"] | np.ndarray | Sequence[float], 
 
     Args:
         probs: Posterior probability of each depth ``0..D``: a tensor, an array or a list.
-        rule: ``"95"``: the smallest ``i`` with ``q_i >= 0.95 max_j q_j`` (the paper's, for medium and large
+        rule: ``"95"``: the smallest ``i`` with ``q_i >= 0.95 max_j q_j`` (the paper's rule for medium and large
             data); ``"argmax"``: ``argmax_i q_i`` (for small data); ``"expected"``: ``round(sum_i i q_i)``.
 
     Returns:
         The depth, in ``0..D``.
 
     Raises:
-        TypeError: If ``probs`` is not numbers.
+        TypeError: If ``probs`` does not hold numbers.
         ValueError: If the rule is unknown, or ``probs`` is not a vector of probabilities.
     """
     if rule not in get_args(Rule):
@@ -52,20 +52,20 @@ def choose_depth(probs: Float[Tensor, " depth"] | np.ndarray | Sequence[float], 
 
 
 def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: float = 0.95) -> Architecture:
-    """Choose the cheapest architecture whose posterior mass reaches a share of the mode's.
+    """Choose the cheapest architecture whose posterior probability is at least a share of the largest one.
 
-    With one axis and costs that grow along it, this is the paper's rule "95" (its section 2), as in
-    :func:`pyro_vds.choose_depth`. Replicates are cut to one architecture, that of their mean posterior; to choose one
-    for each, go through :func:`pyro_vds.replicates`.
+    With one axis and costs that grow along it, this is the paper's rule "95" (section 2), as in
+    :func:`pyro_vds.choose_depth`. Replicates get one architecture, chosen by their mean posterior; use
+    :func:`pyro_vds.replicates` to choose one for each.
 
     Args:
         model: A model with at least one axis.
-        guide: Its guide.
-        costs: What each architecture costs, over the product of the axes: :func:`multiply_adds`, or measured times.
-        share: Share of the mode's mass, ``(0, 1]``.
+        guide: The guide of the model.
+        costs: Cost of each architecture, shape ``sizes``: :func:`pyro_vds.multiply_adds`, or measured times.
+        share: Share of the largest posterior probability, in ``(0, 1]``.
 
     Returns:
-        The chosen entry of each axis, for instance ``{"depth": 5, "width": 16}``, as :func:`pyro_vds.prune` takes it.
+        The chosen label of each axis, for instance ``{"depth": 5, "width": 16}``: a cut for :func:`pyro_vds.prune`.
 
     Raises:
         ValueError: If the costs do not fit the axes or are not finite, or the share is out of range.
@@ -79,6 +79,6 @@ def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: f
     q = guide.joint_probs().double().cpu()
     q = q.mean(tuple(range(len(model.batch_shape)))) if model.batch_shape else q
     if tuple(q.shape) != model.sizes or not bool(q.isfinite().all()):
-        raise ValueError(f"Expected finite probabilities of the shape {model.sizes} from the guide, got {q}.")
+        raise ValueError(f"Expected finite probabilities of shape {model.sizes} from the guide, got {q}.")
     cheapest = costs.double().cpu().where(q >= share * q.max(), torch.inf).flatten().argmin()
     return model.space.architecture(int(cheapest))

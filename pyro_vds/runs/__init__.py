@@ -1,4 +1,4 @@
-"""One run: settings in, a folder out, and back."""
+"""One run: from settings to a folder, and from a folder to a run."""
 
 from pyro_vds.runs.evaluate import choose_architecture, draw, evaluate, export_network, prune_run, reweight_run
 from pyro_vds.runs.execute import execute

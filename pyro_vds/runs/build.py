@@ -1,4 +1,4 @@
-"""The model and the guide of some settings, and their training."""
+"""The model and the guide of a run, and their training."""
 
 import math
 from collections.abc import Iterable
@@ -39,22 +39,22 @@ GUIDES = {
 HIDDEN = 32
 
 
-# The setting that holds the prior over each axis.
+# The setting with the prior over each axis.
 PRIOR_SETTINGS = {"depth": "prior", "width": "width_prior"}
 
 
 def priors_of(settings: Settings, axes: Iterable[str]) -> dict[str, Prior]:
-    """Return the prior over each axis that some settings give.
+    """Return the prior over each axis from the settings.
 
     Args:
         settings: The settings of a run.
-        axes: Names of the axes of its network.
+        axes: Names of the axes of the network.
     """
     return {axis: getattr(settings, PRIOR_SETTINGS[axis]) for axis in axes}
 
 
 def build_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
-    """Return the network for inputs of a shape, its weights drawn by the seed.
+    """Return the network for inputs of a shape, with weights drawn from the seed.
 
     Args:
         settings: The settings of a run.
@@ -66,16 +66,16 @@ def build_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: in
     with isolated_rng(seed=settings.seed):
         if settings.network != "residual":
             return _torchvision_backbone(settings, input_shape, outputs, max_depth)
-        how: dict[str, Any] = {"readout": settings.readout, "head_statistics": settings.head_statistics}
+        options: dict[str, Any] = {"readout": settings.readout, "head_statistics": settings.head_statistics}
         widest = max(settings.widths) if settings.widths else None
         if len(input_shape) == 1:
-            return ResidualMLP(input_shape[0], outputs, widest or settings.width, max_depth, **how)
+            return ResidualMLP(input_shape[0], outputs, widest or settings.width, max_depth, **options)
         channels = widest or settings.channels
-        return ResidualConvNet(input_shape[0], outputs, max_depth, channels, settings.bottleneck, **how)
+        return ResidualConvNet(input_shape[0], outputs, max_depth, channels, settings.bottleneck, **options)
 
 
 def _torchvision_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int, max_depth: int) -> PerDepth:
-    """Return a network of torchvision, all but its heads frozen if the settings say so."""
+    """Return a network of torchvision, frozen except for its heads if the settings ask for it."""
     network = torchvision_network(
         settings.network,
         input_shape,
@@ -92,16 +92,16 @@ def _torchvision_backbone(settings: Settings, input_shape: tuple[int, ...], outp
 
 
 def build(settings: Settings, data: DataSummary, *, repeats: int | None = None) -> tuple[VDSModel, Guide]:
-    """Return the untrained model and guide of some settings and data.
+    """Return the untrained model and guide for settings and data.
 
     Args:
         settings: The settings of a run.
-        data: What is known of its data.
-        repeats: Number of networks that train side by side as replicates; network ``r`` has the weights that the
-            seed ``settings.seed + r`` draws. One network unless given.
+        data: The summary of its data.
+        repeats: Number of replicates; replicate ``r`` has the weights drawn from the seed ``settings.seed + r``.
+            ``None`` builds a single model.
 
     Raises:
-        ValueError: If the settings do not fit each other or the data, or ask for what replicates cannot do.
+        ValueError: If the settings do not fit each other or the data, or do not allow replicates.
     """
     likelihood = Classification() if data.classes else Gaussian(learn_scale=True)
     backbone = build_backbone(settings, data.input_shape, data.outputs)
@@ -111,7 +111,7 @@ def build(settings: Settings, data: DataSummary, *, repeats: int | None = None) 
     per_input = settings.guide == "per_input"
     if repeats is not None:
         if per_input:
-            raise ValueError("Expected a guide with one posterior for all inputs to train repeats, got per_input.")
+            raise ValueError("Expected the guide independent, conditional or joint to train repeats, got per_input.")
         network = Replicated(network, repeats, seed=settings.seed)
     model = VDSModel(
         network,
@@ -125,7 +125,7 @@ def build(settings: Settings, data: DataSummary, *, repeats: int | None = None) 
 
 
 def _guide_of_inputs(settings: Settings, data: DataSummary, model: VDSModel) -> AutoPerInput:
-    """Return the guide that predicts a depth from each input: one hidden layer, small beside the network."""
+    """Return the guide that predicts an entry from each input, by a small network with one hidden layer."""
     prepare: list[nn.Module] = [nn.Flatten()]
     if settings.pixels == "uint8":
         prepare.insert(0, Standardise(torch.tensor(data.mean), torch.tensor(data.std)))
@@ -143,14 +143,14 @@ def train(
     device: torch.device | None = None,
     progress: bool = True,
 ) -> History:
-    """Train a model as some resolved settings say.
+    """Train a model with resolved settings.
 
     Args:
         settings: Settings with the data set's defaults filled in.
-        model: The model that :func:`build` returned.
-        guide: Its guide.
+        model: The model from :func:`build`.
+        guide: The guide of the model.
         data: The data.
-        device: Where to train; the model's device unless given.
+        device: The device to train on; ``None`` is the model's device.
         progress: Whether to show a progress bar.
     """
     history = fit(

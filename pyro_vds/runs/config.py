@@ -1,4 +1,4 @@
-"""Settings in a YAML file, in the words that ``pyro-vds fit --config`` reads."""
+"""Settings as a YAML file, which ``pyro-vds fit --config`` reads."""
 
 import re
 import sys
@@ -13,12 +13,12 @@ from pyro_vds.runs.settings import Settings
 from pyro_vds.training.optim import spelled
 
 CLASS_PATH = r"\b(?!\d)\w+(?:\.(?!\d)\w+)+"
-# Settings that are texts of any kind.
+# Settings that can be any text.
 TEXTS = {field.name for field in fields(Settings) if field.type in (str, str | None)}
 
 
 def add_settings(parser: ArgumentParser) -> None:
-    """Let a parser take every setting, and ``--config`` for a file of them.
+    """Add an option for every setting to a parser, and ``--config`` for a file of settings.
 
     Args:
         parser: A parser, which may have other arguments too.
@@ -28,10 +28,10 @@ def add_settings(parser: ArgumentParser) -> None:
 
 
 def settings_from(words: Namespace) -> Settings:
-    """Return the settings among what a parser of :func:`add_settings` has read and instantiated.
+    """Return the settings from the result of a parser with :func:`add_settings`.
 
     Args:
-        words: What it read.
+        words: The parsed and instantiated arguments, which may contain others too.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -40,7 +40,7 @@ def settings_from(words: Namespace) -> Settings:
 
 
 def write_config(path: Path, settings: Settings) -> None:
-    """Write settings to a YAML file, and make sure that they can be read back.
+    """Write settings to a YAML file, and check that they can be read back.
 
     Args:
         path: The file.
@@ -54,17 +54,17 @@ def write_config(path: Path, settings: Settings) -> None:
 
 
 def read_config(path: Path) -> Settings:
-    """Return the settings of a YAML file; those that it does not name have their defaults.
+    """Return the settings of a YAML file; missing settings have their defaults.
 
-    Nothing in the file is executed, and no module is imported for it.
+    Reading executes no code of the file and imports no module.
 
     Args:
         path: The file.
 
     Raises:
-        ArgumentError: If it has words that are not settings.
-        ValueError: If a setting is out of range, or a class is of a module that is not imported.
-        YAMLError: If it is not YAML.
+        ArgumentError: If the file has keys that are not settings.
+        ValueError: If a setting is out of range, or the module of a class is not imported.
+        YAMLError: If the file is not YAML.
     """
     content = yaml.safe_load(path.read_text())
     if isinstance(content, dict):
@@ -75,7 +75,7 @@ def read_config(path: Path) -> Settings:
 
 
 def _check_imported(value: Any) -> None:
-    """Refuse classes of modules that are not imported: jsonargparse would import them, and so execute their code."""
+    """Raise for classes of modules that are not imported, since jsonargparse would import and thus execute them."""
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
             _check_imported(part)
@@ -83,11 +83,11 @@ def _check_imported(value: Any) -> None:
         for path in re.findall(CLASS_PATH, value):
             module = path.rpartition(".")[0]
             if module not in sys.modules:
-                raise ValueError(f"Expected the name of a class that is imported, got {path}. Import {module} first.")
+                raise ValueError(f"Expected a class of an imported module, got {path}. Import {module} first.")
 
 
 def _words(value: Any) -> Any:
-    """Return a value in the words of YAML; a prior as the name of its class and its arguments."""
+    """Return a value for YAML; a prior as the name and the arguments of its class."""
     if is_dataclass(value):
         arguments = {field.name: _words(getattr(value, field.name)) for field in fields(value)}
         return {"class_path": type(value).__name__, "init_args": arguments}

@@ -1,30 +1,30 @@
-"""An architecture in the words of an option or of a JSON file, and as labels of axes."""
+"""Conversion of architectures between text, values from JSON, and labels."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 
 def parse_cut(text: str) -> dict[str, str]:
-    """Return the words of an option such as ``depth=3,width=16``, by the names of the axes.
+    """Return the text of each label in an option such as ``depth=3,width=16``, by axis.
 
     Args:
         text: Names and labels.
 
     Raises:
-        ValueError: If a part is not a name and a label, or a name stands twice.
+        ValueError: If a part is not a name and a label, or a name occurs twice.
     """
     pairs = [tuple(word.strip() for word in part.partition("=")) for part in text.split(",")]
     cut = {axis: label for axis, _, label in pairs}
     if len(cut) < len(pairs) or not all(all(pair) for pair in pairs):
-        raise ValueError(f"Expected an axis and a label for each part, such as depth=3,width=16; got {text!r}.")
+        raise ValueError(f"Expected different axes with labels, such as depth=3,width=16, got {text!r}.")
     return cut
 
 
 def as_labels(axes: Mapping[str, Sequence[Hashable]], cut: Mapping[str, Any]) -> dict[str, Hashable]:
-    """Return the labels of some axes that values name: the labels themselves, or their text.
+    """Return the labels for values that are labels or the text of labels.
 
     Args:
-        axes: The labels of each axis of a model, its ``coords``.
+        axes: The labels of each axis of a model, ``model.coords``.
         cut: A value for some of the axes.
 
     Raises:
@@ -37,22 +37,22 @@ def as_labels(axes: Mapping[str, Sequence[Hashable]], cut: Mapping[str, Any]) ->
 
 
 def cut_text(cut: Mapping[str, Hashable]) -> str:
-    """Return an architecture in words, such as ``depth 3, width 16``."""
+    """Return an architecture as text, such as ``depth 3, width 16``."""
     return ", ".join(f"{axis} {label}" for axis, label in cut.items())
 
 
 def _label(axis: str, labels: tuple[Hashable, ...], value: Any) -> Hashable:
-    """Return the label of an axis that a value names."""
+    """Return the label of an axis for a value."""
     for label in labels:
         if value == label or _same_text(str(value), label):
             return label
     count = len(labels)
-    there = f"0..{count - 1}" if labels == tuple(range(count)) else str(list(labels))
-    raise ValueError(f"Expected a {axis} in {there}, got {value}.")
+    known = f"0..{count - 1}" if labels == tuple(range(count)) else str(list(labels))
+    raise ValueError(f"Expected a {axis} in {known}, got {value}.")
 
 
 def _same_text(text: str, label: Hashable) -> bool:
-    """Return whether a text says a label; numbers are compared as numbers, so that 0.50 is 0.5."""
+    """Return whether a text is that of a label; numbers are compared as numbers, so that 0.50 is 0.5."""
     if isinstance(label, int | float) and not isinstance(label, bool):
         try:
             return float(text) == label

@@ -1,4 +1,4 @@
-"""The data of a run: loaded as its settings say, and summarised."""
+"""The data of a run, and their summary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from pyro_vds.runs.settings import Settings
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What a run needs to know of its data to build its network again.
+    """The properties of the data from which a run builds its network.
 
     Attributes:
         input_shape: Shape of one input.
         outputs: Number of outputs of the network.
         classes: Number of classes; ``None`` for regression.
         num_data: Number of training points.
-        mean: What was subtracted from each channel or feature.
-        std: What it was divided by then.
-        target_mean: What was subtracted from each column of regression targets; ``None`` for classes.
-        target_std: What it was divided by then. A prediction ``m`` of the network is
-            ``target_mean + target_std * m`` in the units of the data.
+        mean: Mean of each channel or feature, subtracted from the inputs.
+        std: Standard deviation of each channel or feature, by which the inputs are divided.
+        target_mean: Mean of each column of regression targets; ``None`` for classes.
+        target_std: Standard deviation of each column of regression targets; ``None`` for classes. A prediction ``m``
+            of the network is ``target_mean + target_std * m`` in the units of the data.
     """
 
     input_shape: tuple[int, ...]
@@ -37,13 +37,13 @@ class DataSummary:
     target_std: tuple[float, ...] | None
 
     def agrees_with(self, other: "DataSummary") -> bool:
-        """Return whether two summaries can be of the same data, their moments alike to one part in 10,000."""
+        """Return whether two summaries can be of the same data: means and deviations agree to one part in 10,000."""
         exact = ("input_shape", "outputs", "classes", "num_data")
         if any(getattr(self, name) != getattr(other, name) for name in exact):
             return False
         return all(
-            len(one) == len(two) and torch.allclose(torch.tensor(one), torch.tensor(two), rtol=1e-4)
-            for one, two in zip(self._moments(), other._moments(), strict=True)
+            len(own) == len(others) and torch.allclose(torch.tensor(own), torch.tensor(others), rtol=1e-4)
+            for own, others in zip(self._moments(), other._moments(), strict=True)
         )
 
     def _moments(self) -> list[tuple[float, ...]]:
@@ -51,10 +51,10 @@ class DataSummary:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "DataSummary":
-        """Return the summary that :func:`dataclasses.asdict` and JSON have made lists and numbers of.
+        """Return the summary from JSON that was written from :func:`dataclasses.asdict`.
 
         Args:
-            content: What was read.
+            content: The content of the file.
 
         Raises:
             TypeError: If an entry is missing or unknown.
@@ -80,18 +80,18 @@ class DataSummary:
 
 
 def load_data(settings: Settings) -> DataSet:
-    """Return the data set of some settings, drawn and split by their seed.
+    """Return the data set of a run, generated and split with its seed.
 
     Args:
         settings: The settings of a run.
 
     Raises:
-        FileNotFoundError: If files are absent and cannot be downloaded.
+        FileNotFoundError: If files are missing and cannot be downloaded.
         ValueError: If a setting is out of range.
     """
     if settings.pixels != "float32" and settings.data not in ("mnist", "fashion_mnist", "svhn"):
         raise ValueError(
-            f"Expected pixels float32 for {settings.data}, which is not read from pixels; got {settings.pixels}."
+            f"Expected pixels float32 for {settings.data}, which has no bytes as pixels, got {settings.pixels}."
         )
     generator = torch.Generator().manual_seed(settings.seed)
     fraction = settings.resolved().validation_fraction or 0.0
@@ -112,10 +112,10 @@ def load_data(settings: Settings) -> DataSet:
 
 
 def _spirals(settings: Settings, validation_fraction: float, generator: torch.Generator) -> DataSet:
-    """Return the spirals, which have a size of their own."""
+    """Return the spirals, whose size is given by num_points and train_fraction."""
     if settings.train_size is not None:
         raise ValueError(
-            f"Expected num_points and train_fraction to size the spirals, got train_size={settings.train_size}."
+            f"Expected num_points and train_fraction for the size of spirals, got train_size={settings.train_size}."
         )
     return datasets.spirals(
         settings.num_points,

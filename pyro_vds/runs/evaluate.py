@@ -1,4 +1,4 @@
-"""What can be done with a finished run: measure it again, cut it, draw it, and ask what another prior would choose."""
+"""Operations on a finished run: evaluate, prune, draw, and compare priors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +23,12 @@ from pyro_vds.spaces.space import Architecture
 
 
 def choose_architecture(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None) -> Architecture:
-    """Return the architecture to cut a run to: what is given of it, and the rest as a rule chooses.
+    """Return the architecture to cut a run to; a rule chooses the labels that are not given.
 
     Args:
         run: A finished run.
-        cut: Labels by the names of axes, such as ``{"depth": 3}``, or their text.
-        rule: The rule for the axes that are not given; the choice of the run unless given.
+        cut: Labels of some axes, such as ``{"depth": 3}``, or their text.
+        rule: The rule for the other axes; ``None`` uses the architecture that the run chose.
 
     Returns:
         The label of each axis; empty for a run without one posterior for all inputs.
@@ -46,18 +46,18 @@ def choose_architecture(run: Run, cut: Mapping[str, Any] | None = None, rule: Ru
 
 
 def evaluate(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None) -> dict[str, Any]:
-    """Measure a run on its test data again: in full, and cut to an architecture.
+    """Measure the full and the cut network of a run on its test data.
 
     Args:
         run: A finished run.
-        cut: Labels by the names of axes, such as ``{"depth": 3}``.
-        rule: The rule for the axes that are not given; the choice of the run unless given.
+        cut: Labels of some axes, such as ``{"depth": 3}``, or their text.
+        rule: The rule for the other axes; ``None`` uses the architecture that the run chose.
 
     Returns:
         ``test``, ``test_size`` and ``parameters`` as in ``metrics.json``, and the label of each axis.
 
     Raises:
-        ValueError: If the cut or the rule does not fit the run, or the data are not those of the run any more.
+        ValueError: If the cut or the rule does not fit the run, or the data have changed since the run.
     """
     data, chosen = run.data, choose_architecture(run, cut, rule)
     parameters = {"full": run.parameters}
@@ -77,8 +77,8 @@ def prune_run(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None 
 
     Args:
         run: A finished run with one posterior for all inputs.
-        cut: Labels by the names of axes, such as ``{"depth": 3}``.
-        rule: The rule for the axes that are not given; the choice of the run unless given.
+        cut: Labels of some axes, such as ``{"depth": 3}``, or their text.
+        rule: The rule for the other axes; ``None`` uses the architecture that the run chose.
 
     Raises:
         ValueError: If the cut or the rule does not fit the run.
@@ -88,17 +88,17 @@ def prune_run(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None 
 
 
 def export_network(run: Run, network: torch.nn.Module, out: str | Path, *, overwrite: bool = False) -> None:
-    """Write a network cut from a run to a file that other programs run.
+    """Write a pruned network of a run to a file that other programs can run.
 
     Args:
-        run: The run, which says what inputs look like.
-        network: What :func:`prune_run` returned.
+        run: The run, which determines the shape and dtype of inputs.
+        network: The network from :func:`prune_run`.
         out: The file, ``.pt2`` for ``torch.export`` or ``.onnx``.
-        overwrite: Whether an existing file is replaced.
+        overwrite: Whether to replace an existing file.
 
     Raises:
-        FileExistsError: If the file exists and is not to be replaced.
-        ValueError: If it has another suffix.
+        FileExistsError: If the file exists and ``overwrite`` is false.
+        ValueError: If the suffix is neither ``.pt2`` nor ``.onnx``.
     """
     path = Path(out)
     check_free(path, overwrite=overwrite)
@@ -112,25 +112,25 @@ def draw(run: Run, data: DataSet | None = None) -> None:
 
     Args:
         run: A finished run.
-        data: Its data, where they are at hand.
+        data: The data of the run; ``None`` loads them.
 
     Raises:
-        ValueError: If the data are not those of the run any more, or its posterior cannot be read.
+        ValueError: If the data have changed since the run, or its posterior cannot be read.
     """
     test = (run.data if data is None else data).test
     draw_run(run.folder, run.model, run.guide, run.history, test, run.cut)
 
 
 def reweight_run(run: Run, priors: Mapping[str, PriorLike]) -> dict[str, Any]:
-    """Compare the exact posterior of a run with the one under other priors, for the weights as they are.
+    """Compare the exact posterior of a run with the exact posterior under other priors, for the same weights.
 
     Args:
         run: A finished run with one posterior for all inputs.
         priors: The other prior of each axis.
 
     Returns:
-        For ``"model"`` and ``"other"`` the priors, the posterior, the log evidence (nats), what the rule of the run
-        chooses, and the test measures; under ``"power"`` the choice where prior or likelihood is raised to a power.
+        For ``"model"`` and ``"other"`` the priors, the posterior, the log evidence (nats), the architecture chosen by
+        the rule of the run, and the test measures; for ``"power"`` the choices with powers of prior and likelihood.
 
     Raises:
         ValueError: If the run has no posterior, or a prior does not fit its axis.

@@ -1,4 +1,4 @@
-"""One run from its settings: train, measure, and write a run folder."""
+"""One run from its settings: train, evaluate, and write a run folder."""
 
 import itertools
 import time
@@ -44,22 +44,22 @@ DRAWS = 200
 def execute(
     settings: Settings, out: str | Path | None = None, *, overwrite: bool = False, progress: bool = True
 ) -> Run:
-    """Train and measure what some settings say, and write it to a run folder, as ``pyro-vds fit`` does.
+    """Train and evaluate a model with some settings, and write a run folder, as ``pyro-vds fit`` does.
 
-    Settings and data are checked before anything is written, and the folder appears when all of it is there. When
-    training or measuring fails, what was written until then stays in a folder beside it.
+    Settings and data are checked before anything is written, and the folder appears when it is complete. If training
+    or evaluation fails, the files written so far stay in a folder beside it.
 
     Args:
         settings: The settings; defaults of the data set are filled in.
-        out: The run folder. ``runs/DATA`` unless given, or ``runs/DATA-2`` and so on where that exists.
-        overwrite: Whether an existing run folder is replaced.
+        out: The run folder. ``None`` is ``runs/DATA``, or ``runs/DATA-2`` and so on if that exists.
+        overwrite: Whether to replace an existing run folder.
         progress: Whether to show a progress bar.
 
     Returns:
         The finished run, as :func:`pyro_vds.load_run` opens it from the folder.
 
     Raises:
-        FileExistsError: If the folder exists and is not to be replaced.
+        FileExistsError: If the folder exists and ``overwrite`` is false.
         ValueError: If a setting is out of range, or does not fit the data.
 
     Example::
@@ -97,16 +97,16 @@ def execute(
 def measure_run(
     settings: Settings, model: VDSModel, guide: Guide, data: DataSet
 ) -> tuple[dict[str, Any], ExactPosterior | None]:
-    """Measure a trained model as its settings say: what ``metrics.json`` holds, without the record of training.
+    """Return the content of ``metrics.json`` for a trained model, except the record of training.
 
     Args:
         settings: The settings of the run.
         model: The trained model.
-        guide: Its guide.
-        data: Its data set.
+        guide: The guide of the model.
+        data: The data set of the run.
 
     Returns:
-        The metrics, and the exact posterior where the model has one for all inputs.
+        The metrics, and the exact posterior if there is one for all inputs, otherwise ``None``.
     """
     return collect_metrics(
         model,
@@ -123,7 +123,7 @@ def find_device(name: str) -> torch.device:
     """Return a device of this machine.
 
     Args:
-        name: Its name, or ``"auto"`` for a GPU where there is one.
+        name: Name of the device, or ``"auto"`` for a GPU if there is one, otherwise the CPU.
 
     Raises:
         ValueError: If this machine has no such device.
@@ -158,7 +158,7 @@ def _train_and_save(
     *,
     progress: bool,
 ) -> History:
-    """Train, and write weights and history, of the best state when the loss became NaN too."""
+    """Train, and write weights and history, also after a loss of NaN."""
     try:
         history = train(settings, model, guide, data, device=device, progress=progress)
     except NonFiniteLossError as error:
@@ -181,7 +181,7 @@ def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
 
 
 def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet, exact: ExactPosterior | None) -> None:
-    """Write the DataTree of a model that has one posterior for all inputs."""
+    """Write the DataTree if there is one posterior for all inputs."""
     if exact is None:
         return
     small = data.test[0].numel() < 1_000_000

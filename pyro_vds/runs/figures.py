@@ -1,4 +1,4 @@
-"""The figures of a run: first every number that they show, then the drawing."""
+"""The figures of a run: all numbers are computed first, then drawn."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Functions:
     """The functions of single architectures for two classes and two inputs.
 
     Attributes:
-        grid: Where they are known.
-        probs: The probability of the second class there.
-        names: What each architecture is called.
+        grid: The points of a grid.
+        probs: The probability of the second class at these points.
+        names: A title for each architecture.
     """
 
     grid: Float[Tensor, "pixels 2"]
@@ -48,10 +48,10 @@ class Functions:
 
 @dataclass(frozen=True)
 class Band:
-    """The predictive of a regression of one input.
+    """The predictive distribution of a regression with one input.
 
     Attributes:
-        x: Where it is known.
+        x: Inputs.
         components: The functions of the architectures, their weights, and the scale of the noise.
     """
 
@@ -61,13 +61,13 @@ class Band:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the figures show of a model and its guide, as numbers; what does not fit the data is left out.
+    """The numbers in the figures of predictions; parts that do not fit the data are ``None`` or empty.
 
     Attributes:
-        probs: Class probabilities of the test data, by what predicts.
+        probs: Class probabilities of the test data, by the title of the prediction.
         functions: The functions of single architectures.
         pit: The probability integral transform of each test target.
-        band: The predictive over the range of the test inputs.
+        band: The predictive distribution over the range of the test inputs.
     """
 
     probs: Mapping[str, Float[Tensor, "batch classes"]]
@@ -77,27 +77,27 @@ class Predictions:
 
 
 def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test: Data, cut: Architecture) -> None:
-    """Draw the figures of a run folder, with the posterior that it holds.
+    """Draw the figures of a run into its folder, with the posterior in the folder.
 
     Args:
         folder: The run folder.
-        model: Its model.
-        guide: Its guide.
-        history: Its record of training.
-        test: Its test data.
+        model: The model of the run.
+        guide: The guide of the model.
+        history: The record of training.
+        test: The test data.
         cut: The chosen architecture.
 
     Raises:
-        ValueError: If the posterior cannot be read, or is one of other architectures.
+        ValueError: If the posterior cannot be read, or has other architectures.
     """
     tree = None
     if model.axes and not model.by_input:
         with reading(folder, POSTERIOR):
             tree = load_datatree(folder / POSTERIOR)
             for name in DRAWN:
-                found = tree["architecture"][name].shape[: len(model.sizes)]
-                if found != model.sizes:
-                    raise ValueError(f"{name} is of {list(found)} architectures, the network has {list(model.sizes)}")
+                sizes = tree["architecture"][name].shape[: len(model.sizes)]
+                if sizes != model.sizes:
+                    raise ValueError(f"{name} is of {list(sizes)} architectures, the network has {list(model.sizes)}")
     figures = folder / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
     _save(plots.plot_history(history, coords=model.coords)[0], figures / "history.png")
@@ -107,20 +107,20 @@ def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test
 
 
 def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architecture) -> Predictions:
-    """Return what the figures show of a model and its guide.
+    """Return the numbers in the figures of predictions.
 
     Args:
         model: A trained model.
-        guide: Its guide.
-        test: Test data; targets of a regression are standardised ones.
-        cut: The chosen architecture; empty for a plain network, and where each input has its own.
+        guide: The guide of the model.
+        test: Test data, with standardised targets for a regression.
+        cut: The chosen architecture; empty for a plain network, and if each input has its own architecture.
     """
     x, y = test
     if not model.likelihood.numeric:
         name = ", ".join(f"{axis} {label}" for axis, label in cut.items())
         cases: dict[str, Cut] = {"all architectures": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
-        found = predict(model, guide, x, cuts=list(cases.values()), want=["probs"])
-        probs = {title: one["probs"].cpu() for title, one in zip(cases, found, strict=True)}
+        predictions = predict(model, guide, x, cuts=list(cases.values()), want=["probs"])
+        probs = {title: prediction["probs"].cpu() for title, prediction in zip(cases, predictions, strict=True)}
         return Predictions(probs, functions=_functions(model, x) if int(y.max()) == 1 else None)
     if y.ndim != 1:
         return Predictions({})
@@ -131,9 +131,9 @@ def draw_predictions(predictions: Predictions, test: Data, folder: Path) -> None
     """Write reliability diagrams and decision functions, or the coverage of intervals and the band, as PNG files.
 
     Args:
-        predictions: What :func:`predictions_to_draw` returns.
-        test: The test data that they are of.
-        folder: Where the files go.
+        predictions: The numbers from :func:`predictions_to_draw`.
+        test: The test data.
+        folder: The folder of the files.
     """
     x, y = (part.cpu() for part in test)
     if predictions.probs:
@@ -161,7 +161,7 @@ def _functions(model: VDSModel, x: Tensor) -> Functions | None:
 
 
 def _band(model: VDSModel, guide: Guide, x: Tensor) -> Band | None:
-    """Return the predictive over the range of the inputs, of a model of one input."""
+    """Return the predictive distribution over the range of the inputs, if there is one feature."""
     if x.ndim != 2 or x.shape[1] != 1:
         return None
     line = torch.linspace(float(x.min()) - 0.5, float(x.max()) + 0.5, 400)[:, None]
@@ -169,7 +169,7 @@ def _band(model: VDSModel, guide: Guide, x: Tensor) -> Band | None:
 
 
 def _draw_posterior(tree: xr.DataTree, chosen: Mapping[str, Any]) -> Axes:
-    """Draw the posterior over each axis in a panel of its own, one below the other."""
+    """Draw the posterior over each axis in its own panel, one below the other."""
     axes = architecture_dims(tree["architecture"].to_dataset())
     grid = panels(len(axes), most=1, size=(7, 3.6))
     for axis, ax in zip(axes, grid, strict=True):
@@ -185,7 +185,7 @@ def _draw_reliability(probs: Mapping[str, Tensor], labels: Tensor) -> Axes:
 
 
 def _save(ax: Axes, path: Path) -> None:
-    """Write the figure that the axes are part of."""
+    """Write the figure of the axes, and close it."""
     figure: Any = ax.get_figure(root=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""The files of a run folder, written whole or not at all."""
+"""The files of a run folder, each written completely or not at all."""
 
 import json
 import os
@@ -28,12 +28,12 @@ WEIGHTS, HISTORY, POSTERIOR, FIGURES = "weights.safetensors", "history.safetenso
 SUMMARY = "summary.txt"
 
 
-# What reading a damaged file raises, besides the errors of the packages that read it.
+# Errors when reading damaged files, besides the errors of other packages.
 DAMAGE = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError)
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Return what a run ran on: package versions and machine."""
+    """Return the package versions and the machine of a run."""
     return {
         "versions": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
@@ -45,7 +45,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the name of the CPU, where the system tells it."""
+    """Return the name of the CPU, or its kind if the name is unknown."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.machine())
@@ -53,18 +53,18 @@ def _processor() -> str:
 
 @contextmanager
 def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield a folder beside ``path`` to write to; it becomes ``path`` when all went well.
+    """Yield a folder beside ``path`` to write to, and rename it to ``path`` after success.
 
-    Its name is its own, ``<path>.partial-<8 digits>``, so that runs into the same path do not meet. When
-    something fails, what was written stays there.
+    Its name is unique, ``<path>.partial-<8 digits>``, so that two runs can have the same path. After an error the
+    files stay in it.
 
     Args:
-        path: Where the folder is to be.
-        overwrite: Whether an existing folder is replaced.
+        path: The final path of the folder.
+        overwrite: Whether to replace an existing folder.
 
     Raises:
-        FileExistsError: If the path exists, at the start or at the end, and is not to be replaced, or is not
-            a run folder.
+        FileExistsError: If the path exists, at the start or at the end, and ``overwrite`` is false or it is not a run
+            folder.
     """
     _check_replaceable(path, overwrite=overwrite)
     partial = _beside(path, "partial")
@@ -82,7 +82,7 @@ def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
             partial.rename(path)
     except BaseException as error:
         if partial.exists():
-            error.add_note(f"What was written until then is in {partial}.")
+            error.add_note(f"The files written before the error are in {partial}.")
         raise
 
 
@@ -93,11 +93,13 @@ def _beside(path: Path, kind: str) -> Path:
 def _check_replaceable(path: Path, *, overwrite: bool) -> None:
     check_free(path, overwrite=overwrite)
     if path.exists() and not (path / CONFIG).is_file():
-        raise FileExistsError(f"Expected a run folder to replace, but {path} is none. Choose another path with --out.")
+        raise FileExistsError(
+            f"Expected a run folder to replace, but {path} is not a run folder. Choose another path with --out."
+        )
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise ``FileExistsError`` if a path exists and is not to be replaced."""
+    """Raise ``FileExistsError`` if a path exists and ``overwrite`` is false."""
     if path.exists() and not overwrite:
         raise FileExistsError(
             f"Expected a new path, but {path} exists. Choose another one with --out, or replace it with --overwrite."
@@ -106,7 +108,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a path to write a file to; it replaces ``path`` in one step when all went well."""
+    """Yield a temporary path to write a file to, and rename it to ``path`` in one step after success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
     try:
@@ -124,14 +126,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def reading(folder: Path, name: str) -> Iterator[None]:
-    """Turn what a damaged file of a run causes into an error that names the file.
+    """Turn the errors of a damaged file of a run into an error that names the file.
 
     Args:
         folder: The run folder.
-        name: The file in it.
+        name: Name of the file.
 
     Raises:
-        ValueError: If the block fails because of what it reads.
+        ValueError: If the file is missing, damaged, or does not fit the other files.
     """
     try:
         yield
@@ -155,8 +157,8 @@ def check_run_folder(folder: Path) -> None:
     missing = [name for name in (CONFIG, DATA, METRICS, WEIGHTS, HISTORY) if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"Expected the files of a run in {folder}, but {', '.join(missing)} are missing. Give a folder that "
-            "pyro-vds fit has finished."
+            f"Expected the files of a run in {folder}, but {', '.join(missing)} are missing. Give the folder of a "
+            "finished pyro-vds fit."
         )
 
 

@@ -1,4 +1,4 @@
-"""A run and its folder: opened from a path, with everything that the folder holds."""
+"""A finished run, opened from its folder."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
@@ -25,16 +25,16 @@ from pyro_vds.training.history import History
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what :func:`pyro_vds.runs.execute` returns, and :func:`pyro_vds.load_run` reads from a folder.
+    """A finished run, from :func:`pyro_vds.runs.execute`, or from :func:`pyro_vds.load_run` and a folder.
 
     Attributes:
-        folder: Where it lies.
-        settings: Its settings.
-        data_summary: What its network needs to know of its data.
+        folder: The run folder.
+        settings: The settings.
+        data_summary: The summary of the data.
         model: The trained model, in eval mode.
         guide: The trained guide.
         history: The record of training.
-        metrics: What was measured, the content of ``metrics.json``.
+        metrics: The content of ``metrics.json``.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def cut(self) -> dict[str, Hashable]:
-        """The architecture that the run chose: the label of each axis; empty where :attr:`has_posterior` is false."""
+        """The label of each axis that the run chose; empty if :attr:`has_posterior` is false."""
         if not self.has_posterior:
             return {}
         return as_labels(
@@ -61,33 +61,33 @@ class Run:
 
     @property
     def has_posterior(self) -> bool:
-        """Whether there is one posterior for all inputs, unlike in a plain network or where each input has its own."""
+        """Whether there is one posterior for all inputs; false for a plain network or a posterior for each input."""
         return bool(self.model.space) and not self.model.by_input
 
     @property
     def summary(self) -> str:
-        """What the run found, as a short text for people."""
+        """The results of the run as a short text."""
         head = f"{self.settings.data}: {len(self.history)} epochs ({self.history.stopped})"
         return f"{head}\n\n{summary_text(self.metrics)}"
 
     @cached_property
     def data(self) -> DataSet:
-        """The data set, loaded when it is first asked for.
+        """The data set, loaded at the first access.
 
         Raises:
-            ValueError: If the data are not those of the run any more.
+            ValueError: If the data have changed since the run.
         """
         data = load_data(self.settings)
         if not DataSummary.of(data).agrees_with(self.data_summary):
             raise ValueError(
-                f"Expected the data that the run in {self.folder} was trained on, got others: {DataSummary.of(data)} "
-                f"instead of {self.data_summary}. Restore them, or train again."
+                f"Expected the data that the run in {self.folder} was trained on, {self.data_summary}, got others: "
+                f"{DataSummary.of(data)}. Restore the data, or train again."
             )
         return data
 
     @cached_property
     def datatree(self) -> xr.DataTree:
-        """The posterior as an ``xarray.DataTree`` for ArviZ, read when it is first asked for.
+        """The posterior as an ``xarray.DataTree`` for ArviZ, read at the first access.
 
         Raises:
             ValueError: If the run has no posterior, or its file is missing or damaged.
@@ -100,7 +100,7 @@ class Run:
         """Raise ``ValueError`` unless there is one posterior for all inputs."""
         if not self.has_posterior:
             kind = f"a {self.model.axes[0]} for each input" if self.model.axes else "a plain network"
-            raise ValueError(f"Expected a run with a depth posterior, but {self.folder} holds {kind}.")
+            raise ValueError(f"Expected a run with one posterior for all inputs, but {self.folder} holds {kind}.")
 
 
 def save_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
@@ -113,15 +113,15 @@ def save_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
 def load_run(path: str | Path, *, data_root: str | Path | None = None) -> Run:
     """Open the folder of a finished run.
 
-    Reading it executes no code of the folder: settings are YAML, tensors safetensors, the rest JSON and NetCDF.
+    Reading executes no code of the folder: settings are YAML, tensors safetensors, the rest JSON and NetCDF.
 
     Args:
         path: The folder, such as ``"runs/spirals"``.
-        data_root: Where its data are now, if they have moved.
+        data_root: The folder of the data, if they have moved.
 
     Raises:
-        FileNotFoundError: If the folder or a file of it is missing.
-        ValueError: If a file is damaged, or does not fit the others.
+        FileNotFoundError: If the folder or one of its files is missing.
+        ValueError: If a file is damaged, or does not fit the other files.
 
     Example::
 
@@ -156,5 +156,5 @@ def _load_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
 
 
 def _check_metrics(run: Run) -> tuple[int, Mapping[str, Hashable]]:
-    """Read what a run needs of its metrics, so that an error comes now."""
+    """Read the metrics that a run needs, so that errors are raised when it is opened."""
     return run.parameters, run.cut

@@ -1,4 +1,4 @@
-"""Measures of predictions on test data, in one pass of the network."""
+"""Measures of predictions on test data, from one pass of the network."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,18 +24,18 @@ def evaluate_run(
     stops: Tensor | None = None,
     target_std: Tensor | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Measure the marginal prediction, and the one of the network cut to an architecture, in one pass over test data.
+    """Measure the predictions of the full and of the cut network, from one pass over test data.
 
     Args:
         model: A trained model.
-        guide: Its guide.
+        guide: The guide of the model.
         test: Test inputs and targets.
-        cut: The architecture to prune to, as :func:`choose_cut` returns it; empty for a plain network.
-        stops: Where each input has an architecture of its own: the entry at which it stops.
-        target_std: What standardised regression targets were divided by.
+        cut: The architecture to prune to, from :func:`pyro_vds.runs.metrics.choose_cut`; empty for a plain network.
+        stops: The entry at which each input stops, for a model with an architecture for each input.
+        target_std: Standard deviation by which regression targets were divided.
 
     Returns:
-        For ``"full"``, and ``"pruned"`` or ``"adaptive"``, the measures of :func:`measure`.
+        The measures of :func:`measure` for ``"full"``, and for ``"pruned"`` or ``"adaptive"``.
     """
     cases: dict[str, Cut] = {"full": {}}
     cases |= {"pruned": cut} if cut else {}
@@ -55,18 +55,17 @@ def measure(
 
     Args:
         model: A trained model.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         test: Test inputs and targets.
-        cut: The architecture to prune to, or the entry at which each input stops; the full network unless given.
-        target_std: What standardised regression targets were divided by.
+        cut: The architecture to prune to, or the entry at which each input stops; ``None`` is the full network.
+        target_std: Standard deviation by which regression targets were divided.
 
     Returns:
-        ``log_likelihood`` in nats per point; for classes ``error``, ``ece`` and ``brier``; for numbers ``rmse`` and, of
-        one target, ``interval_error`` (see :func:`pyro_vds.intervals.interval_error`); or the means of what a
-        likelihood of your own measures. The density and the error are those of the targets before they were divided by
-        ``target_std``.
+        ``log_likelihood`` in nats per point; for classes ``error``, ``ece`` and ``brier``; for numbers ``rmse`` and,
+        with one target, ``interval_error`` (see :func:`pyro_vds.intervals.interval_error`); or the means of the
+        metrics of your own likelihood. Densities and errors are in the units of the targets before standardisation.
     """
-    return measure_cases(model, guide, test, {"one": {} if cut is None else cut}, target_std=target_std)["one"]
+    return measure_cases(model, guide, test, {"cut": {} if cut is None else cut}, target_std=target_std)["cut"]
 
 
 def measure_cases(
@@ -77,25 +76,25 @@ def measure_cases(
     *,
     target_std: Tensor | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Measure some predictions on test data, in one pass of the network.
+    """Measure several predictions on test data, from one pass of the network.
 
     Args:
         model: A trained model.
-        guide: Its guide; ``None`` for a model without axes.
+        guide: The guide; ``None`` for a model without axes.
         test: Test inputs and targets.
-        cases: What each prediction is cut to, by name.
-        target_std: What standardised regression targets were divided by.
+        cases: The cut of each prediction, by name.
+        target_std: Standard deviation by which regression targets were divided.
 
     Returns:
         The measures of :func:`measure`, by name.
     """
     single = model.likelihood.numeric and test[1].ndim == 1
-    found = predict(model, guide, *test, cuts=list(cases.values()), want=["metrics", *(["pit"] if single else [])])
-    return {name: _reported(scores, target_std) for name, scores in zip(cases, found, strict=True)}
+    measured = predict(model, guide, *test, cuts=list(cases.values()), want=["metrics", *(["pit"] if single else [])])
+    return {name: _reported(scores, target_std) for name, scores in zip(cases, measured, strict=True)}
 
 
 def _reported(scores: Mapping[str, Tensor], target_std: Tensor | None) -> dict[str, float]:
-    """Return what a run reports of the measures of each point."""
+    """Return the measures that a run reports from the metrics of each point."""
     by_point = {name: values.double().cpu() for name, values in scores.items()}
     reported: dict[str, float] = {}
     for name, values in by_point.items():
@@ -115,16 +114,16 @@ def _reported(scores: Mapping[str, Tensor], target_std: Tensor | None) -> dict[s
 
 
 def in_data_units(exact: ExactPosterior, num_data: int, target_std: Tensor | None) -> ExactPosterior:
-    """Return an exact posterior whose densities are those of the targets before they were standardised.
+    """Return an exact posterior with the densities of the targets before standardisation.
 
     Args:
-        exact: The posterior of standardised targets.
-        num_data: Number of them.
-        target_std: What they were divided by; ``None`` for classes.
+        exact: The posterior given standardised targets.
+        num_data: Number of targets.
+        target_std: Standard deviation by which they were divided; ``None`` for classes.
     """
     return replace(exact, log_likelihood=exact.log_likelihood - num_data * _log_units(target_std))
 
 
 def _log_units(target_std: Tensor | None) -> float:
-    """Return what a log density of standardised targets is above that of the targets themselves, nats."""
+    """Return the log density of standardised targets minus that of the original targets, nats."""
     return 0.0 if target_std is None else float(target_std.double().log().sum())

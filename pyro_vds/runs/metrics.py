@@ -1,4 +1,4 @@
-"""What a trained model achieves, measured: everything that ``metrics.json`` holds."""
+"""The metrics of a trained model: the content of ``metrics.json``."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
 
 
 def costs_to_choose_by(model: VDSModel, x: Tensor) -> Tensor | None:
-    """Return the multiply-adds of each architecture, or ``None`` where a rule for one nested axis chooses.
+    """Return the multiply-adds of each architecture, or ``None`` for a single nested axis, which needs no costs.
 
     Args:
         model: A trained model.
@@ -33,7 +33,7 @@ def costs_to_choose_by(model: VDSModel, x: Tensor) -> Tensor | None:
 
 
 def _has_costs(model: VDSModel) -> bool:
-    """Return whether architectures are chosen by their costs: all but a single nested axis, which grows with them."""
+    """Return whether costs choose the architecture; along a single nested axis they grow, and the order is enough."""
     return len(model.space) > 1 or any(not axis.nested for axis in model.space.values())
 
 
@@ -42,16 +42,16 @@ def choose_cut(model: VDSModel, guide: Guide, rule: Rule, costs: Tensor | None) 
 
     Args:
         model: A trained model.
-        guide: Its guide.
-        rule: As in :func:`pyro_vds.choose_depth`. Where architectures have costs, ``"95"`` is the cheapest that reaches
-            95 % of the mode's mass, and ``"argmax"`` the mode.
-        costs: What :func:`costs_to_choose_by` returns.
+        guide: The guide of the model.
+        rule: As in :func:`pyro_vds.choose_depth`. With costs, ``"95"`` chooses the cheapest architecture with at least
+            95 % of the mode's probability, and ``"argmax"`` the mode.
+        costs: The result of :func:`costs_to_choose_by`.
 
     Returns:
-        The label of each axis; empty for a plain network, and where each input has an architecture of its own.
+        The label of each axis; empty for a plain network, and if each input has its own architecture.
 
     Raises:
-        ValueError: If the rule is ``"expected"`` and there are several axes, or one that is not nested.
+        ValueError: If the rule is ``"expected"`` and there are several axes, or an axis that is not nested.
     """
     if not model.space or model.by_input:
         return {}
@@ -59,27 +59,25 @@ def choose_cut(model: VDSModel, guide: Guide, rule: Rule, costs: Tensor | None) 
         ((name, axis),) = model.space.items()
         return {name: axis.labels[choose_depth(guide.probs()[name], rule)]}
     if rule == "expected":
-        raise ValueError(
-            "Expected the rule '95' or 'argmax' for these axes, which have no order in common; got 'expected'."
-        )
+        raise ValueError("Expected the rule '95' or 'argmax' for axes without a common order, got 'expected'.")
     return choose(model, guide, costs, share=0.95 if rule == "95" else 1.0)
 
 
 def find_stops(
     model: VDSModel, guide: Guide, x: Tensor, threshold: float
 ) -> tuple[Int[Tensor, " batch"] | None, dict[str, Any]]:
-    """Return the entry at which each input stops, where the model has an architecture for each, and what that saves.
+    """Return the entry at which each input stops, for a model with an architecture for each input, and the savings.
 
     Args:
         model: A trained model.
-        guide: Its guide.
+        guide: The guide of the model.
         x: Inputs.
-        threshold: Mass that may lie above the stop.
+        threshold: Probability that may lie above the stop.
 
     Returns:
-        The entries, ``None`` for other models; and a part of the metrics: the threshold, the mean probability of each
-        entry, the number of inputs that stop at each, and ``multiply_adds``, those of the network and the guide on
-        average, as a share of the whole network's.
+        The entries (``None`` for other models), and a part of the metrics: the threshold, the mean probability of each
+        entry, the number of inputs that stop at each, and ``multiply_adds``, the mean of network and guide as a share
+        of the whole network's.
     """
     if not isinstance(guide, AutoPerInput):
         return None, {}
@@ -111,7 +109,7 @@ def summarise_posterior(
         guide: A trained guide with at least one axis.
         exact: The exact posterior given the training data.
         cut: The chosen architecture.
-        rule: The rule that chose it.
+        rule: The rule that chose the architecture.
         total: Number of training points, for the mean log-likelihood of each architecture.
     """
     q, p = guide.probs(), exact.probs
@@ -142,20 +140,20 @@ def collect_metrics(
     threshold: float = 0.05,
     target_std: Tensor | None = None,
 ) -> tuple[dict[str, Any], ExactPosterior | None]:
-    """Measure everything that a run's ``metrics.json`` holds, in one pass over each part of the data.
+    """Return the metrics of a run, from one pass over training and test data.
 
     Args:
         model: A trained model.
-        guide: Its guide.
+        guide: The guide of the model.
         train: Training data, for the exact posterior.
         test: Test data.
         rule: The rule that chooses the architecture.
-        threshold: Where each input has an architecture of its own: the mass that may lie above it.
-        target_std: What standardised regression targets were divided by.
+        threshold: Probability that may lie above the stop, for a model with an architecture for each input.
+        target_std: Standard deviation by which regression targets were divided.
 
     Returns:
-        The metrics, densities and errors those of the targets before they were divided by ``target_std``; and
-        the exact posterior if the model has one architecture for all inputs, given the targets as they are.
+        The metrics, with densities and errors in the units of the targets before standardisation; and the exact
+        posterior given the standardised targets, or ``None`` without one posterior for all inputs.
     """
     parameters: dict[str, int] = {"full": count_parameters(model)}
     metrics: dict[str, Any] = {"train_size": len(train[0]), "test_size": len(test[0]), "parameters": parameters}

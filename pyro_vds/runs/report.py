@@ -1,4 +1,4 @@
-"""A run as one HTML page: everything is in the file, to open and to send on."""
+"""A run as one HTML page, a single file."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ PERCENT = ("error", "ece")
 
 @dataclass(frozen=True)
 class Table:
-    """What the template shows as a table; the first cell of a row names it.
+    """A table of the page; the first cell of each row is its name.
 
     Attributes:
-        title: Its caption.
-        head: Names of the columns; none for a list of names and values.
+        title: The caption.
+        head: Names of the columns; empty for a list of names and values.
         rows: The cells.
-        bars: For each row the length of a bar, per cent; none without bars.
+        bars: Length of a bar for each row, per cent; empty without bars.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the run, as text."""
+    """A figure of the run, its image encoded as text."""
 
     title: str
     caption: str
@@ -47,14 +47,14 @@ def write_report(run: Run, out: str | Path | None = None, *, overwrite: bool = F
 
     Args:
         run: A finished run.
-        out: The file; ``report.html`` in the folder of the run unless given.
-        overwrite: Whether an existing file is replaced.
+        out: The file; ``None`` is ``report.html`` in the folder of the run.
+        overwrite: Whether to replace an existing file.
 
     Returns:
         The file.
 
     Raises:
-        FileExistsError: If the file exists and is not to be replaced.
+        FileExistsError: If the file exists and ``overwrite`` is false.
         FileNotFoundError: If the run has no figures.
         ValueError: If a file of the folder is missing, damaged, or does not fit the others.
     """
@@ -70,7 +70,7 @@ def render(run: Run) -> str:
     """Return the page of a run: measures, figures, posterior, settings and machine.
 
     Args:
-        run: A finished run; its figures and environment are read from its folder.
+        run: A finished run; figures and environment are read from its folder.
 
     Raises:
         FileNotFoundError: If the run has no figures.
@@ -92,14 +92,14 @@ def render(run: Run) -> str:
 
 
 def _learnt(metrics: Mapping[str, Any], axes: Sequence[str]) -> str:
-    """Return what the run learnt beside its weights, in words."""
+    """Return a text that says what the run learnt besides its weights."""
     if "per_input" in metrics:
         return f"a {axes[0]} for each input"
     return f"learnt {' and '.join(axes)}" if "posterior" in metrics else "plain network"
 
 
 def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page shows of the metrics."""
+    """Return the parts of the page that show the metrics."""
     names = list(metrics["test"]["full"])
     test = Table(
         f"{metrics['test_size']:,} test points",
@@ -130,17 +130,17 @@ def _measure(name: str, value: float) -> str:
 
 
 def _error(metrics: Mapping[str, Any]) -> str:
-    """Return the error of each prediction in words."""
+    """Return the error of each prediction as text."""
     name = "error" if "error" in metrics["test"]["full"] else "rmse"
-    found = (f"{_measure(name, values[name])} ({case})" for case, values in metrics["test"].items())
-    return f"test {name} {', '.join(found)}"
+    errors = (f"{_measure(name, values[name])} ({case})" for case, values in metrics["test"].items())
+    return f"test {name} {', '.join(errors)}"
 
 
 def _entries(posterior: Mapping[str, Any], axis: str) -> Table:
     """Return the probability and the log-likelihood of every entry of an axis."""
     entries = posterior["axes"][axis]
     q = np.asarray(entries["q"])
-    # With another axis the log-likelihood is that of the pair, which the table of one axis cannot show.
+    # With several axes the log-likelihood is that of a pair, which has no place in the table of one axis.
     likelihood = [[f"{p:.6f}"] for p in posterior["train_log_likelihood"]] if len(posterior["axes"]) == 1 else None
     rows = [
         [str(label), f"{q[i]:.3f}", f"{entries['exact'][i]:.3f}", *(likelihood[i] if likelihood else [])]
@@ -169,7 +169,7 @@ def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(run: Run) -> Table:
-    """Return the settings that say something, and the shape of the data."""
+    """Return the settings that are not empty, and the shape of the data."""
     given = {field.name: getattr(run.settings, field.name) for field in fields(run.settings)}
     shape = " x ".join(map(str, run.data_summary.input_shape))
     kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
@@ -186,7 +186,7 @@ def _words(value: Any) -> str:
 
 
 def _captions(axes: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return title and caption of the figures, in the order in which the page shows them."""
+    """Return title and caption of the figures, in the order of the page."""
     single = f"each {' or '.join(axes)} alone"
     return {
         "posterior": (
@@ -199,21 +199,21 @@ def _captions(axes: Sequence[str]) -> dict[str, tuple[str, str]]:
             "Coverage",
             "The share of test targets inside central intervals; calibrated predictions lie on the diagonal.",
         ),
-        "band": ("Prediction", "The mean, the noise and what architectures do not agree on, with test points."),
+        "band": ("Prediction", "The mean, the noise and the disagreement between architectures, with test points."),
         "history": ("Training", "The objective, the posterior and the validation data, if any, over the epochs."),
     }
 
 
 def _figures(run: Run, axes: Sequence[str]) -> list[Picture]:
     folder, captions = run.folder / FIGURES, _captions(axes)
-    found = {path.stem: path for path in sorted(folder.glob("*.png"))}
-    if not found:
+    paths = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    if not paths:
         raise FileNotFoundError(
             f"Expected the figures of the run in {folder}, found none. Draw them: pyro-vds plot {run.folder}"
         )
-    known = [name for name in captions if name in found]
-    others = [name for name in found if name not in captions]
+    known = [name for name in captions if name in paths]
+    others = [name for name in paths if name not in captions]
     return [
-        Picture(*captions.get(name, (name, "")), base64.b64encode(found[name].read_bytes()).decode())
+        Picture(*captions.get(name, (name, "")), base64.b64encode(paths[name].read_bytes()).decode())
         for name in known + others
     ]

@@ -1,4 +1,4 @@
-"""What another prior would have chosen, and how much prior and data matter, for the weights as they are."""
+"""The posterior and the choice under another prior, and under powers of prior and likelihood, for the same weights."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,22 +31,22 @@ def compare_priors(
     costs: Tensor | None = None,
     target_std: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Measure the exact posterior under the model's prior and under another one.
+    """Measure the exact posterior under the model's prior and under another prior.
 
     Args:
         model: A trained model with at least one axis.
-        exact: Its exact posterior, given the training data as the network saw them.
+        exact: The exact posterior given the training data, with standardised targets.
         priors: The other prior of each axis.
         test: Test data.
         rule: The rule that chooses the architecture.
-        costs: What :func:`pyro_vds.runs.metrics.costs_to_choose_by` returns.
-        target_std: What standardised regression targets were divided by.
+        costs: The result of :func:`pyro_vds.runs.metrics.costs_to_choose_by`.
+        target_std: Standard deviation by which regression targets were divided.
 
     Returns:
-        For ``"model"`` and ``"other"``: the priors, the posterior of each axis, the log evidence (nats), what the rule
-        chooses, and the test measures of the mixture, in full and cut to it; and under ``"power"`` the label of each
-        axis that the rule chooses when the model's prior, or the likelihood, is raised to a power (Kallioinen et al.
-        2024, power scaling).
+        For ``"model"`` and ``"other"``: the priors, the posterior of each axis, the log evidence (nats), the chosen
+        architecture, and the test measures of the full and the cut mixture. For ``"power"``: the label of each axis
+        that the rule chooses if the model's prior, or the likelihood, is raised to a power (Kallioinen et al. 2024,
+        power scaling).
 
     Raises:
         ValueError: If a prior does not fit its axis.
@@ -72,7 +72,7 @@ def compare_priors(
         "prior": [replace(exact, log_prior=a * exact.log_prior) for a in POWERS],
         "likelihood": [replace(exact, log_likelihood=a * exact.log_likelihood) for a in POWERS],
     }
-    # Of several axes each has its own mode.
+    # The other rules are for one axis; with several axes each has its mode.
     axis_rule: Rule = rule if len(exact.space) == 1 else "argmax"
     result["power"] = {"powers": list(POWERS), "rule": axis_rule} | {
         part: {axis: [_chosen(scaled, axis, axis_rule) for scaled in posteriors] for axis in exact.space}
@@ -82,32 +82,32 @@ def compare_priors(
 
 
 def _chosen(posterior: ExactPosterior, axis: str, rule: Rule) -> Any:
-    """Return the label of an axis that a rule chooses; the mode where no rule orders the labels."""
-    one = posterior.space[axis]
-    return one.labels[choose_depth(posterior.probs[axis], rule if one.nested else "argmax")]
+    """Return the label of an axis that a rule chooses; the mode if the axis is not nested."""
+    entries = posterior.space[axis]
+    return entries.labels[choose_depth(posterior.probs[axis], rule if entries.nested else "argmax")]
 
 
 def comparison_text(comparison: Mapping[str, Any]) -> str:
-    """Return what :func:`compare_priors` found as a short text for people."""
+    """Return the results of :func:`compare_priors` as a short text."""
     lines = []
     for name, title in TITLES.items():
         case = comparison[name]
         chosen = ", ".join(f"{axis} {entry}" for axis, entry in case["chosen"].items())
         priors = ", ".join(f"{axis} {prior}" for axis, prior in case["priors"].items())
         lines.append(f"{title}: {priors}; chosen {chosen}; log evidence {case['log_evidence']:.2f} nats")
-    lines += ["", "exact posterior for the weights as they are"]
+    lines += ["", "exact posterior for the same weights"]
     for axis in comparison["model"]["posterior"]:
         lines += _side_by_side(axis, *(comparison[name]["posterior"][axis] for name in TITLES))
     for name, title in TITLES.items():
         lines += ["", f"test, {title}", *measures_table(comparison[name]["test"])]
     power = comparison["power"]
     for axis in power["prior"]:
-        lines += ["", f"chosen {axis} (rule {power['rule']}) where a part is raised to a power", *_powers(power, axis)]
+        lines += ["", f"chosen {axis} (rule {power['rule']}) if a part is raised to a power", *_powers(power, axis)]
     return "\n".join(lines)
 
 
 def _side_by_side(axis: str, run: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the probabilities of an axis under both priors, of the entries that matter."""
+    """Return the probabilities of an axis under both priors, for entries of at least 0.005."""
     q, p = np.asarray(run["probs"]), np.asarray(other["probs"])
     shown = np.flatnonzero(np.maximum(q, p) >= 0.005)
     return [f"{axis:5}    run's   other", *(f"{run['labels'][i]!s:>5} {q[i]:8.3f}{p[i]:8.3f}" for i in shown)]

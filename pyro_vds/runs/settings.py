@@ -1,4 +1,4 @@
-"""The settings of a run: one flat object that Python, a YAML file or options fill in."""
+"""The settings of a run: one flat object, filled in from Python, a YAML file or options."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ _IMAGES: dict[str, Any] = {
 }
 
 
-# A regression learns its noise scale too, and the steps grow as that shrinks: smaller ones than for classes.
+# A regression also learns its noise scale, and steps grow as the scale shrinks: the learning rate is smaller.
 _REGRESSION: dict[str, Any] = {"max_depth": 5, "max_epochs": 500, "patience": 60, "lr": 0.01}
 
 
@@ -63,13 +63,13 @@ _DEFAULTS: dict[str, Any] = {
     **{name: getattr(TrainingConfig, name) for name in ("max_epochs", "batch_size", "patience", "milestones")},
 }
 
-# Where the optimiser is not given, so that a run folder says what held.
+# Defaults without a given optimiser, which a run folder records.
 _PAPER_SGD: dict[str, Any] = {"lr": PAPER_LR, "momentum": PAPER_MOMENTUM, "weight_decay": 0.0}
 
 if TYPE_CHECKING:
     _TrainingConfig = TrainingConfig
 else:
-    # The fields of TrainingConfig; where data sets differ, None stands for the default of the data set.
+    # The fields of TrainingConfig; None is the default of the data set if data sets differ.
     _TrainingConfig = make_dataclass(
         "_TrainingConfig",
         [(f.name, f.type | None, field(default=None)) for f in fields(TrainingConfig) if f.name in _DEFAULTS],
@@ -80,39 +80,37 @@ else:
 
 @dataclass(frozen=True)
 class Settings(_TrainingConfig):
-    """What to learn from which data, and how. The defaults are the paper's.
+    """The settings of data, network, model and training. The defaults are the paper's.
 
     Args:
-        data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz is your own, see
-            data_path.
-        data_root: Folder of MNIST, Fashion-MNIST or SVHN in torchvision's layout; what is absent is
-            downloaded to it. For uci the folder that holds uci/, which is not downloaded.
+        data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz is your own, see data_path.
+        data_root: Folder of MNIST, Fashion-MNIST or SVHN in torchvision's layout; missing files are downloaded to
+            it. For uci the folder that holds uci/, which is not downloaded.
         data_path: The npz file with arrays x and y (and x_test, y_test) for the data set npz.
-        uci_name: UCI: which of the sets.
+        uci_name: UCI: name of the set.
         split: UCI: number of the standard split, 0 to 19 (protein 0 to 4).
-        num_points: Spirals: points in all.
+        num_points: Spirals: number of points.
         train_fraction: Spirals: share of the points to train on.
-        rotation: Spirals: how far an arm turns, degrees.
+        rotation: Spirals: angle over which an arm turns, degrees.
         noise: Spirals: standard deviation of the noise.
         noise_kind: Spirals: gaussian, or uniform as in the paper's code.
-        train_size: Use so many training points only; all unless given. Not for spirals.
+        train_size: Number of training points to use. Default: all. Not for spirals.
         validation_fraction: Share of the training points that decides early stopping; with 0 the train ELBO
-            does. Default: 0.1 for images, digits, diabetes and uci, else 0.
-        pixels: How the images of MNIST, Fashion-MNIST or SVHN lie on the device: float32, or uint8 in a quarter of
-            the memory, normalised in the network, which then takes pixels.
+            decides. Default: 0.1 for images, digits, diabetes and uci, else 0.
+        pixels: Images of MNIST, Fashion-MNIST or SVHN on the device: float32, or uint8 in a quarter of the memory,
+            which the network normalises.
         network: residual, of Linear layers for points and convolutions for images; or, for images, a network of
             torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers.
-        pretrained: Start torchvision's network from its weights, downloaded at the first time.
-        frozen: Leave all but the heads as they are, and learn these and the posterior.
-        image_size: Resize images to that height and width in the network of torchvision.
+        pretrained: Start torchvision's network from its weights, which are downloaded once.
+        frozen: Learn only the heads and the posterior, and freeze the rest of the network.
+        image_size: Height and width to resize images to, in a network of torchvision.
         max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
             npz, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision have their own.
         width: Units of each layer of the fully connected network (spirals, tables).
         channels: Channels of the convolutional network (images), or width of vit.
-        bottleneck: Channels inside its blocks.
-        widths: Learn the width too: increasing numbers of units or channels; the last one replaces width or
-            channels.
-        readout: all depths, or the last one only (a plain network, the paper's DDN).
+        bottleneck: Channels inside the blocks of the convolutional network.
+        widths: Learn the width too: increasing numbers of units or channels; the last one replaces width or channels.
+        readout: all depths, or only the last one (a plain network, the paper's DDN).
         head_statistics: Running batch-norm statistics of the head for each depth, or one shared set.
         prior: Prior over depth: Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost, Dirichlet or
             Hierarchical.
@@ -120,10 +118,10 @@ class Settings(_TrainingConfig):
         learn_prior: Learn the parameters of the priors with the weights (empirical Bayes).
         guide: With widths: independent axes, conditional q(width | depth), or one joint table. Or per_input: a small
             network predicts a depth for each input.
-        threshold: With guide per_input: mass that may lie above the depth where an input stops.
+        threshold: With guide per_input: probability that may lie above the depth where an input stops.
         recalibrate: Recompute batch-norm statistics on the training data after training.
-        rule: How the depth to prune to is chosen from the posterior.
-        device: Where to train: auto, cpu, cuda, ...
+        rule: The rule that chooses the architecture to prune to from the posterior.
+        device: Device to train on: auto, cpu, cuda, ...
 
     Raises:
         ValueError: If a number is out of range, or milestones do not increase from 1.
@@ -168,7 +166,7 @@ class Settings(_TrainingConfig):
         if self.widths and self.readout == "last":
             raise ValueError("Expected readout 'all' to learn the width with the depth, got 'last'.")
         if self.guide == "per_input" and (self.widths or self.readout == "last"):
-            raise ValueError("Expected readout 'all' and no widths for a depth for each input (guide per_input).")
+            raise ValueError("Expected readout 'all' and no widths for the guide per_input, got others.")
         if not 0 <= self.threshold < 1:
             raise ValueError(f"Expected a threshold in [0, 1), got {self.threshold}.")
         self._check_network()
@@ -179,7 +177,7 @@ class Settings(_TrainingConfig):
         own = self.network == "residual"
         if own and (self.pretrained or self.frozen or self.image_size is not None):
             raise ValueError(
-                "Expected a network of torchvision, such as resnet18, for pretrained, frozen or image_size; got "
+                "Expected a network of torchvision, such as resnet18, for pretrained, frozen or image_size, got "
                 "residual."
             )
         if not own and (self.widths or self.head_statistics == "shared"):
@@ -195,8 +193,8 @@ class Settings(_TrainingConfig):
         """Return the settings with the defaults of the data set and the network filled in.
 
         Raises:
-            TypeError: If optimizer or scheduler make something else.
-            ValueError: If a setting of theirs is out of range.
+            TypeError: If optimizer does not make an optimiser, or scheduler does not make a schedule.
+            ValueError: If a setting of the optimiser or the schedule is out of range.
         """
         preset = _PRESETS[self.data]
         defaults = (_DEFAULTS | _PAPER_SGD | preset) if self.optimizer is None else (_DEFAULTS | preset | {"lr": None})
@@ -226,6 +224,6 @@ def _training_help() -> str:
     return "\n".join(lines)
 
 
-# Help and editors show the settings of a run in one place.
+# For help and editors, all settings of a run are in one docstring.
 _TEXT = inspect.cleandoc(Settings.__doc__ or "")
 Settings.__doc__ = _TEXT.replace("\n\nRaises:", f"\n{_training_help()}\n\nRaises:")

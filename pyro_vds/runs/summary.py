@@ -1,4 +1,4 @@
-"""What a run found, in words for people."""
+"""The results of a run as text."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def summary_text(metrics: dict[str, Any]) -> str:
-    """Return the metrics as a short text for people."""
+    """Return the metrics as a short text."""
     lines = []
     if "posterior" in metrics:
         posterior = metrics["posterior"]
@@ -27,10 +27,10 @@ def summary_text(metrics: dict[str, Any]) -> str:
 
 
 def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
-    """Return the measures of some predictions as the lines of a table.
+    """Return the measures of predictions as the lines of a table.
 
     Args:
-        cases: What :func:`pyro_vds.runs.measures.evaluate_run` returns.
+        cases: The result of :func:`pyro_vds.runs.measures.evaluate_run`.
     """
     names = list(cases["full"])
     head = f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names)
@@ -42,7 +42,7 @@ def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
 
 
 def chosen_line(posterior: dict[str, Any]) -> str:
-    """Return which architecture was chosen, by which rule, in one line.
+    """Return the chosen architecture and the rule as one line.
 
     Args:
         posterior: The posterior part of a run's metrics.
@@ -59,10 +59,10 @@ def chosen_line(posterior: dict[str, Any]) -> str:
 
 
 def saving_line(per_input: dict[str, Any]) -> str:
-    """Return where inputs stop, and what that saves, in one line.
+    """Return the entries at which inputs stop, and the savings, as one line.
 
     Args:
-        per_input: The part of a run's metrics about an architecture for each input.
+        per_input: The part of a run's metrics for a model with an architecture for each input.
     """
     total, largest = sum(per_input["stops"]), len(per_input["stops"]) - 1
     most = ", ".join(f"{d}: {100 * n / total:.0f} %" for d, n in enumerate(per_input["stops"]) if n >= 0.005 * total)
@@ -73,12 +73,12 @@ def saving_line(per_input: dict[str, Any]) -> str:
 
 
 def _range(labels: list[Any]) -> str:
-    """Return labels in words, counted ones by their ends."""
+    """Return labels as text; ``0..n`` if they count from 0."""
     return f"0..{labels[-1]}" if labels == list(range(len(labels))) else ", ".join(map(str, labels))
 
 
 def _joint_table(posterior: dict[str, Any]) -> list[str]:
-    """Return the joint probabilities of two axes, of the entries of the first that matter."""
+    """Return the joint probabilities of two axes, for entries of the first axis of at least 0.005."""
     q = np.asarray(posterior["q_joint"])
     if q.ndim > 2:
         return [line for name in posterior["axes"] for line in _posterior_table(posterior, name)]
@@ -91,7 +91,7 @@ def _joint_table(posterior: dict[str, Any]) -> list[str]:
 
 
 def _posterior_table(posterior: dict[str, Any], name: str) -> list[str]:
-    """Return the entries of an axis that matter, with their probabilities and log-likelihoods."""
+    """Return the probabilities and log-likelihoods of an axis, for entries of at least 0.005."""
     axis = posterior["axes"][name]
     q, labels, exact = np.asarray(axis["q"]), axis["labels"], axis["exact"]
     shown = np.flatnonzero(q >= 0.005)

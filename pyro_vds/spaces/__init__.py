@@ -1,4 +1,4 @@
-"""What the architecture latents of a network are, and the bookkeeping of their entries."""
+"""The space of architectures of a network: its axes and their labels."""
 
 from pyro_vds.spaces.axis import DATA, Axis, Plate
 from pyro_vds.spaces.backbone import Backbone

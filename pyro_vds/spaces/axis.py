@@ -9,11 +9,11 @@ RESERVED = ("data", "obs", "replicate")
 
 @dataclass(frozen=True)
 class Plate:
-    """Where the choices of an axis lie, if there is more than one.
+    """A Pyro plate in which an axis has many independent choices.
 
     Args:
         name: Name of the Pyro plate.
-        size: Number of its members; ``None`` where the data say it.
+        size: Size of the plate; ``None`` if the data determine it.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Plate:
 
 
 DATA = Plate("data")
-"""The plate of data: each input has a choice of its own."""
+"""The plate of the data: each input has its own choice."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Axis:
 
     Args:
         name: Name of the Pyro site; also the key of its prior and of its probabilities, and the xarray dimension.
-        labels: What the entries stand for, in order: depths, widths, names of operations.
-        plate: ``None`` where one choice holds for all; :data:`DATA` where each input has its own.
+        labels: The labels of the entries, in order: depths, widths, names of operations.
+        plate: ``None`` for one choice for all inputs; :data:`DATA` for a choice for each input.
         read_out: Whether the network returns the outputs of every entry at once, along a leading dimension.
-        nested: Whether an entry contains those below it, as a depth does: a network cut to entry ``k`` still computes
-            the entries ``0..k``.
+        nested: Whether an entry contains all entries below it, as a depth does: a network cut to entry ``k`` still
+            computes the entries ``0..k``.
 
     Raises:
-        ValueError: If the name cannot be that of a site, or there are no labels or a label twice.
+        ValueError: If the name cannot be the name of a site, there are no labels, or a label occurs twice.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Axis:
         object.__setattr__(self, "labels", tuple(self.labels))
         if not self.name.isidentifier() or self.name in RESERVED:
             raise ValueError(
-                f"Expected a name of an axis that is an identifier and none of {', '.join(RESERVED)}, which are other "
-                f"sites of the model; got {self.name!r}."
+                "Expected the name of an axis as an identifier other than the names of the model's other sites "
+                f"({', '.join(RESERVED)}), got {self.name!r}."
             )
         if not self.labels or len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"Expected different labels for axis {self.name!r}, at least one, got {self.labels}.")
+            raise ValueError(f"Expected one or more different labels for axis {self.name!r}, got {self.labels}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,15 +66,15 @@ class Axis:
             label: A depth, a width, the name of an operation.
 
         Raises:
-            TypeError: If the labels are whole numbers and this is not one.
+            TypeError: If all labels are whole numbers and ``label`` is not.
             ValueError: If the axis has no such label.
         """
-        if all(_is_whole(one) for one in self.labels) and not _is_whole(label):
+        if all(_is_whole(own) for own in self.labels) and not _is_whole(label):
             raise TypeError(f"Expected {self.name} as an int, got {label!r}.")
-        found = [i for i, one in enumerate(self.labels) if one == label and isinstance(one, bool) == _is_bool(label)]
-        if not found:
+        matches = [i for i, own in enumerate(self.labels) if own == label and isinstance(own, bool) == _is_bool(label)]
+        if not matches:
             raise ValueError(f"Expected a {self.name} in {self._range()}, got {label!r}.")
-        return found[0]
+        return matches[0]
 
     def _range(self) -> str:
         counted = len(self) > 1 and [repr(label) for label in self.labels] == [str(i) for i in range(len(self))]

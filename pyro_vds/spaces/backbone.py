@@ -1,4 +1,4 @@
-"""What the package asks of a network."""
+"""The protocol that a network has to follow."""
 
 from collections.abc import Hashable
 from typing import Protocol, runtime_checkable
@@ -12,12 +12,12 @@ from pyro_vds.spaces.space import Space
 class Backbone(Protocol):
     """A network that returns the outputs of every architecture of its space in one forward pass.
 
-    Any ``torch.nn.Module`` with these members is a backbone. One that trains many copies at once also has
+    Any ``torch.nn.Module`` with these members is a backbone. A backbone of many replicates also has
     ``batch_shape``, a ``torch.Size``: its inputs are ``(*batch_shape, batch, ...)``, and its outputs
     ``(*sizes, *batch_shape, batch, *event)``.
 
     Attributes:
-        space: The axes that lead the outputs, in their order; an empty space for a network without choices.
+        space: The leading axes of the outputs, in order; empty for a network with a single architecture.
     """
 
     space: Space
@@ -29,10 +29,9 @@ class Backbone(Protocol):
     def restrict(self, **cut: Hashable) -> nn.Module:
         """Return an independent copy that computes only the architectures that a cut keeps.
 
-        Its outputs lead with the axes that are left: a nested axis with the entries up to the label, any other axis
-        that is cut is gone.
+        A nested axis keeps the entries up to the label; any other axis that is cut disappears from the outputs.
 
         Args:
-            cut: The label of an entry for each axis that is cut.
+            cut: A label for each axis that is cut.
         """
         ...

@@ -12,23 +12,23 @@ from torch import Tensor
 from pyro_vds.spaces.axis import Axis, Plate
 
 Architecture = dict[str, Hashable]
-"""The label of an entry for each axis, or for some of them: ``{"depth": 3, "width": 16}``."""
+"""A label for each axis, or for some of them: ``{"depth": 3, "width": 16}``."""
 
 LIMIT = 100_000
 
 
 class Space(Mapping[str, Axis]):
-    """Named axes in the order in which they lead the outputs of a network.
+    """Named axes, in the order of the leading dimensions of a network's outputs.
 
-    A *cut* gives the label of an entry for some axes. A nested axis keeps the entries up to it, since one pass gives
-    them all, and the entry takes over the probability of those above (paper, section 2). Along any other axis only
-    the entry stays, and takes over all of the probability.
+    A *cut* gives a label for some axes. A nested axis keeps the entries up to the label, since one pass computes
+    them all, and the labelled entry takes over the probability of the entries above it (paper, section 2). Any other
+    axis keeps only the labelled entry, which takes over all of the probability.
 
     Args:
-        axes: The axes; none for a network with a single architecture.
+        axes: The axes; empty for a network with a single architecture.
 
     Raises:
-        ValueError: If two have the same name.
+        ValueError: If two axes have the same name.
     """
 
     def __init__(self, axes: Iterable[Axis] = ()) -> None:
@@ -66,19 +66,19 @@ class Space(Mapping[str, Axis]):
 
     @property
     def plates(self) -> set[Plate]:
-        """The plates in which axes lie."""
+        """The plates of the axes."""
         return {axis.plate for axis in self.values() if axis.plate is not None}
 
     def in_plate(self, plate: Plate | None) -> "Space":
         """Return the same axes in a plate.
 
         Args:
-            plate: ``DATA`` for a choice for each input, ``None`` for one for all.
+            plate: :data:`pyro_vds.DATA` for a choice for each input, ``None`` for one choice for all inputs.
         """
         return Space(replace(axis, plate=plate) for axis in self.values())
 
     def architectures(self) -> Iterator[Architecture]:
-        """Yield every architecture, the last axis fastest.
+        """Yield every architecture; the last axis varies fastest.
 
         Raises:
             ValueError: If there are more than 100,000.
@@ -88,16 +88,16 @@ class Space(Mapping[str, Axis]):
         return (dict(zip(self, labels, strict=True)) for labels in product(*self.coords.values()))
 
     def architecture(self, flat: int) -> Architecture:
-        """Return the architecture with a number in the order of :meth:`architectures`.
+        """Return the architecture at a position in the order of :meth:`architectures`.
 
         Args:
-            flat: Its number.
+            flat: The position.
         """
         entries = torch.unravel_index(torch.tensor(flat), self.sizes)
         return {name: axis.labels[int(i)] for (name, axis), i in zip(self.items(), entries, strict=True)}
 
     def index(self, cut: Mapping[str, Hashable]) -> dict[str, int]:
-        """Return the position of the label that a cut gives for each axis; an axis with ``None`` is left out.
+        """Return the position of each label of a cut; an axis whose label is ``None`` is left out.
 
         Args:
             cut: A label for each axis that is cut.
@@ -106,14 +106,14 @@ class Space(Mapping[str, Axis]):
             TypeError: If a label has the wrong type.
             ValueError: If there is no such axis, or it has no such label.
         """
-        found = {}
+        positions = {}
         for name, label in cut.items():
             if label is None:
                 continue
             if name not in self:
                 raise ValueError(f"Expected a model with an axis {name!r} to cut, got axes {list(self)}.")
-            found[name] = self[name].index(label)
-        return found
+            positions[name] = self[name].index(label)
+        return positions
 
     def kept(self, cut: Mapping[str, Hashable]) -> slice | Tensor:
         """Return which of the flattened architectures a cut keeps, in the order of :meth:`fold`.
@@ -134,14 +134,15 @@ class Space(Mapping[str, Axis]):
         return numbers.flatten()
 
     def fold(self, log_q: Float[Tensor, "..."], cut: Mapping[str, Hashable]) -> Float[Tensor, "..."]:
-        """Move the probability of architectures that a cut leaves out to those that it keeps.
+        """Move the probability of the architectures that a cut removes to the architectures that it keeps.
 
         Args:
             log_q: Log probabilities over the product of the axes, ``(*sizes, ...)``, nats.
             cut: A label for each axis that is cut.
 
         Returns:
-            Log probabilities of the architectures that stay: ``k + 1`` entries of a nested axis, one of another.
+            Log probabilities of the architectures that it keeps: a nested axis cut to entry ``k`` keeps ``k + 1``
+            entries, any other axis that is cut keeps one.
         """
         for name, index in self.index(cut).items():
             dim = list(self).index(name)
@@ -155,7 +156,7 @@ class Space(Mapping[str, Axis]):
     def stop(
         self, log_q: Float[Tensor, "entries batch"], stops: Int[Tensor, " batch"]
     ) -> Float[Tensor, "entries batch"]:
-        """Move the probability above the stop of each input to the stop, along a single nested axis.
+        """Move the probability above each input's stop to the stop, along a single nested axis.
 
         Args:
             log_q: Log probability of each entry for each input, nats.

@@ -1,8 +1,8 @@
-"""The shapes that the package speaks of.
+"""The shapes in the docstrings of the package.
 
 Shapes are written in the order ``(*axes, *batch_shape, batch, *event)``. ``axes`` are the named, enumerated choices of
 architecture, for example ``("depth",)``: depth ``d`` runs over ``0..max_depth``, so the axis has ``max_depth + 1``
-entries. ``batch_shape`` is ``(replicate,)`` where independent copies are trained side by side, else empty.
+entries. ``batch_shape`` is ``(replicate,)`` if independent replicates are trained side by side, and otherwise empty.
 """
 
 from jaxtyping import Float, Int, Shaped

@@ -1,4 +1,4 @@
-"""Many runs: settings as grids, and a runner that goes on where it was stopped."""
+"""Many runs: grids of settings, and a runner that can be interrupted and continued."""
 
 from pyro_vds.sweeps.grid import Grid, Resources, Scan, Trial, product
 from pyro_vds.sweeps.runner import results, run

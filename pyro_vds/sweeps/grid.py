@@ -1,4 +1,4 @@
-"""Scans as data: the settings that a sweep goes through, and the name under which the result of each is kept."""
+"""Scans: the settings of a sweep, and the names of their results."""
 
 import hashlib
 import itertools
@@ -15,10 +15,10 @@ Form = Literal["tiny", "cpu", "paper"]
 
 @dataclass(frozen=True)
 class Resources:
-    """How settings are run, which does not change what they are.
+    """The machine and the options of a run, which are not part of its settings.
 
     Attributes:
-        device: Where to train.
+        device: The device to train on.
         data_root: Folder of the image data sets.
         compile: Whether training steps are compiled.
     """
@@ -28,7 +28,7 @@ class Resources:
     compile: bool = False
 
 
-# Maps the values of a setting, its number of repeats and the machine to what is measured, which JSON can hold.
+# Maps the values of a trial, its number of repeats and the resources to a result for JSON.
 Measure = Callable[[Mapping[str, Any], int, Resources], dict[str, Any]]
 
 
@@ -37,9 +37,9 @@ class Trial:
     """One setting of a scan, with its repeats.
 
     Attributes:
-        varied: What the scan varies.
-        values: Everything that differs from the defaults of :class:`pyro_vds.runs.Settings`.
-        repeats: How often it is run, with consecutive seeds.
+        varied: The settings that the scan varies.
+        values: All settings that differ from the defaults of :class:`pyro_vds.runs.Settings`.
+        repeats: Number of runs, with consecutive seeds.
     """
 
     varied: Mapping[str, Any]
@@ -48,13 +48,13 @@ class Trial:
 
     @property
     def digest(self) -> str:
-        """Tells all settings, and the number of repeats, apart."""
+        """A hash of all settings and the number of repeats."""
         everything = json.dumps([dict(self.values), self.repeats], sort_keys=True, default=repr)
         return hashlib.sha256(everything.encode()).hexdigest()[:8]
 
     @property
     def key(self) -> str:
-        """The name of its result: what is varied, to read, and the digest, to tell forms apart."""
+        """The name of the result: the varied settings, for readers, and the digest, which is unique."""
         varied = ",".join(f"{name}={value}" for name, value in self.varied.items())
         return f"{re.sub(r'[^A-Za-z0-9_.,=]+', '-', varied).strip('-')}-{self.digest}"
 
@@ -64,11 +64,11 @@ class Grid:
     """The settings of one form of an experiment.
 
     Attributes:
-        points: What is varied; see :func:`product`.
-        base: What all settings share.
-        repeats: Runs of each setting, with consecutive seeds.
-        compile: Whether the training step is compiled. It pays where a setting has thousands of steps or an
-            accelerator; convolutions on a CPU are faster without.
+        points: The varied settings; see :func:`product`.
+        base: The settings that all points share.
+        repeats: Number of runs of each point, with consecutive seeds.
+        compile: Whether the training step is compiled. This is faster for thousands of steps or on an accelerator,
+            but slower for convolutions on a CPU.
     """
 
     points: Sequence[Mapping[str, Any]]
@@ -77,7 +77,7 @@ class Grid:
     compile: bool = False
 
     def trials(self) -> list[Trial]:
-        """Return the settings in order."""
+        """Return the trials in order."""
         return [Trial(point, {**self.base, **point}, self.repeats) for point in self.points]
 
     def on(self, names: Sequence[str]) -> "Grid":
@@ -87,10 +87,10 @@ class Grid:
             names: Names of the data sets.
 
         Raises:
-            ValueError: If the grid is not about data sets.
+            ValueError: If the grid does not vary the data set.
         """
         if not all("data" in point for point in self.points):
-            raise ValueError("Expected an experiment that goes through data sets for --data, got one of spirals.")
+            raise ValueError("Expected an experiment over data sets for --data, got an experiment on spirals.")
         others: list[dict[str, Any]] = []
         for point in self.points:
             other = {name: value for name, value in point.items() if name != "data"}
@@ -100,13 +100,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Scan:
-    """An experiment: its settings in each form, and what is measured of each.
+    """An experiment: its settings in each form, and its measure.
 
     Attributes:
-        measure: Maps the values of a setting, its number of repeats and the machine to its result.
-        paper: The full sizes, those of a paper.
-        tiny: A form of seconds that only shows that it runs.
-        cpu: A reduced form for a machine without accelerator; ``None`` where the full sizes suit one.
+        measure: Maps the values of a trial, its number of repeats and the resources to its result.
+        paper: The full form, with the sizes of the paper.
+        tiny: A form that takes seconds and only shows that the experiment runs.
+        cpu: A reduced form for a machine without accelerator; ``None`` if the full form is small enough.
     """
 
     measure: Measure
@@ -120,7 +120,7 @@ class Scan:
 
 
 def product(*factors: Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return all combinations: of the values of each name, and of cases that are listed as they are.
+    """Return all combinations of the values of each name and of listed cases.
 
     Args:
         factors: Values by name, ``{"max_depth": range(5)}``, or cases, ``[{"readout": "last"}, ...]``.

@@ -1,4 +1,4 @@
-"""The runner: goes through the settings of a grid, and keeps the result of each in a file of its own."""
+"""The runner, which runs the trials of a grid and writes the result of each to its own file."""
 
 import json
 import math
@@ -20,33 +20,31 @@ def run(
     command: str = "",
     find_scan: Callable[[str], Scan | None] | None = None,
 ) -> Iterator[str]:
-    """Run the settings that have no result yet; yields a line about each.
+    """Run the trials that have no result yet, and yield a line about each.
 
-    A result is written in one step when its setting is finished, so that a run that is killed loses at most the
-    setting that it was in, and a second start goes on from there. What another scan has measured of the very same
-    setting is taken over.
+    A result is written in one step when its trial is finished. A killed sweep therefore loses at most one trial, and
+    a second start continues with it. Results of the same trial in another scan with the same measure are copied.
 
     Args:
         grid: The settings.
-        measure: What is measured of each.
-        folder: Where the results are kept, beside the folders of other scans.
-        resources: How settings are run.
-        command: How this run was started, for the results.
-        find_scan: Returns the scan whose results lie in a folder of a name beside this one, to take results over that
-            it measures in the same way; nothing is taken over unless given.
+        measure: The measure of each trial.
+        folder: Folder of the results, beside the folders of other scans.
+        resources: The machine and the options of the runs.
+        command: The command that started the sweep, for the results.
+        find_scan: Returns the scan of a folder name, to copy its results; ``None`` copies nothing.
     """
     trials = grid.trials()
     for number, trial in enumerate(trials, start=1):
         path = folder / f"{trial.key}.json"
         if path.exists():
-            yield f"[{number}/{len(trials)}] {trial.key}: is there"
+            yield f"[{number}/{len(trials)}] {trial.key}: exists"
             continue
         head = {"varied": {name: _plain(value) for name, value in trial.varied.items()}}
         twin = None if find_scan is None else _twin(trial, measure, folder, find_scan)
         if twin is not None:
             taken = {"command": command, "taken_from": twin.parent.name}
             _write(path, json.loads(twin.read_text()) | head | taken)
-            yield f"[{number}/{len(trials)}] {trial.key}: as in {twin.parent.name}"
+            yield f"[{number}/{len(trials)}] {trial.key}: copied from {twin.parent.name}"
             continue
         started = time.perf_counter()
         content = measure(trial.values, trial.repeats, resources)
@@ -57,18 +55,18 @@ def run(
 
 
 def results(grid: Grid, folder: Path) -> list[dict[str, Any]]:
-    """Return the results that are finished, in the order of the settings.
+    """Return the finished results, in the order of the trials.
 
     Args:
         grid: The settings.
-        folder: Where :func:`run` has kept the results.
+        folder: The folder of :func:`run`.
     """
     paths = [folder / f"{trial.key}.json" for trial in grid.trials()]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
 def rounded(value: Any) -> Any:
-    """Return a value for JSON, its numbers with six digits; ``None`` where a number is not finite.
+    """Return a value for JSON, with numbers of six digits, and ``None`` for numbers that are not finite.
 
     Args:
         value: Numbers and texts, in dictionaries, lists and tuples.
@@ -83,7 +81,7 @@ def rounded(value: Any) -> Any:
 
 
 def _twin(trial: Trial, measure: Measure, folder: Path, find_scan: Callable[[str], Scan | None]) -> Path | None:
-    """Return the result of the same setting in another scan that measures the same."""
+    """Return the result of the same trial in another scan with the same measure."""
     for path in sorted(folder.parent.glob(f"*/*-{trial.digest}.json")):
         other = find_scan(path.parent.name)
         if other is not None and other.measure is measure:
@@ -96,6 +94,6 @@ def _plain(value: Any) -> Any:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file in one step, without the line breaks that would be most of it."""
+    """Write a compact JSON file in one step."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")

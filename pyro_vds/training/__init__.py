@@ -1,4 +1,4 @@
-"""From data to weights."""
+"""Training of weights and guide."""
 
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
 from pyro_vds.training.callbacks import BoundGap, StopTraining

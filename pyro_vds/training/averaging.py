@@ -13,13 +13,13 @@ from pyro_vds.training.config import Averaging
 class WeightAverage:
     """The average of a training state, as ``torch.optim.swa_utils.AveragedModel(use_buffers=True)`` keeps it.
 
-    Everything with a fraction is averaged, the running statistics of batch norm too; counters are as they are. Until
+    All floating-point tensors are averaged, including the running statistics of batch norm; counters are not. Until
     the first update the average is the state itself.
 
     Args:
         state: The tensors that training changes in place.
-        kind: An exponential mean over updates, or a plain one.
-        decay: What the exponential mean keeps of itself in an update.
+        kind: ``"ema"``, an exponential mean over updates, or ``"swa"``, a plain mean.
+        decay: Weight of the old value of the exponential mean in an update.
     """
 
     def __init__(self, state: list[Tensor], kind: Averaging, decay: float) -> None:
@@ -39,7 +39,7 @@ class WeightAverage:
         return [next(averages) if t.is_floating_point() else t for t in self.state]
 
     def update(self) -> None:
-        """Take the state as it is into the average."""
+        """Add the current state to the average."""
         if self.count:
             self._update(self.averages, self.current, self.count)
         else:
@@ -48,7 +48,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the average be the state for a while."""
+        """Replace the state by the average, and restore the state afterwards."""
         if not self.count:
             yield
             return

@@ -1,4 +1,4 @@
-"""Statistics of batch norm for the final weights."""
+"""Running statistics of batch norm for the final weights."""
 
 import copy
 
@@ -17,14 +17,14 @@ from pyro_vds.training.preflight import checked_data, loader_batches, moved, tra
 def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_size: int = 512, seed: int = 0) -> None:
     """Recompute the running statistics of batch norm on the training data with the final weights.
 
-    During training the statistics average over weights that have since moved. The new ones are plain means over one
-    pass, as those of ``torch.optim.swa_utils.update_bn``. Frozen parts keep theirs; where it fails, all do.
+    Training averages the statistics over changing weights. The new statistics are plain means over one pass, as in
+    ``torch.optim.swa_utils.update_bn``. Frozen parts keep theirs, and after an error all parts do.
 
     Args:
-        model: The trained model, changed in place; replicates have statistics of their own.
+        model: The trained model, changed in place; each replicate has its own statistics.
         data: The training data.
-        batch_size: Points in a batch, best the one of training.
-        seed: Seeds the order of the points, and any randomness of the network's own.
+        batch_size: Points in a batch; preferably the same as in training.
+        seed: Seed of the order of the points and of randomness in the network.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
@@ -42,7 +42,7 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
         with torch.no_grad(), train_mode(model), isolated_rng(device, seed):
             for seen, (x, _) in enumerate(batches):
                 for norm in norms:
-                    # The share of the latest batch in a plain mean.
+                    # The weight of the latest batch in a plain mean.
                     norm.momentum = 1 / (seen + 1)
                 model.backbone(x)
     except BaseException:

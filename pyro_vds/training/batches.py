@@ -1,4 +1,4 @@
-"""Batches for training and prediction, drawn by index from tensors on the device."""
+"""Batches for training: drawn by index from tensors on the device, or from a ``DataLoader``."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,14 +11,15 @@ from pyro_vds.spaces.typing import Data
 
 
 class IndexBatches:
-    """Shuffled batches of tensors that already lie on the device: no worker processes, no copies to it.
+    """Shuffled batches of tensors that are on the device already: no worker processes, no copies to the device.
 
-    A last batch of less than an eighth of the others joins the one before it, since few points make a noisy batch norm.
+    A last batch of less than an eighth of the batch size joins the batch before it, since batch norm over few points
+    is noisy.
 
     Args:
         data: Inputs and targets on one device.
-        batch_size: Points in a batch; the full data set if it is larger.
-        generator: Draws the order of each epoch, on the CPU.
+        batch_size: Points in a batch; at most the full data set is used.
+        generator: Generator of the order of each epoch, on the CPU.
     """
 
     def __init__(self, data: Data, batch_size: int, generator: torch.Generator) -> None:
@@ -37,12 +38,12 @@ class IndexBatches:
 
 
 class ReplicateBatches:
-    """Shuffled batches for replicates, each in an order of its own.
+    """Shuffled batches for replicates, each in its own order.
 
     Args:
-        data: Inputs and targets ``(replicate, N, ...)`` on one device; they may be views of shared ones.
+        data: Inputs and targets ``(replicate, N, ...)`` on one device; they may be views of shared data.
         batch_size: Points in a batch of each replicate.
-        generators: One for each replicate, on the CPU; it draws what it would draw in :class:`IndexBatches`.
+        generators: A generator for each replicate, on the CPU; each gives the same order as in :class:`IndexBatches`.
     """
 
     def __init__(self, data: Data, batch_size: int, generators: Sequence[torch.Generator]) -> None:
@@ -67,9 +68,9 @@ class LoaderBatches:
 
     Args:
         loader: Yields pairs of inputs and targets.
-        device: Where the batches go.
-        check: Raises if a pair does not suit the model; it sees each batch of the first epoch.
-        first: A first batch, drawn to look at.
+        device: Device to move the batches to.
+        check: Raises if a pair does not fit the model; it is called with each batch of the first epoch.
+        first: A first batch, drawn for checks.
     """
 
     def __init__(
@@ -95,11 +96,11 @@ def batch_lengths(size: int, batch_size: int) -> list[int]:
     """Return the sizes of the batches of an epoch.
 
     Args:
-        size: Points in all.
+        size: Number of points.
         batch_size: Points in a batch.
     """
     ends = list(range(batch_size, size, batch_size))
-    # At least of 2 points: batch norm cannot train on one.
+    # At least 2 points: batch norm cannot train on one.
     if ends and size - ends[-1] < max(2, batch_size / 8):
         ends.pop()
     return [end - start for start, end in zip([0, *ends], [*ends, size], strict=True)]

@@ -9,11 +9,11 @@ from pyro_vds.ops.compat import copy_tensors
 
 
 class BestState:
-    """A copy of the training state at the best value so far, of each replicate.
+    """A copy of the training state at the best value so far, for each replicate.
 
     Args:
-        state: The tensors that training changes in place; with replicates each has one row for each of them.
-        rows: Number of replicates; 1 without.
+        state: The tensors that training changes in place; with replicates their first dimension.
+        rows: Number of replicates; 1 without replicates.
     """
 
     def __init__(self, state: list[Tensor], rows: int) -> None:
@@ -27,12 +27,12 @@ class BestState:
         """Copy the current state, whose value is not known yet.
 
         Args:
-            tensors: What stands for the state, such as its average; the state itself unless given.
+            tensors: Tensors to copy in place of the state, such as its average; ``None`` copies the state itself.
         """
         copy_tensors(self.candidate, self.state if tensors is None else tensors)
 
     def consider(self, epoch: int, values: Tensor, active: Tensor) -> None:
-        """Keep the state remembered last, of the active replicates whose value is the largest so far."""
+        """Keep the last remembered state of the active replicates whose value is the largest so far."""
         better = active & (values > self.values)
         if not better.any():
             return
@@ -40,15 +40,15 @@ class BestState:
         if not better.all():
             mask = better.to(self.state[0].device)
             best = [
-                torch.where(mask.view(-1, *[1] * (one.ndim - 1)), one, other)
-                for one, other in zip(self.candidate, self.best, strict=True)
+                torch.where(mask.view(-1, *[1] * (new.ndim - 1)), new, old)
+                for new, old in zip(self.candidate, self.best, strict=True)
             ]
         epochs = self.epochs.masked_fill(better, epoch)
         # One statement: an interrupt cannot leave a mixture of two states.
         self.best, self.candidate, self.values, self.epochs = best, spare, values.where(better, self.values), epochs
 
     def forget_values(self) -> None:
-        """Let any later state be better than those until now."""
+        """Let any later state be better than all states so far."""
         self.values = torch.full_like(self.values, -math.inf)
 
     def restore(self) -> None:

@@ -1,4 +1,4 @@
-"""What is called after each epoch of training: functions that see the record and may stop it."""
+"""Callbacks: functions that are called with the record after each epoch, and may stop training."""
 
 from collections.abc import Callable, Sequence
 from numbers import Real
@@ -19,32 +19,32 @@ from pyro_vds.training.history import EpochRecord
 Callback = Callable[[EpochRecord], object]
 
 
-class StopTraining(Exception):  # noqa: N818 (named as StopIteration is)
-    """Raised by a callback to end training as early stopping does; its text becomes ``history.stopped``."""
+class StopTraining(Exception):  # noqa: N818 (a name like StopIteration)
+    """Raised by a callback to end training like early stopping; its text becomes ``history.stopped``."""
 
 
 def call(callbacks: Sequence[Callback], record: EpochRecord) -> str | None:
-    """Call all callbacks, and return the first word with which one stops training.
+    """Call all callbacks, and return the reason of the first one that stops training.
 
     Args:
         callbacks: Functions of the record. One that returns a non-empty string, or raises :class:`StopTraining`, stops.
         record: The record so far.
     """
-    words: list[str] = []
+    reasons: list[str] = []
     for callback in callbacks:
         try:
-            word = callback(record)
+            reason = callback(record)
         except StopTraining as stop:
-            word = str(stop) or "callback"
-        words += [word] if isinstance(word, str) and word else []
-    return words[0] if words else None
+            reason = str(stop) or "callback"
+        reasons += [reason] if isinstance(reason, str) and reason else []
+    return reasons[0] if reasons else None
 
 
 class BoundGap:
     """A record of the bound and the evidence over training, for ``fit(on_epoch=...)``.
 
-    ``gap = log evidence - ELBO = KL(q || p(d | data))`` for the weights after each epoch, in eval mode: batch norm uses
-    its running statistics, which lag behind at the start. Each record is one pass over the data.
+    ``gap = log evidence - ELBO = KL(q || p(d | data))`` for the weights after an epoch, in eval mode: batch norm uses
+    its running statistics, which lag behind at the start. Each record takes one pass over the data.
 
     Example::
 
@@ -54,19 +54,19 @@ class BoundGap:
 
     Args:
         model: The model that is trained.
-        guide: Its guide.
-        data: Inputs and targets that the posterior is given, those of training.
+        guide: The guide of the model.
+        data: The training inputs and targets, on which the posterior is conditioned.
         every: Epochs from one record to the next.
 
     Raises:
-        ValueError: If ``every`` is not positive, the model has no axis, or each input has an architecture of its own.
+        ValueError: If ``every`` is not positive, the model has no axis, or each input has its own architecture.
     """
 
     def __init__(self, model: VDSModel, guide: Guide, data: Data, every: int = 10) -> None:
         if every < 1:
             raise ValueError(f"Expected at least 1 epoch between records, got every={every}.")
         if not model.axes:
-            raise ValueError("Expected a model with a posterior to follow, got a plain network.")
+            raise ValueError("Expected a model with at least one axis, got a plain network, which has no posterior.")
         require_one_posterior(model)
         self.model = model
         self.guide = guide
@@ -75,7 +75,7 @@ class BoundGap:
         self._records: list[dict[str, Any]] = []
 
     def __call__(self, record: EpochRecord) -> None:
-        """Record the state after an epoch, if it is one of those.
+        """Record the state after every ``every``-th epoch.
 
         Args:
             record: The record so far.
@@ -88,18 +88,19 @@ class BoundGap:
             exact = exact_posterior(self.model, self.data)
         log_evidence, elbo = exact.log_evidence, exact.elbo(self.guide)
         q, p = self.guide.probs(), exact.probs
-        depths = {
+        means = {
             f"expected_{axis}_{name}": (probs[axis].double().cpu() @ values).numpy()
             for axis, values in self._entries().items()
             for name, probs in (("q", q), ("exact", p))
         }
         numbers = {"log_evidence": log_evidence, "elbo": elbo, "gap": log_evidence - elbo}
-        self._records.append({name: np.asarray(value) for name, value in (numbers | depths).items()} | {"epoch": epoch})
+        self._records.append({name: np.asarray(value) for name, value in (numbers | means).items()} | {"epoch": epoch})
 
     def to_dataset(self) -> xr.Dataset:
-        """Return ``log_evidence``, ``elbo`` and ``gap`` (nats), and the expected label of each axis under both.
+        """Return ``log_evidence``, ``elbo`` and ``gap`` in nats, and the mean label of each axis.
 
-        Axes whose labels are not numbers have no expectation. Replicates have a dimension ``replicate``.
+        Means are under ``q`` and under the exact posterior, for axes whose labels are numbers. With replicates there
+        is a dimension ``replicate``.
 
         Raises:
             ValueError: If nothing was recorded.

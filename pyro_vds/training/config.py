@@ -1,4 +1,4 @@
-"""Every setting of training, once: ``fit``, run folders, the command line and the experiments read them here."""
+"""The settings of training, for ``fit``, run folders, the command line and the experiments."""
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
@@ -19,38 +19,38 @@ Averaging = Literal["ema", "swa"]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How weights and guide are learnt. The defaults are the paper's for small data.
+    """The settings of training. The defaults are the paper's for small data.
 
     Args:
-        max_epochs: Passes over the data at most.
-        batch_size: Points in a batch. A DataLoader brings its own.
-        optimizer: A torch optimiser: its class, a functools.partial of it with its settings, or any function of
-            parameter groups that returns one; SGD with lr 0.1 and momentum 0.5 unless given.
-        scheduler: A torch schedule of the learning rate: its class with its settings as a functools.partial, or any
-            function of the optimiser that returns one. It takes a step after each epoch; ReduceLROnPlateau sees the
-            value that decides early stopping. Without it milestones and gamma hold.
-        lr: Learning rate; the optimiser's own unless given.
-        momentum: Momentum of SGD or RMSprop; the optimiser's own unless given.
-        guide_lr: Learning rate of the guide; that of the network unless given. Ten times as much follows the exact
+        max_epochs: Largest number of passes over the data.
+        batch_size: Points in a batch. A DataLoader has its own.
+        optimizer: A torch optimiser: its class, a functools.partial of it with its settings, or any function from
+            parameter groups to an optimiser. The default is SGD with lr 0.1 and momentum 0.5.
+        scheduler: A torch schedule of the learning rate: a functools.partial of its class with its settings, or any
+            function from an optimiser to a schedule. It takes a step after each epoch; ReduceLROnPlateau gets the
+            value that decides early stopping. The default follows milestones and gamma.
+        lr: Learning rate; None is the optimiser's own.
+        momentum: Momentum of SGD or RMSprop. The default is the optimiser's own.
+        guide_lr: Learning rate of the guide. The default is that of the network; ten times as much follows the exact
             posterior more closely.
-        weight_decay: Weight decay of the network, the optimiser's own unless given; guide, noise scale and priors have
-            none.
-        milestones: Epochs, increasing, at which the learning rate is multiplied by gamma.
+        weight_decay: Weight decay of the network (not of guide, noise scale and priors). The default is the
+            optimiser's own.
+        milestones: Increasing epochs at which the learning rate is multiplied by gamma.
         gamma: Factor of the learning rate at each milestone.
-        clip_norm: Largest norm of the gradient of loss / num_data, over network and guide; longer ones are scaled
-            down to it. Each replicate has a norm of its own.
+        clip_norm: Largest norm of the gradient of loss / num_data over network and guide; larger gradients are scaled
+            down to it. Each replicate has its own norm.
         averaging: Average the weights of network and guide: ema is an exponential mean over the steps, swa a plain mean
-            over the ends of epochs. The average takes the place of the weights wherever a state is validated or
-            kept, so the model ends with the average as it was at the best epoch.
-        averaging_decay: What the exponential mean keeps of itself in each step.
-        averaging_start: Epoch from which on weights are averaged; states from before are no candidates then.
-        patience: Epochs without a better value before training stops; with as many as max_epochs, or None given to
-            fit, it does not stop early.
-        seed: Seeds the order of batches and any randomness of the network's own; in a run also data and weights.
-        compile: Compile forward and backward pass into one graph: a wait of up to a minute the first time, faster then.
-            A step that cannot be traced runs without compilation, after a warning that says why.
-        precision: What the network computes in: float32, tf32 (CUDA) or bf16; likelihood and sums stay in the type of
-            the weights.
+            over the ends of epochs. The average is validated and kept in place of the weights, so that the model ends
+            with the average of the best epoch.
+        averaging_decay: Weight of the old value of the exponential mean in each step.
+        averaging_start: First epoch with averaging; earlier states are then not kept.
+        patience: Epochs without a better value before training stops. It does not stop early with max_epochs or more
+            (or with None in fit).
+        seed: Seed of the order of batches and of randomness in the network; in a run also of data and weights.
+        compile: Compile forward and backward pass into one graph: the first step takes up to a minute, the others are
+            faster. A step that cannot be traced runs without compilation, with a warning that says why.
+        precision: Precision of the network: float32, tf32 (CUDA) or bf16; likelihood and sums have the dtype of the
+            weights.
         channels_last: Store images and convolutions with the channels last.
 
     Raises:
@@ -89,30 +89,30 @@ class TrainingConfig:
             raise ValueError(f"Expected averaging 'ema', 'swa' or None, got {self.averaging!r}.")
         if not 0 <= self.averaging_decay < 1 or self.averaging_start < 0:
             got = f"{self.averaging_decay} and {self.averaging_start}"
-            raise ValueError(f"Expected an averaging_decay in [0, 1) and an averaging_start of at least 0, got {got}.")
+            raise ValueError(f"Expected averaging_decay in [0, 1) and averaging_start of at least 0, got {got}.")
         self._check_schedule()
 
     def _check_schedule(self) -> None:
         milestones = list(self.milestones or ())
         if any(type(m) is not int or m < 1 for m in milestones) or any(a >= b for a, b in pairwise(milestones)):
-            raise ValueError(f"Expected milestones as increasing numbers of epochs, 1 or more each, got {milestones}.")
+            raise ValueError(f"Expected milestones as increasing epochs of at least 1, got {milestones}.")
         if milestones and self.scheduler is not None:
             raise ValueError(f"Expected a scheduler or milestones, got both: milestones {milestones}. Leave one out.")
         for name, make in (("optimizer", self.optimizer), ("scheduler", self.scheduler)):
             if make is not None and not callable(make):
                 raise TypeError(
-                    f"Expected {name} as a class of torch.optim or a function that makes one, got {make!r}. Use for "
-                    "example functools.partial(torch.optim.AdamW, lr=0.003)."
+                    f"Expected {name} as a class of torch.optim or a function that returns an instance, got {make!r}. "
+                    "Use for example functools.partial(torch.optim.AdamW, lr=0.003)."
                 )
 
     def changed(self, **settings: Any) -> "TrainingConfig":
-        """Return the same settings with some of them changed.
+        """Return a copy with some settings changed.
 
         Args:
             settings: New values by name.
 
         Raises:
-            TypeError: If a name is none of a setting.
+            TypeError: If there is no setting of a name.
         """
         known = [field.name for field in fields(TrainingConfig)]
         for name in settings:

@@ -1,4 +1,4 @@
-"""Training: gradient steps on weights and guide together, on the same exact objective."""
+"""Training: gradient steps on weights and guide together, with one exact objective."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -34,39 +34,37 @@ def fit(
 ) -> History:
     """Learn the weights and the guide by gradient steps on the exact ELBO (paper, eq. 2).
 
-    The optimiser minimises ``loss / num_data``. The best state is restored at the end: by the train ELBO, or by the
-    mean log predictive density of the validation data where they are given. A train ELBO is that of the weights
-    before the step, so a single step on the full batch restores the initial state. Ctrl-C ends training early in the
-    same way. With ``averaging`` the averaged weights are validated, kept and restored in place of the weights; the
-    train ELBO is still that of the weights.
+    The optimiser minimises ``loss / num_data``. At the end, also after Ctrl-C, the best state is restored: the state
+    with the largest train ELBO or, with validation data, the largest mean log predictive density. The train ELBO is
+    computed before each step, so that a single step on the full batch restores the initial state. With ``averaging``
+    the averaged weights are validated, kept and restored in place of the weights, but the train ELBO is that of the
+    weights.
 
     Args:
-        model: The model, moved to ``device``. Afterwards it is in the mode (train or eval) that it was in. Parts
-            that :func:`pyro_vds.freeze` has frozen stay as they are.
-        guide: Its guide; ``None`` for a model without axes (a DDN).
-        data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once and
-            batches drawn from them by index. For a replicated backbone also a list with the data of each
-            replicate, of equal sizes.
-        validation: Held-out inputs and targets that decide early stopping instead of the train ELBO, or a
-            ``DataLoader`` of them, which is read once; for replicates also a list.
-        device: Where to train; the model's device unless given.
-        on_epoch: A function, or several, called with the :class:`pyro_vds.EpochRecord` after each epoch. It stops
-            training by returning a word or raising :class:`pyro_vds.StopTraining`. While it is called, the model has
-            the weights of that moment, not the best or averaged ones. Any other error ends training too: the best
-            state is restored, and the error has the record as its attribute ``history``.
+        model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
+            :func:`pyro_vds.freeze` do not change.
+        guide: The guide; ``None`` for a model without axes.
+        data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once, and batches are
+            drawn from them by index. For replicates it can be a list with data of equal size for each.
+        validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, or a
+            ``DataLoader`` of pairs, which is read once. For replicates it can be a list.
+        device: The device to train on; ``None`` is the model's device.
+        on_epoch: One or several functions, called with the :class:`pyro_vds.EpochRecord` after each epoch. A function
+            stops training by returning a non-empty string or raising :class:`pyro_vds.StopTraining`. During the call
+            the model has the current weights, not the best or averaged ones. Any other error ends training too: the
+            best state is restored, and the attribute ``history`` of the error holds the record.
         progress: Whether to show a progress bar with the ELBO and the most probable architecture.
-        config: The settings of training; the defaults of :class:`pyro_vds.TrainingConfig` unless given.
+        config: The settings of training; ``None`` is ``TrainingConfig()``.
         settings: Fields of :class:`pyro_vds.TrainingConfig` that differ from ``config``, such as ``max_epochs=100``.
-            The seed draws the order of batches (of replicate ``r`` as ``seed + r`` does alone) and any randomness of
-            the network's own; the global generator is left as it was.
+            Replicate ``r`` is trained as a single model with ``seed + r``; the global generators are not changed.
 
     Returns:
         The record of the run.
 
     Raises:
         TypeError: If inputs, targets or a setting have the wrong type, or a setting is unknown.
-        ValueError: If data or a setting are out of range or do not fit each other.
-        MemoryError: If training cannot fit the device.
+        ValueError: If data or a setting are out of range, or do not fit each other.
+        MemoryError: If training needs more memory than the device has.
         NonFiniteLossError: If the loss becomes NaN or infinite.
     """
     config = (config or TrainingConfig()).changed(**settings)

@@ -1,4 +1,4 @@
-"""Many tensors in one, so that a compiled graph and an optimiser have few to handle."""
+"""Many tensors as views of one, so that a compiled graph and an optimiser have few tensors."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ class FlatTensors:
     """Named tensors that are views of one tensor ``(rows, numbers)``.
 
     Args:
-        tensors: Tensors of one type and device; they become views.
+        tensors: Tensors of one dtype and device; they become views.
         rows: Number of replicates, the first dimension of every tensor; 1 without replicates.
 
     Raises:
-        TypeError: If their types differ.
+        TypeError: If their dtypes differ.
     """
 
     def __init__(self, tensors: dict[str, Any], rows: int = 1) -> None:
@@ -39,6 +39,6 @@ class FlatTensors:
         return torch.cat([part.reshape(self.rows, -1) for part in parts], dim=1)
 
     def release(self) -> None:
-        """Give each tensor memory of its own."""
+        """Give each tensor its own memory."""
         for tensor in self.tensors.values():
             tensor.data = tensor.data.clone()

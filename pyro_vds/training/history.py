@@ -16,19 +16,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class History:
-    """What happened in each epoch of a run, as tensors on the CPU; with replicates one column for each.
+    """The record of each epoch of a run, as tensors on the CPU; with replicates one column for each.
 
     Attributes:
         elbo: Full-data ELBO, mean over the epoch's batches, nats.
         expected_log_prob: ``sum_n sum_i q_i log p(y_n | x_n, d=i)``, nats; ``elbo`` plus ``kl``.
         kl: ``KL(q || prior)``, nats.
         probs: The guide's probabilities of each axis, ``(epochs, size)``.
-        validation: For each metric its values, empty without validation data. ``"log_prob"`` is the mean
+        validation: Values of each validation metric; empty without validation data. ``"log_prob"`` is the mean
             log predictive density in nats per point, ``"error"`` the fraction misclassified.
-        best_epoch: Epoch (from 0) whose state the model has; -1 if none was finished.
+        best_epoch: Epoch (from 0) whose state the model has; -1 is the initial state.
         stopped: Why training ended: ``"max_epochs"``, ``"patience"``, ``"interrupted"``, ``"non_finite"``, ``"error"``,
-            or the word of a callback that stopped it.
-        compile_seconds: Time that compiling the training step took; 0 without compilation.
+            or the reason given by a callback.
+        compile_seconds: Seconds that compiling the training step took; 0 without compilation.
     """
 
     elbo: Float[Tensor, "epochs *replicate"]
@@ -47,13 +47,13 @@ class History:
         """Return the record of one replicate.
 
         Args:
-            index: Its number.
+            index: Number of the replicate.
 
         Raises:
             ValueError: If the run had no replicates.
         """
         if not (isinstance(self.best_epoch, tuple) and isinstance(self.stopped, tuple)):
-            raise ValueError("Expected the history of replicates, got that of a single run.")
+            raise ValueError("Expected the history of a model with replicates, got the history of a single model.")
         return History(
             elbo=self.elbo[:, index],
             expected_log_prob=self.expected_log_prob[:, index],
@@ -69,9 +69,9 @@ class History:
         """Return the record as an ``xarray.Dataset`` over ``epoch``, which counts from 0.
 
         Returns:
-            ``elbo``, ``expected_log_prob`` and ``kl`` in nats; ``q_depth`` and so on, the probabilities of each axis;
-            ``validation_log_prob`` and so on, the validation metrics; ``best_epoch``, ``stopped`` and
-            ``compile_seconds``. With replicates all but the last have a dimension ``chain``.
+            ``elbo``, ``expected_log_prob`` and ``kl`` in nats; the probabilities of each axis, such as ``q_depth``;
+            the validation metrics, such as ``validation_log_prob``; ``best_epoch``, ``stopped`` and
+            ``compile_seconds``. With replicates, all but ``compile_seconds`` have a dimension ``chain``.
         """
         chain = ("chain",) if isinstance(self.best_epoch, tuple) else ()
         over_epochs = {"elbo": self.elbo, "expected_log_prob": self.expected_log_prob, "kl": self.kl}
@@ -93,7 +93,7 @@ class History:
 
     @classmethod
     def load(cls, path: Path) -> "History":
-        """Read a record back from a file of :meth:`save`."""
+        """Read a record from a file written by :meth:`save`."""
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
@@ -113,24 +113,24 @@ class History:
 
 @dataclass(frozen=True)
 class EpochRecord(History):
-    """The record so far, as ``fit(on_epoch=...)`` hands it over after each epoch.
+    """The record so far, with which ``fit`` calls ``on_epoch`` after each epoch.
 
-    It is the :class:`History` of the epochs until now: ``record.elbo[-1]`` is the ELBO of this one,
-    ``record.probs["depth"][-1]`` its guide. ``stopped`` is ``"running"``.
+    It is the :class:`History` of the epochs so far: ``record.elbo[-1]`` is the ELBO of the last epoch, and
+    ``record.probs["depth"][-1]`` the guide's probabilities. ``stopped`` is ``"running"``.
     """
 
     @property
     def epoch(self) -> int:
-        """The number of this epoch, from 0."""
+        """The number of the last epoch, from 0."""
         return len(self) - 1
 
     @property
     def metrics(self) -> dict[str, float | list[float]]:
-        """``elbo`` and ``kl`` of this epoch in nats, and what the validation data gave; lists with replicates."""
+        """``elbo`` and ``kl`` of the last epoch in nats, and its validation metrics; lists with replicates."""
         values = {"elbo": self.elbo, "kl": self.kl} | dict(self.validation)
         return {name: value[-1].tolist() for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
-    """Return lists, which JSON has, as the tuples that they were."""
+    """Return the lists of JSON as tuples."""
     return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The training loop: steps, the best state, and the ways in which a run ends."""
+"""The training loop: steps, the best state, and the end of a run."""
 
 import logging
 import traceback
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The ELBO became NaN or infinite; the model and guide hold the best state before that.
+    """The ELBO became NaN or infinite; model and guide hold the best state before that.
 
     Attributes:
         history: The record up to the last finite epoch.
@@ -43,7 +43,7 @@ class TrainingLoop:
     """One training run.
 
     Args:
-        objective: What is optimised.
+        objective: The objective to minimise.
         batches: The training data.
         config: The settings of training.
         validation: Held-out data that decide early stopping instead of the train ELBO.
@@ -73,7 +73,7 @@ class TrainingLoop:
         self._take((CompiledStep if config.compile else EagerStep)(objective, config))
 
     def _take(self, step: EagerStep | CompiledStep) -> None:
-        """Train with a step, from its state on."""
+        """Use a step for training, starting from its state."""
         config = self.config
         self.step = step
         self.schedule = Schedule(step.optimizer, config, replicates=bool(self.point_dim))
@@ -82,7 +82,7 @@ class TrainingLoop:
         self.average = None if kind is None else WeightAverage(step.state, kind, config.averaging_decay)
 
     def run(self, *, progress: bool) -> History:
-        """Train until an end is reached, restore the best state, and return the record."""
+        """Train until training stops, restore the best state, and return the record."""
         epochs = range(self.config.max_epochs)
         bar = tqdm(epochs, desc="fit", unit="epoch", disable=not progress, mininterval=0.5)
         try:
@@ -111,23 +111,23 @@ class TrainingLoop:
         return self.recorder.history(self.best, self.stopped, self.step.compile_seconds)
 
     def _epoch(self, epoch: int) -> None:
-        """Go through the data once, judge the state, and tell the callbacks."""
+        """Train for one pass over the data, evaluate the state, and call the callbacks."""
         if self.average is not None and epoch == self.config.averaging_start > 0:
             self.best.forget_values()
         results, sizes = self._pass(epoch)
         value = self._record(results, sizes)
         self.best.consider(epoch, value.reshape(-1), self.active)
         if self.callbacks:
-            word = call(self.callbacks, self.recorder.epoch(self.best, self.step.compile_seconds))
-            if word is not None:
-                self._stop(self.active, word)
+            reason = call(self.callbacks, self.recorder.epoch(self.best, self.step.compile_seconds))
+            if reason is not None:
+                self._stop(self.active, reason)
         if self.config.patience is not None:
             self._stop(epoch - self.best.epochs >= self.config.patience, "patience")
         if epoch + 1 < self.config.max_epochs:
             self.schedule.step(value)
 
     def _pass(self, epoch: int) -> tuple[list[StepResult], list[int]]:
-        """Make the steps of an epoch, and return what they found, and the number of points of each."""
+        """Make the steps of an epoch, and return the result and the number of points of each."""
         average = self.average if self.average is not None and epoch >= self.config.averaging_start else None
         results, sizes = [], []
         for (x, y), last in _mark_last(self.batches):
@@ -143,9 +143,9 @@ class TrainingLoop:
         return results, sizes
 
     def _record(self, results: list[StepResult], sizes: list[int]) -> Tensor:
-        """Record an epoch, each batch weighed by its points, and return the value that decides early stopping.
+        """Record the means of an epoch over its points, and return the value that decides early stopping.
 
-        This is the one moment of an epoch that waits for the device.
+        Only here an epoch waits for the device.
         """
         shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
         losses, kls = (torch.stack([getattr(r, name) for r in results]).double().cpu() for name in ("loss", "kl"))
@@ -168,14 +168,14 @@ class TrainingLoop:
     def _remember(self) -> None:
         self.best.remember(None if self.average is None else self.average.tensors)
 
-    def _stop(self, which: Tensor, how: str) -> None:
-        """Note how those of some replicates that are still active end; they keep their best state."""
+    def _stop(self, which: Tensor, reason: str) -> None:
+        """Stop some replicates, if they are still active, for a reason; they keep their best state."""
         for replicate in (which & self.active).nonzero().flatten().tolist():
-            self.stopped[replicate] = how
+            self.stopped[replicate] = reason
         self.active = self.active & ~which
 
     def _step(self, x: Tensor, y: Tensor) -> StepResult:
-        """Run a step; go on without compilation where it fails, which shows in the first step."""
+        """Run a step; if the first step cannot be compiled, continue without compilation."""
         try:
             return self.step(x, y)
         except Exception as error:
@@ -183,7 +183,7 @@ class TrainingLoop:
                 raise
             reason = _described(error)
         warnings.warn(
-            f"Expected a training step that can be compiled, but it cannot ({reason}); training goes on without "
+            f"Expected a training step that can be compiled, got an error ({reason}). Training continues without "
             "compilation.",
             RuntimeWarning,
             stacklevel=2,
@@ -194,7 +194,7 @@ class TrainingLoop:
         return self.step(x, y)
 
     def _check_finite(self, what: str, values: Tensor, step: int) -> None:
-        """End what has become NaN or infinite; replicates that are still finite go on."""
+        """Stop replicates whose value is NaN or infinite; raise if no other replicate is left."""
         values = values.reshape(-1)
         which = ~values.isfinite() & self.active
         if not bool(which.any()):
@@ -207,7 +207,7 @@ class TrainingLoop:
             f"{name}. The model holds the best state so far (epoch {int(self.best.epochs[replicate])}; -1 is the "
             "initial state). Try a smaller lr or max_depth, or look for extreme input values."
         )
-        if all(how == "non_finite" for how in self.stopped):
+        if all(reason == "non_finite" for reason in self.stopped):
             raise NonFiniteLossError(message, self.history())
         logger.warning(message)
 

@@ -1,4 +1,4 @@
-"""What training will take, told before it starts."""
+"""An estimate of the memory that training needs, before it starts."""
 
 import copy
 import math
@@ -28,11 +28,11 @@ class MemoryEstimate:
     """Bytes that a training step needs on the device.
 
     Attributes:
-        state: Weights, two copies for the best state, gradients and what the optimiser keeps of those that learn, and
-            two more copies where weights are averaged.
+        state: Weights, two copies for the best state, two more if weights are averaged, and gradients and optimiser
+            state of the weights that learn.
         activations: Tensors kept for the backward pass of one batch.
-        readouts: The part of ``activations`` that reading out every depth adds to a plain network.
-        data: The data set, where it is to lie on the device.
+        readouts: The part of ``activations`` that a plain network would not need.
+        data: The data that have to be moved to the device.
         available: Free memory of the device.
     """
 
@@ -44,14 +44,14 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """All that training needs, in bytes."""
+        """The memory that training needs, in bytes."""
         return self.state + self.activations + self.data
 
     def __str__(self) -> str:
         """Return one line in GiB."""
         return (
             f"{self.total / GIB:.2f} GiB (weights and optimiser {self.state / GIB:.2f}, activations of a batch "
-            f"{self.activations / GIB:.2f}, of which read-outs of every depth {self.readouts / GIB:.2f}, data "
+            f"{self.activations / GIB:.2f}, of which read-outs of all architectures {self.readouts / GIB:.2f}, data "
             f"{self.data / GIB:.2f}); available {self.available / GIB:.2f} GiB"
         )
 
@@ -67,17 +67,15 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Estimate the memory of a training step by counting what autograd keeps for two small batches.
 
-    Activations grow linearly with the batch, so two counts give the count of any batch. The model itself is
-    left as it is.
+    Activations grow linearly with the batch, so that two counts give the count of any batch. The model does not change.
 
     Args:
         model: The model to be trained.
-        data: Training inputs and targets, of which the first few are used. A ``DataLoader`` keeps its data where they
-            are.
+        data: Training inputs and targets; the first few are used. The data of a ``DataLoader`` do not move.
         batch_size: Points in a batch.
-        device: Where training is to run; the model's device unless given.
-        validation: Held-out data that move to the device too.
-        config: The settings of training, for what the optimiser and an average keep.
+        device: The device to train on; ``None`` is the model's device.
+        validation: Held-out data that are moved to the device too.
+        config: The settings of training; optimiser and averaging need memory.
 
     Returns:
         The estimate, in bytes.
@@ -113,32 +111,32 @@ def check_memory(
         model: The model to be trained.
         data: Training inputs and targets.
         batch_size: Points in a batch.
-        device: Where training is to run; the model's device unless given.
-        validation: Held-out data that move to the device too.
-        config: The settings of training, for what the optimiser and an average keep.
+        device: The device to train on; ``None`` is the model's device.
+        validation: Held-out data that are moved to the device too.
+        config: The settings of training; optimiser and averaging need memory.
 
     Raises:
-        MemoryError: With the numbers, and what to change.
+        MemoryError: If training needs more memory than the device has.
     """
     estimate = estimate_memory(model, data, batch_size=batch_size, device=device, validation=validation, config=config)
     if estimate.total > estimate.available:
         raise MemoryError(
-            f"Expected training to fit the device's memory, but it needs about {estimate}. Reduce batch_size "
-            "or max_depth, give PerDepth a pool that shrinks what each depth keeps, or use another device."
+            f"Expected training to fit into the device's memory, but it needs about {estimate}. Reduce batch_size or "
+            "the network (for example max_depth), give PerDepth a pool, or use another device."
         )
     return estimate
 
 
 def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.device) -> bool:
-    """Return whether training is so small beside the free memory that an estimate tells nothing.
+    """Return whether training needs so little of the free memory that an estimate is superfluous.
 
-    A network keeps hardly more numbers of a point than a few times its weights; the margin is a factor of 100.
+    The activations of a point are hardly more than a few times the weights; the margin is a factor of 100.
 
     Args:
         model: The model to be trained.
         data: Training inputs and targets.
         batch_size: Points in a batch.
-        device: Where training is to run.
+        device: The device to train on.
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     moved = sum(t.untyped_storage().nbytes() for t in data)
@@ -146,13 +144,13 @@ def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.devi
 
 
 def _copies(config: TrainingConfig) -> tuple[int, int]:
-    """Return how many tensors of its size are kept for each weight, and how many more for each that learns."""
+    """Return how many tensors are kept for each weight, and how many more for each weight that learns."""
     of_optimizer = 1 if config.optimizer is None else 2
     return 3 + (0 if config.averaging is None else 2), 1 + of_optimizer
 
 
 def _plain_model(model: VDSModel) -> VDSModel | None:
-    """Return a copy of the model that reads out its last architecture only, where the backbone can."""
+    """Return a copy of the model as a plain network, or ``None`` if the backbone has no ``plain``."""
     plain = getattr(model.backbone, "plain", None)
     if plain is None or not model.space:
         return None
@@ -162,7 +160,7 @@ def _plain_model(model: VDSModel) -> VDSModel | None:
 def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
     model = copy.deepcopy(model).train()
-    model.space = model.space.in_plate(None)  # which keeps hardly more
+    model.space = model.space.in_plate(None)  # needs hardly more memory
     elbo = enum_elbo(model, AutoCategorical(model))
     device = model.device_tensor().device
     dim = len(model.batch_shape)
@@ -176,7 +174,7 @@ def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
 
 def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
     parameters = {p.untyped_storage().data_ptr() for p in elbo.parameters()}
-    # The tensors are held until the count is done, so that no address is used twice.
+    # The tensors are kept until the count is done, so that no address is used twice.
     saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -198,12 +196,12 @@ def _available(device: torch.device) -> float:
 
 
 def _container_available(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return what a container's limit leaves (control groups, version 2); infinite without a limit."""
+    """Return the free memory within a container's limit (control groups, version 2); infinite without a limit."""
     try:
         limit = (root / "memory.max").read_text().strip()
         used = int((root / "memory.current").read_text())
         statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
     except OSError:
         return math.inf
-    # The kernel gives file caches back before it refuses memory.
+    # The kernel frees file caches before it refuses memory.
     return math.inf if limit == "max" else max(0, int(limit) - used + int(statistics["inactive_file"]))

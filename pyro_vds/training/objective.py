@@ -1,4 +1,4 @@
-"""What a training run minimises, with all that it records of a step."""
+"""The objective of training, and the record of a step."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -12,7 +12,7 @@ from pyro_vds.infer.elbo import EnumELBO
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step found before it moved the parameters.
+    """The values of a step, before the parameters change.
 
     Attributes:
         loss: Full-data negative ELBO, nats; a scalar, or ``(replicate,)``.
@@ -31,7 +31,7 @@ class StepResult:
 
 
 class Objective(nn.Module):
-    """The loss with everything that a training run records of a step."""
+    """The loss, with the other values that training records in each step."""
 
     def __init__(self, elbo: EnumELBO) -> None:
         super().__init__()
@@ -39,18 +39,18 @@ class Objective(nn.Module):
 
     @property
     def guide(self) -> Guide:
-        """The guide; a property, because functional_call needs each tensor to have one name only."""
+        """The guide; a property, because functional_call needs a single name for each tensor."""
         return cast(Guide, self.elbo.guide)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameters, and the buffers that training may change: all but the priors."""
+        """Return the parameters, and the buffers that training may change: all except the priors."""
         model = self.elbo.model
         fixed = {model.get_buffer(f"prior_logits_{axis}") for axis in model.axes}
         buffers = {name: b for name, b in self.named_buffers() if b not in fixed}
         return dict(self.named_parameters()) | buffers
 
     def forward(self, x: Tensor, y: Tensor) -> StepResult:
-        """Return the loss, differentiable, and KL and the guide's log probabilities for the record."""
+        """Return the differentiable loss, and KL and the guide's log probabilities without gradients."""
         loss = self.elbo.losses(x, y)
         with torch.no_grad():
             return StepResult(loss, self.guide.kl(self.elbo.model, x).expand_as(loss), self.guide.log_probs(x))

@@ -1,4 +1,4 @@
-"""The precision in which the network computes; likelihoods and their sums stay in the type of the weights."""
+"""The precision of the network; likelihoods and their sums have the dtype of the weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,18 +15,18 @@ Precision = Literal["float32", "tf32", "bf16"]
 def computing_in(model: VDSModel, precision: Precision, device: torch.device) -> Iterator[None]:
     """Run a model's backbone in a precision, and restore the settings afterwards.
 
-    ``"float32"`` changes nothing: weights of another type keep theirs, and torch's own settings hold, which let the
-    convolutions of a CUDA device use TF32. ``"tf32"`` lets the matrix products and
-    convolutions of a CUDA device round their factors to 10 bits of mantissa. ``"bf16"`` runs the backbone under
-    ``torch.autocast``; weights, their gradients and momentum, outputs, likelihood and ELBO stay as they are.
+    ``"float32"`` changes nothing: weights keep their dtype, and torch's settings stay, with which convolutions on
+    CUDA may use TF32. ``"tf32"`` lets matrix products and convolutions on CUDA round their factors to 10 bits of
+    mantissa. ``"bf16"`` runs the backbone under ``torch.autocast``; weights, gradients, momentum, outputs, likelihood
+    and ELBO keep their dtype.
 
     Args:
         model: The model.
         precision: ``"float32"``, ``"tf32"`` or ``"bf16"``.
-        device: Where it runs.
+        device: The device of the model.
 
     Raises:
-        ValueError: If the precision is unknown, or the device does not have it.
+        ValueError: If the precision is unknown, or the device does not support it.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"Expected precision 'float32', 'tf32' or 'bf16', got {precision!r}.")

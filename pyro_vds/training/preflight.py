@@ -1,4 +1,4 @@
-"""All checks of a training run, before anything moves."""
+"""All checks of a training run, before it starts."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,9 +20,9 @@ from pyro_vds.training.memory import check_memory, is_small
 
 
 def use_channels_last(model: VDSModel) -> None:
-    """Store the weights of convolutions with the channels last; outputs then lie so as well."""
+    """Store the weights of convolutions with the channels last, and thereby their outputs too."""
     if model.batch_shape:
-        raise ValueError("Expected channels_last=False for replicates, whose convolutions run as one of many groups.")
+        raise ValueError("Expected channels_last=False for replicates, whose convolutions run in groups, got True.")
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
@@ -33,7 +33,7 @@ def prepare(
     device: torch.device,
     validation: Data | None,
 ) -> Batches:
-    """Check the data and what training takes, before anything moves, and put the data where training needs them."""
+    """Check the data and the memory that training needs, then move the data to the device, in batches."""
     if isinstance(data, DataLoader):
         loader = loader_batches(model, data, device)
         pair, largest = loader.first, len(loader.first[0])
@@ -46,7 +46,7 @@ def prepare(
     if size is not None and size != model.num_data:
         raise ValueError(
             f"Expected {model.num_data} training points, the model's num_data, got {size}. Build the model with "
-            f"num_data={size}: the likelihood is scaled to it."
+            f"num_data={size}, to which the likelihood is scaled."
         )
     if smallest == 1:
         check_single_point(model, pair[0])
@@ -56,13 +56,13 @@ def prepare(
 
 
 def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) -> Batches:
-    """Return the shuffled batches of data that lie on the device.
+    """Return shuffled batches of data that are on the device.
 
     Args:
         model: The model.
         pair: Inputs and targets ``(*batch_shape, N, ...)``.
         batch_size: Points in a batch.
-        seed: Seeds the order; that of replicate ``r`` by ``seed + r``.
+        seed: Seed of the order; ``seed + r`` for replicate ``r``.
     """
     generators = [torch.Generator().manual_seed(seed + r) for r in range(model.batch_shape.numel())]
     if model.batch_shape:
@@ -73,7 +73,7 @@ def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) ->
 def held_out_data(
     model: VDSModel, data: Data | DataLoader | Sequence[Data] | None, device: torch.device
 ) -> Data | None:
-    """Return checked validation data, those of a DataLoader gathered once on the device."""
+    """Return checked validation data; a DataLoader is read once, to the device."""
     name = "validation data"
     if data is None:
         return None
@@ -81,7 +81,7 @@ def held_out_data(
 
 
 def _gathered(loader: DataLoader, name: str, device: torch.device) -> Data:
-    """Return all points of a loader as one pair on a device; the global generators are left as they were."""
+    """Return all points of a loader as one pair on a device, without a change of the global generators."""
     require_every_point(loader)
     with isolated_rng():
         pairs = [tuple(part.to(device) for part in as_pair(batch, name)) for batch in loader]
@@ -92,9 +92,9 @@ def _gathered(loader: DataLoader, name: str, device: torch.device) -> Data:
 
 
 def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
-    """Return the batches of a DataLoader, of which the first is drawn once to look at."""
+    """Return the batches of a DataLoader; the first one is drawn for checks."""
     if model.batch_shape:
-        raise TypeError("Expected tensors to train replicates on, each in its own order; got a DataLoader.")
+        raise TypeError("Expected tensors to train replicates, each in its own order, got a DataLoader.")
     first = as_pair(first_batch(loader), "the batches of a DataLoader")
     check_inputs(first[0])
     check = partial(check_pair, model, outputs=probe_outputs(model, first[0]))
@@ -116,6 +116,6 @@ def checked_data(model: VDSModel, data: Data | Sequence[Data], name: str) -> Dat
 
 
 def moved(pair: Data, device: torch.device) -> Data:
-    """Return data on the device; what replicates share moves once and stays shared."""
+    """Return data on the device; data that replicates share are moved once and stay shared."""
     x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
     return x, y

@@ -1,4 +1,4 @@
-"""The record of a run while it grows."""
+"""The record of a run during training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ ROWS = 64
 
 
 class Recorder:
-    """Keeps the numbers of each epoch on the CPU, where the record so far costs no copy.
+    """Keeps the values of each epoch on the CPU, and gives the record so far without copies.
 
     Args:
         model: The model that is trained.
@@ -38,10 +38,10 @@ class Recorder:
         """Add an epoch.
 
         Args:
-            elbo: Its ELBO in nats, of each replicate or a scalar.
+            elbo: ELBO of the epoch in nats, a scalar or ``(replicate,)``.
             kl: ``KL(q || prior)`` in nats, in the same shape.
             probs: The guide's probabilities of each axis.
-            metrics: What the validation data gave, always under the same names.
+            metrics: The validation metrics, with the same names in every epoch.
         """
         self.validation = self.validation or {name: self._column(*self.rows) for name in metrics}
         for columns, values in (
@@ -53,15 +53,15 @@ class Recorder:
                 if self.length == len(columns[name]):
                     columns[name] = torch.cat([columns[name], torch.empty_like(columns[name])])
                 columns[name][self.length] = value
-        self.length += 1  # last, so that an interrupt leaves no epoch in parts
+        self.length += 1  # last, so that an interrupt leaves no incomplete epoch
 
     def history(self, best: BestState, stopped: list[str], compile_seconds: float) -> History:
-        """Return the record so far, with memory of its own.
+        """Return the record so far as a copy.
 
         Args:
             best: The best state of each replicate.
-            stopped: How each replicate has ended.
-            compile_seconds: Time that compiling took.
+            stopped: Why each replicate stopped.
+            compile_seconds: Seconds that compiling took.
         """
         fields = self._fields(best, compile_seconds)
         for name in ("elbo", "expected_log_prob", "kl"):
@@ -71,11 +71,11 @@ class Recorder:
         return History(**fields, stopped=tuple(stopped) if self.batch_shape else stopped[0])
 
     def epoch(self, best: BestState, compile_seconds: float) -> EpochRecord:
-        """Return the record so far for callbacks, in views that later epochs do not change.
+        """Return the record so far for callbacks, as views that later epochs do not change.
 
         Args:
             best: The best state of each replicate.
-            compile_seconds: Time that compiling took.
+            compile_seconds: Seconds that compiling took.
         """
         stopped = ("running",) * self.batch_shape.numel() if self.batch_shape else "running"
         return EpochRecord(**self._fields(best, compile_seconds), stopped=stopped)

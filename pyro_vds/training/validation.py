@@ -1,4 +1,4 @@
-"""How a model in training is judged by held-out data."""
+"""Metrics of held-out data during training."""
 
 import pyro
 import torch
@@ -12,15 +12,15 @@ from pyro_vds.training.objective import Objective
 
 
 def validate(objective: Objective, data: Data) -> dict[str, Tensor]:
-    """Return the means of what the likelihood measures, in one pass.
+    """Return the means of the likelihood's metrics, from one pass.
 
     Args:
-        objective: Holds model and guide.
+        objective: The objective, with model and guide.
         data: Held-out inputs and targets, ``(*batch_shape, N, ...)``, on the model's device.
 
     Returns:
-        ``"log_prob"`` in nats per point, and what else :meth:`pyro_vds.likelihoods.Likelihood.metrics` gives: a number
-        for each replicate, or scalars.
+        ``"log_prob"`` in nats per point, and the other metrics of
+        :meth:`pyro_vds.likelihoods.Likelihood.metrics`, as scalars or ``(replicate,)``.
     """
     (x, y), model = data, objective.elbo.model
     weigh, dim = weigher(model, objective.guide), len(model.batch_shape)

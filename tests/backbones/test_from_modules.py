@@ -351,7 +351,7 @@ def test_a_resnet_for_grey_images_needs_no_three_channels():
     network.fc = nn.Sequential(nn.Dropout(), network.fc)
     net = vds.from_resnet(network)
     assert net(torch.randn(4, 1, 20, 20)).shape == (9, 4, 10)
-    with pytest.raises(TypeError, match="Expected a Linear as fc, to make others like it, got Sequential"):
+    with pytest.raises(TypeError, match="Expected a Linear as fc to make new heads, got Sequential"):
         vds.from_resnet(network, 5)
 
 
@@ -376,16 +376,16 @@ class InPlace(nn.Module):
         (lambda: refused(head=nn.Linear(4, 5)), ValueError, r"Expected a head that takes features of shape \(3,\)"),
         (lambda: refused(head=lambda width: nn.Linear(4, 5)), ValueError, "Expected a head that takes features"),
         (lambda: refused(adapter=lambda width, last: nn.Linear(width, 2)), ValueError, "Expected a head that takes"),
-        (lambda: refused(head=5), TypeError, "Expected a head as a module, or a function of a width .*, got 5"),
+        (lambda: refused(head=5), TypeError, "Expected a module as head, or a function from a width .*, got 5"),
         (lambda: refused(example=[0.0, 0.0]), TypeError, "Expected example inputs as a torch tensor, got list"),
         (lambda: refused(readout="first"), ValueError, "Expected readout 'all'"),
-        (lambda: refused(pool=nn.Unflatten(1, (1, -1))), ValueError, r"Expected features \(batch, width\) where"),
+        (lambda: refused(pool=nn.Unflatten(1, (1, -1))), ValueError, r"Expected features \(batch, width\) because"),
         (
             lambda: refused(blocks=[nn.Linear(6, 6), InPlace(), nn.Linear(6, 3)]),
             ValueError,
-            "Expected the pool and block 2 to leave their input as it is",
+            "Expected the pool and block 2 not to change their common input",
         ),
-        (lambda: refused(pool=InPlace()), ValueError, "Expected the pool and block 1 to leave their input"),
+        (lambda: refused(pool=InPlace()), ValueError, "Expected the pool and block 1 not to change their common input"),
         (lambda: stages().restrict(depth=5), ValueError, r"Expected a depth in 0\.\.4, got 5"),
         (lambda: vds.from_resnet(tiny_vit(), 5), TypeError, "Expected a torchvision ResNet, got VisionTransformer"),
         (lambda: vds.from_resnet(narrow_resnet(), 5, heads="each"), ValueError, "Expected heads .*, got 'each'"),
@@ -403,5 +403,5 @@ def test_what_does_not_fit_is_refused(make, kind, message):
     [(slice(1, 1), None), (slice(1, 8), None), (slice(1, 5), 3), (slice(1, 5), 8), (slice(5, 1, -1), 7)],
 )
 def test_positions_out_of_order_are_refused(blocks, head):
-    with pytest.raises(ValueError, match="Expected blocks, and behind them a head, among the 8 modules"):
+    with pytest.raises(ValueError, match="Expected blocks, followed by a head, among the 8 modules"):
         vds.from_sequential(sequential(), blocks, head=head, example=torch.zeros(1, 2))

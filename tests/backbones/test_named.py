@@ -64,9 +64,9 @@ def test_loading_a_run_downloads_nothing(tmp_path, monkeypatch):
     [
         ("resnet18", (2,), {}, "Expected images of 1 or 3 channels for resnet18, got inputs of shape"),
         ("vit", (4, 8, 8), {}, "Expected images of 1 or 3 channels for vit"),
-        ("vit", (1, 10, 10), {}, "Expected square images whose side is a multiple of 4 for vit"),
-        ("vit", (1, 8, 12), {}, "Expected square images whose side is a multiple of 4 for vit"),
-        ("vit", (1, 8, 8), {"channels": 20}, "channels that are one of 16; got 8 x 8 and 20 channels"),
+        ("vit", (1, 10, 10), {}, "Expected square images with sides in multiples of 4 and"),
+        ("vit", (1, 8, 12), {}, "Expected square images with sides in multiples of 4 and"),
+        ("vit", (1, 8, 8), {"channels": 20}, "channels in multiples of 16 for vit, got 8 x 8 and 20 channels"),
         ("vit_b_16", (1, 8, 8), {"image_size": 32}, "Expected image_size 224 for vit_b_16, got 32"),
     ],
 )

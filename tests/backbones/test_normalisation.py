@@ -81,5 +81,5 @@ def test_parameters_are_shared_with_the_converted_head():
 
 def test_a_head_cannot_be_converted_twice():
     head = keep_readout_statistics(nn.Sequential(nn.BatchNorm1d(4)), READOUTS, "per_depth")
-    with pytest.raises(ValueError, match="Expected a head of its own for each backbone"):
+    with pytest.raises(ValueError, match="Expected a new head for each backbone"):
         keep_readout_statistics(head, READOUTS, "per_depth")

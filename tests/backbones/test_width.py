@@ -210,32 +210,34 @@ def test_networks_that_cannot_be_nested_are_refused():
     def net(block, stem=None, head=None, **how):
         return vds.PerDepth(stem or nn.Conv2d(1, 8, 1), [block], head or nn.Linear(8, 2), **how)
 
-    with pytest.raises(TypeError, match="Expected a PerDepth backbone, .* got Linear"):
+    with pytest.raises(TypeError, match="Expected a PerDepth backbone to add widths to, got Linear"):
         vds.WithWidths(nn.Linear(2, 2), [1, 2])
-    with pytest.raises(TypeError, match=r"Expected layers Linear, .* got LayerNorm as blocks\.0"):
+    with pytest.raises(TypeError, match=r"Expected only Linear, .* got LayerNorm as blocks\.0"):
         vds.WithWidths(net(nn.LayerNorm(8)), [8])
     with pytest.raises(TypeError, match=r"got Conv2d as blocks\.0"):
         vds.WithWidths(net(nn.Conv2d(8, 8, 3, groups=2)), [8])
-    with pytest.raises(ValueError, match="Expected a layer head with 8 input channels, .* got 32. Pool images"):
+    with pytest.raises(ValueError, match="Expected layer head to have 8 input channels, .* got 32. Pool images"):
         vds.WithWidths(net(nn.Conv2d(8, 8, 1), head=nn.Linear(32, 2), pool=nn.Flatten()), [8])
-    with pytest.raises(ValueError, match="Expected a stem with a Linear or Conv2d layer"):
+    with pytest.raises(ValueError, match="Expected a Linear or Conv2d layer in the stem"):
         vds.WithWidths(net(nn.Linear(8, 8), stem=nn.Identity()), [8])
-    with pytest.raises(ValueError, match=r"Expected batch norm behind the first .* got BatchNorm1d as stem\.0"):
+    with pytest.raises(ValueError, match=r"Expected batch norm after the first .* got BatchNorm1d as stem\.0"):
         vds.WithWidths(net(nn.Linear(8, 8), stem=nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 8))), [8])
     standardise = vds.Standardise(torch.zeros(8), torch.ones(8))
     with pytest.raises(ValueError, match=r"Standardise before it, got Standardise as stem\.1"):
         vds.WithWidths(net(nn.Linear(8, 8), stem=nn.Sequential(nn.Linear(4, 8), standardise)), [8])
-    with pytest.raises(ValueError, match="Expected no batch norm behind the last layer"):
+    with pytest.raises(ValueError, match="Expected no batch norm after the last layer"):
         vds.WithWidths(net(nn.Linear(8, 8), head=nn.Sequential(nn.Linear(8, 2), nn.BatchNorm1d(2))), [8])
     stages = [nn.Linear(8, 8), nn.Linear(8, 6)]
-    with pytest.raises(TypeError, match=r"Expected a network of a stem, .* got \['adapters.0'\] too"):
+    with pytest.raises(TypeError, match=r"Expected a network of a stem, .* got also \['adapters.0'\]\."):
         vds.WithWidths(vds.FromModules(nn.Linear(2, 8), stages, nn.Linear(6, 2), example=torch.zeros(1, 2)), [8])
-    with pytest.raises(TypeError, match="got several heads too"):
+    with pytest.raises(TypeError, match="got also several heads"):
         vds.WithWidths(
             vds.FromModules(nn.Linear(2, 8), stages, lambda w: nn.Linear(w, 2), example=torch.zeros(1, 2)), [8]
         )
     shared = vds.ResidualConvNet(1, 3, 1, channels=8, bottleneck=4, head_statistics="shared")
-    with pytest.raises(ValueError, match='Expected head_statistics="per_depth" with widths, got "shared"'):
+    with pytest.raises(
+        ValueError, match='Expected head_statistics="per_depth" for a network with widths, got "shared"'
+    ):
         vds.WithWidths(shared, [8])
 
 
@@ -250,7 +252,7 @@ def test_cuts_that_do_not_exist_are_refused():
         vds.predict_proba(model, guide, x, width=5.0)
     with pytest.raises(ValueError, match=r"Expected a width in \[2, 5, 8\], got 4"):
         model.backbone.restrict(width=4)
-    with pytest.raises(ValueError, match="Expected a label to cut the network to"):
+    with pytest.raises(ValueError, match="Expected a label to cut to"):
         vds.prune(model, guide)
     single = vds.VDSModel(mlp()[0], num_data=3)
     with pytest.raises(ValueError, match="Expected a model with an axis 'width' to cut"):
@@ -259,7 +261,7 @@ def test_cuts_that_do_not_exist_are_refused():
         vds.choose(model, guide, torch.ones(3))
     with pytest.raises(ValueError, match=r"Expected a share in \(0, 1\], got 0"):
         vds.choose(model, guide, torch.ones(3, 3), share=0)
-    with pytest.raises(TypeError, match=r"Expected a backbone, whose parts can be removed by restrict"):
+    with pytest.raises(TypeError, match=r"Expected a backbone with a space and a method restrict\(\), got"):
         vds.multiply_adds(nn.Linear(2, 2), x)
     with pytest.raises(ValueError, match="Expected at least one input to count"):
         vds.multiply_adds(model.backbone, x[:0])

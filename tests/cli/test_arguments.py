@@ -116,7 +116,7 @@ def test_help_has_every_setting_of_training_with_its_defaults(capsys):
     words = " ".join(capsys.readouterr().out.split())
     for field in fields(TrainingConfig):
         assert f"--{field.name} " in words
-    assert "Learning rate; the optimiser's own unless given. Default: 0.1; 0.01 for diabetes, gap_1d, uci." in words
+    assert "Learning rate; None is the optimiser's own. Default: 0.1; 0.01 for diabetes, gap_1d, uci." in words
 
 
 def test_optimiser_and_schedule_arrive_in_the_config_and_repeat_the_run(tmp_path):
@@ -187,7 +187,7 @@ def test_words_that_are_no_setting_are_named(capsys, tmp_path, words, named):
         (["--device", "nowhere"], "Expected --device auto, cpu or another device of this machine, got nowhere"),
         (["--device", "meta"], "Expected --device auto, cpu or another device of this machine, got meta"),
         (["--weight-decay", "-1"], "Expected a finite weight_decay of at least 0, got -1.0"),
-        (["--milestones", "[5, 3]"], "Expected milestones as increasing numbers of epochs, 1 or more each, got [5, 3]"),
+        (["--milestones", "[5, 3]"], "Expected milestones as increasing epochs of at least 1, got [5, 3]"),
         (["--data", "npz"], "Expected --data-path FILE.npz"),
         (["--optimizer", "AdamW", "--momentum", "0.5"], "Expected an optimiser with a momentum, got AdamW"),
         (["--optimizer", "LBFGS"], "Expected an optimiser that needs one gradient in a step, got LBFGS"),
@@ -207,7 +207,7 @@ def test_settings_out_of_range_leave_no_folder(capsys, tmp_path, words, expected
     [
         (["--lr", "-1"], "Expected a positive, finite lr, got -1.0"),
         (["--seed", "99999999999999999999"], "Expected a seed in 0..2**63 - 1, got 99999999999999999999"),
-        (["--width", "3000000"], "Expected the network to fit the memory. Reduce the width"),
+        (["--width", "3000000"], "Expected the network to fit into memory, but it does not. Reduce the width"),
     ],
 )
 def test_bad_settings_are_reported_before_anything_is_written(capsys, tmp_path, options, expected):

@@ -72,7 +72,7 @@ def test_an_architecture_is_given_by_its_axes(capsys, finished, tmp_path, words)
         ("depth=deep", "Expected a depth in 0..2, got deep."),
         ("width=2", "Expected a model with an axis 'width' to cut, got axes ['depth']."),
         ("colour=red,depth=1", "Expected a model with an axis 'colour' to cut, got axes ['depth']."),
-        ("depth", "Expected an axis and a label for each part, such as depth=3,width=16; got 'depth'."),
+        ("depth", "Expected different axes with labels, such as depth=3,width=16, got 'depth'."),
     ],
 )
 def test_a_cut_that_does_not_fit_is_reported(capsys, run, command, cut, expected):

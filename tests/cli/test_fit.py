@@ -104,7 +104,7 @@ def test_failure_in_training_leaves_no_run_folder(capsys, tmp_path):
     assert "Expected at least 2 points in each batch" in message
     (partial,) = tmp_path.iterdir()
     assert partial.name.startswith("run.partial-")
-    assert f"What was written until then is in {partial}." in message
+    assert f"The files written before the error are in {partial}." in message
 
 
 def test_run_that_diverges_keeps_weights_and_history_aside(capsys, tmp_path):
@@ -124,7 +124,7 @@ def test_interruption_after_training_says_where_the_files_are(capsys, tmp_path, 
     code, message = fails(capsys, *BRIEF, "--out", tmp_path / "run")
     (partial,) = tmp_path.iterdir()
     assert code == 130
-    assert message == f"pyro-vds: Interrupted. What was written until then is in {partial}.\n"
+    assert message == f"pyro-vds: Interrupted. The files written before the error are in {partial}.\n"
 
 
 def test_npz_that_is_not_there_is_reported(capsys, tmp_path):
@@ -137,7 +137,7 @@ def test_npz_that_is_not_there_is_reported(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
-        (np.where(np.arange(20) == 3, -1, 1), "Expected labels in 0..2, as 3 different integers"),
+        (np.where(np.arange(20) == 3, -1, 1), "Expected labels in 0..2 for the 3 different integers"),
         (np.where(np.arange(20) == 3, np.nan, 1.0), "Expected finite targets, got NaN"),
     ],
 )

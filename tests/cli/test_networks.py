@@ -32,7 +32,7 @@ def test_plain_network_is_fitted_evaluated_and_plotted_but_not_pruned(capsys, tm
     assert {path.name for path in (out / "figures").iterdir()} == {"history.png", "reliability.png"}
     code, message = fails(capsys, "prune", out)
     assert code == 1
-    assert "Expected a run with a depth posterior" in message
+    assert "Expected a run with one posterior for all inputs" in message
 
 
 def test_digits_run_through_the_convolutional_network(capsys, tmp_path):
@@ -185,7 +185,7 @@ def test_depth_for_each_input_is_learnt_evaluated_and_reported(capsys, tmp_path)
         code, message = fails(capsys, *words)
         assert (code, f"{run} holds a depth for each input" in message) == (1, True)
     for words, expected in (
-        (["--guide", "per_input", "--widths", "[2, 4]"], "no widths for a depth for each input"),
+        (["--guide", "per_input", "--widths", "[2, 4]"], "no widths for the guide per_input"),
         (["--threshold", "1"], "Expected a threshold in [0, 1), got 1.0"),
     ):
         code, message = fails(capsys, *BRIEF, *words, "--out", tmp_path / "other")

@@ -278,7 +278,7 @@ def test_npz_counts_classes_over_both_parts(tmp_path):
 
 @pytest.mark.parametrize("years", [[2019, 2020], [0, 10**12], [1, 2]])
 def test_npz_labels_that_leave_numbers_out_are_refused(tmp_path, years):
-    message = rf"Expected labels in 0\.\.1, as 2 different .* got {years[0]}\.\.{years[1]}\. Number them from 0"
+    message = rf"Expected labels in 0\.\.1 for the 2 different .* got {years[0]}\.\.{years[1]}\. Number them from 0"
     with pytest.raises(ValueError, match=message):
         read_npz(write_npz(tmp_path, y=np.array(years)[np.arange(50) % 2]))
 
@@ -311,7 +311,7 @@ def test_npz_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("names", [("x",), ("y", "z"), ("x", "y", "x_test")])
 def test_npz_missing_array_is_reported_with_those_found(tmp_path, names):
     np.savez(tmp_path / "data.npz", **{name: np.ones((4, 2)) for name in names})
-    with pytest.raises(ValueError, match="Expected arrays x and y, .*; found " + ", ".join(f".*'{n}'" for n in names)):
+    with pytest.raises(ValueError, match="Expected arrays x and y, .*, found " + ", ".join(f".*'{n}'" for n in names)):
         read_npz(tmp_path / "data.npz")
 
 
@@ -344,14 +344,14 @@ def test_npz_counts_the_points_that_are_not_finite(tmp_path):
 
 
 def test_npz_refuses_pickled_objects(tmp_path):
-    with pytest.raises(ValueError, match="Expected a file of numbers, .* Object arrays cannot be loaded"):
+    with pytest.raises(ValueError, match="Expected a file of arrays, .* Object arrays cannot be loaded"):
         read_npz(write_npz(tmp_path, y=np.array([{}] * 50, dtype=object)))
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 cut off"])
 def test_npz_reports_a_damaged_file(tmp_path, content):
     (tmp_path / "data.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="Expected a file of numbers, .*numpy.savez.*, but cannot read .*data.npz"):
+    with pytest.raises(ValueError, match="Expected a file of arrays, .*numpy.savez.*, but cannot read .*data.npz"):
         read_npz(tmp_path / "data.npz")
 
 
@@ -475,5 +475,5 @@ def test_a_damaged_image_file_is_named(tmp_path, no_network):
 
 def test_svhn_file_of_another_edition_is_refused(tmp_path, no_network):
     (tmp_path / "train_32x32.mat").write_bytes(b"another edition")
-    with pytest.raises(FileNotFoundError, match="train_32x32.mat; they are missing or damaged"):
+    with pytest.raises(FileNotFoundError, match="train_32x32.mat, but they are missing or damaged"):
         datasets.svhn(tmp_path, generator=seeded())

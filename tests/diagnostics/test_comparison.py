@@ -151,7 +151,7 @@ def test_power_scaled_posterior_equals_the_formula(made):
 
 @pytest.mark.usefixtures("as_a_user")
 def test_power_scaling_of_anything_else_is_refused(made):
-    with pytest.raises(ValueError, match="Expected to scale the 'prior' or the 'likelihood', got 'data'"):
+    with pytest.raises(ValueError, match="Expected of='prior' or of='likelihood' to scale, got 'data'"):
         comparison.power_scaled_posterior(made[-1], of="data")
 
 
@@ -186,9 +186,9 @@ def test_bad_input_is_refused(made):
         comparison.elpd(np.array([0.0, -np.inf]))
     with pytest.raises(ValueError, match=r"Expected a depth in 0\.\.3, got 4"):
         comparison.held_out_elpd(tree, prune=4)
-    with pytest.raises(ValueError, match="Expected the tree of one model, got that of replicates"):
+    with pytest.raises(ValueError, match="Expected the tree of one model, got the tree of replicates"):
         comparison.held_out_elpd(tree_of(np.eye(2)))
-    with pytest.raises(ValueError, match=r"Expected powers of at least 0, got \[1, -1\]"):
+    with pytest.raises(ValueError, match=r"Expected one or more powers of at least 0, got \[1, -1\]"):
         comparison.power_scaled_posterior(tree, [1, -1])
 
 

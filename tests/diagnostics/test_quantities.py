@@ -80,7 +80,7 @@ def test_labels_survive_a_file(tmp_path):
 
 
 def test_replicates_are_refused_where_one_model_is_meant():
-    with pytest.raises(ValueError, match="Expected the tree of one model, got that of replicates"):
+    with pytest.raises(ValueError, match="Expected the tree of one model, got the tree of replicates"):
         quantities.quantities_of_one_model(tree_of(np.eye(2)))
     with pytest.raises(ValueError, match="Expected a DataTree with a group 'architecture', got the groups"):
         quantities.exact_quantities(xr.DataTree())

@@ -177,7 +177,7 @@ def test_bad_input_is_refused():
         diagnostics.guide_gap(xr.DataTree())
     with pytest.raises(ValueError, match=r"Expected the mass of the interval in \(0, 1\], got prob=0"):
         diagnostics.summary(tree_of([1.0]), prob=0)
-    with pytest.raises(ValueError, match="Expected the tree of replicates, got that of one model"):
+    with pytest.raises(ValueError, match="Expected the tree of replicates, got the tree of one model"):
         diagnostics.replicate_agreement(tree_of([0.5, 0.5]))
     wide = tree_of([0.5, 0.5])
     wide["architecture"] = xr.DataTree(wide["architecture"].to_dataset().rename(depth="width"))

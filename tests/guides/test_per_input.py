@@ -172,11 +172,11 @@ def test_depths_share_their_blocks():
 def test_what_does_not_fit_is_refused():
     model, guide, x, y = problem()
     single, its_guide, *_ = oracles.problem(3)
-    with pytest.raises(ValueError, match="Expected a model with one axis in the plate of data, built with plate="):
+    with pytest.raises(ValueError, match="Expected a model with one axis in the plate of the data, built with plate="):
         vds.AutoPerInput(single, nn.Linear(2, 4))
     with pytest.raises(ValueError, match=r"Expected logits of shape \(12, 4\) from the guide's network, got \(12, 3\)"):
         vds.AutoPerInput(model, nn.Linear(2, 3)).by_input(x)
-    with pytest.raises(ValueError, match="Expected inputs: a guide with a depth for each input"):
+    with pytest.raises(ValueError, match="Expected inputs x, on which the probabilities of AutoPerInput depend"):
         guide.probs()
     with pytest.raises(TypeError, match="Expected a PerDepth backbone and an AutoPerInput guide"):
         vds.AdaptiveNetwork(single, its_guide)
@@ -186,7 +186,7 @@ def test_what_does_not_fit_is_refused():
         lambda: vds.enum_elbo(model, vds.AutoCategorical(model))(x, y),
         lambda: vds.enum_elbo(single, guide)(x, y),
     ):
-        with pytest.raises(ValueError, match="AutoPerInput goes with a model built with plate=DATA"):
+        with pytest.raises(ValueError, match="Use AutoPerInput for a model built with plate=DATA"):
             wrong()
     with pytest.raises(ValueError, match="Expected at least one input point"):
         vds.AdaptiveNetwork(model, guide)(x[:0])

@@ -131,7 +131,7 @@ def test_two_axes_equal_brute_force():
     torch.testing.assert_close(
         probs, torch.einsum("i,j,ijnc->nc", q["depth"], q["colour"], net(x).softmax(-1)).detach()
     )
-    with pytest.raises(TypeError, match=r"Expected a backbone with a method restrict\(\).*TwoAxes has none"):
+    with pytest.raises(TypeError, match=r"Expected a backbone with a method restrict\(\).* got TwoAxes"):
         vds.prune(model, guide, depth=1)
 
 
@@ -262,7 +262,7 @@ def test_guide_with_a_sampled_site_besides_is_refused():
             pyro.sample("coin", dist.Bernoulli(0.5), infer={"is_auxiliary": True})
             return guide(x, y)
 
-    with pytest.raises(ValueError, match=r"enumerated in parallel or reparameterised, got \['coin'\]"):
+    with pytest.raises(ValueError, match=r"enumerated in parallel or reparameterised, got the sites \['coin'\]"):
         vds.enum_elbo(model, Besides())(x, y)
 
 
@@ -295,7 +295,8 @@ def test_first_call_checks_the_data_and_every_call_the_lengths():
     elbo = vds.enum_elbo(model, guide)
     elbo(x, y)
     with pytest.raises(
-        ValueError, match=r"Expected as many targets as inputs, got inputs \(12, 2\) and targets \(1,\)"
+        ValueError,
+        match=r"Expected as many targets as inputs, got inputs of shape \(12, 2\) and targets of shape \(1,\)",
     ):
         elbo(x, y[:1])
 
@@ -303,5 +304,5 @@ def test_first_call_checks_the_data_and_every_call_the_lengths():
 def test_guide_of_other_sizes_is_refused():
     model, _, x, y = oracles.problem(1)
     _, other, *_ = oracles.problem(2)
-    with pytest.raises(ValueError, match=r"Expected a guide over axes \('depth',\) of sizes \(2,\), got sizes \(3,\)"):
+    with pytest.raises(ValueError, match=r"Expected a guide for axes \('depth',\) of sizes \(2,\), got sizes \(3,\)"):
         vds.enum_elbo(model, other)(x, y)

@@ -60,9 +60,9 @@ def test_what_a_loader_must_yield_is_said():
     _, inputs = loaders(x, y)
     with pytest.raises(TypeError, match="Expected the batches of a DataLoader as a pair"):
         vds.log_predictive(model, guide, inputs)
-    with pytest.raises(TypeError, match="Expected targets beside the inputs, got none"):
+    with pytest.raises(TypeError, match="Expected targets for the inputs, got none"):
         vds.log_predictive(model, guide, x)
-    with pytest.raises(TypeError, match="Expected a DataLoader alone, which brings its targets"):
+    with pytest.raises(TypeError, match="Expected only a DataLoader, which yields its own targets"):
         vds.log_predictive(model, guide, inputs, y)
     with pytest.raises(ValueError, match="Expected a DataLoader with at least one batch"):
         vds.exact_posterior(model, DataLoader(TensorDataset(x[:0], y[:0])))

@@ -120,7 +120,7 @@ def test_a_classification_is_refused(call):
 
 def test_pit_refuses_several_targets():
     model, guide, x = problem(targets=2)
-    with pytest.raises(ValueError, match=r"Expected a model of one target, got one of \(2,\)"):
+    with pytest.raises(ValueError, match=r"Expected a model with one target, got targets of shape \(2,\)"):
         vds.predict_pit(model, guide, x, torch.zeros(12, 2))
 
 

@@ -123,11 +123,13 @@ def test_bad_arguments_are_refused(how, message):
 
 
 def test_a_network_without_axes_is_refused():
-    with pytest.raises(TypeError, match="attribute 'space', a pyro_vds.Space, got Linear. Wrap stem, blocks and head"):
+    with pytest.raises(
+        TypeError, match="a pyro_vds.Space as attribute 'space', got Linear. Wrap stem, blocks and head"
+    ):
         vds.VDSModel(torch.nn.Linear(2, 2), num_data=5)
     wrong = torch.nn.Linear(2, 2)
     wrong.space = vds.Space([vds.Axis("edge", (0, 1), plate=vds.Plate("edge", 3))])
-    with pytest.raises(ValueError, match="Expected axes that are read out, in no plate but that of the data"):
+    with pytest.raises(ValueError, match="Expected axes that are read out, in the plate of the data or in no plate"):
         vds.VDSModel(wrong, num_data=5)
 
 

@@ -54,11 +54,9 @@ def test_band_refuses_what_is_not_one_input_and_one_target():
     def draw(x, model, guide):
         return vds.plots.plot_band(x, vds.predict_components(model, guide, x), points)
 
-    with pytest.raises(
-        ValueError, match=r"Expected inputs of one feature, \(N, 1\), to draw a band over; got \(3, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"Expected inputs with one feature, \(N, 1\), to draw a band, got \(3, 2\)"):
         draw(torch.zeros(3, 2), *regression(inputs=2))
-    with pytest.raises(ValueError, match=r"Expected functions of one model and one target to draw, .* got \(3, 3, 2\)"):
+    with pytest.raises(ValueError, match=r"Expected functions of one model and one target, .* got \(3, 3, 2\)"):
         draw(torch.zeros(3, 1), *regression(targets=2))
     net = vds.Replicated(vds.ResidualMLP(1, 1, width=5, max_depth=2), 4)
     model = vds.VDSModel(net, likelihood=vds.likelihoods.Gaussian(0.5), num_data=12)
@@ -94,9 +92,7 @@ def test_every_pixel_has_the_value_of_its_point():
 
 @pytest.mark.usefixtures("as_a_user")
 def test_functions_of_more_than_two_inputs_are_refused():
-    with pytest.raises(
-        ValueError, match=r"Expected points of two features, \(N, 2\), to draw functions of; got \(4, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"Expected points with two features, \(N, 2\), got \(4, 3\)"):
         vds.plots.grid_around(torch.zeros(4, 3))
 
 
@@ -105,7 +101,9 @@ def test_what_is_no_grid_or_does_not_fit_it_is_refused(trained):
     model, _, x, y, _ = trained
     grid = vds.plots.grid_around(x, resolution=5)
     probs = probs_on(grid, model)
-    with pytest.raises(ValueError, match=r"Expected the points of plots.grid_around to draw .*, got \(12, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"Expected the points from plots.grid_around, got other points of shape \(12, 2\)"
+    ):
         vds.plots.plot_functions(x, probs_on(x, model), (x, y))
     with pytest.raises(ValueError, match=r"Expected probabilities of 4 architectures at 25 points .*, got \(4, 7\)"):
         vds.plots.plot_functions(grid, probs[:, :7], (x, y))

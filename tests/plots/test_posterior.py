@@ -96,7 +96,7 @@ def test_figures_go_where_they_are_told(trained):
 def test_replicates_are_refused():
     for draw in ALL[1:]:
         with pytest.raises(
-            ValueError, match="Expected the tree of one model, got that of replicates. Make one for each"
+            ValueError, match="Expected the tree of one model, got the tree of replicates. Make a tree for each"
         ):
             draw(tree_of(np.eye(2)))
 

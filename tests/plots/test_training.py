@@ -95,7 +95,7 @@ def test_history_of_replicates_is_refused():
     guide = vds.AutoCategorical(model)
     data = torch.randn(6, 2), torch.randint(0, 2, (6,))
     history = vds.fit(model, guide, data, max_epochs=2, progress=False)
-    with pytest.raises(ValueError, match=r"got that of replicates. Draw history.replicate\(0\) and so on"):
+    with pytest.raises(ValueError, match=r"got the history of replicates. Draw one, history.replicate\(0\)"):
         vds.plots.plot_history(history)
     ax = vds.plots.plot_history(history.replicate(1))[0]
     np.testing.assert_allclose(ax.lines[0].get_ydata(), -history.elbo[:, 1])

@@ -74,7 +74,7 @@ def test_repeats_are_the_networks_that_their_seeds_make(change):
     ("change", "expected"),
     [
         ({"learn_prior": True}, "Expected learn_prior=False for replicates"),
-        ({"guide": "per_input"}, "Expected a guide with one posterior for all inputs to train repeats"),
+        ({"guide": "per_input"}, "Expected the guide independent, conditional or joint to train repeats"),
     ],
 )
 def test_what_repeats_cannot_do_is_refused(change, expected):

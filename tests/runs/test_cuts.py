@@ -32,7 +32,7 @@ def test_labels_stay_as_they_are():
 
 @pytest.mark.parametrize("text", ["", "depth", "depth=", "=3", "depth=1,", "depth=1,depth=2"])
 def test_words_that_are_no_cut_are_refused(text):
-    with pytest.raises(ValueError, match="Expected an axis and a label for each part, such as depth=3,width=16; got"):
+    with pytest.raises(ValueError, match="Expected different axes with labels, such as depth=3,width=16, got"):
         parse_cut(text)
 
 

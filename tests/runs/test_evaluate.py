@@ -74,7 +74,7 @@ def test_runs_without_one_posterior_are_measured_but_not_cut(made, kind, held):
         lambda: vds.runs.prune_run(run),
         lambda: vds.runs.reweight_run(run, {"depth": vds.priors.Uniform()}),
     ):
-        with pytest.raises(ValueError, match=f"Expected a run with a depth posterior, but .* holds {held}"):
+        with pytest.raises(ValueError, match=f"Expected a run with one posterior for all inputs, but .* holds {held}"):
             ask()
 
 

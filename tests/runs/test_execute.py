@@ -85,7 +85,7 @@ def test_a_run_has_a_datatree_where_it_has_a_posterior(runs, kind):
         return
     assert loaded.cut == {}
     held = {"plain": "a plain network", "per input": "a depth for each input"}[kind]
-    with pytest.raises(ValueError, match=f"Expected a run with a depth posterior, but .* holds {held}"):
+    with pytest.raises(ValueError, match=f"Expected a run with one posterior for all inputs, but .* holds {held}"):
         _ = loaded.datatree
 
 

@@ -45,7 +45,7 @@ def test_error_says_where_the_half_written_folder_is(tmp_path, kind):
     with pytest.raises(kind, match="disk full") as caught:
         fail()
     (partial,) = partial_folders(tmp_path)
-    assert caught.value.__notes__ == [f"What was written until then is in {partial}."]
+    assert caught.value.__notes__ == [f"The files written before the error are in {partial}."]
 
 
 def test_a_new_attempt_starts_from_an_empty_folder_and_keeps_the_failed_one(tmp_path):
@@ -71,7 +71,7 @@ def test_a_run_that_appeared_meanwhile_is_not_replaced_unasked(tmp_path):
     assert (tmp_path / "run" / "a").read_text() == "fast"
     (partial,) = partial_folders(tmp_path)
     assert (partial / "a").read_text() == "slow"
-    assert caught.value.__notes__ == [f"What was written until then is in {partial}."]
+    assert caught.value.__notes__ == [f"The files written before the error are in {partial}."]
 
 
 def test_a_run_that_appeared_meanwhile_is_replaced_when_asked(tmp_path):
@@ -121,7 +121,7 @@ def test_overwrite_replaces_nothing_but_a_run(tmp_path):
     (tmp_path / "file").write_text("a file")
     (tmp_path / "thesis").mkdir()
     for path in (tmp_path / "file", tmp_path / "thesis"):
-        with pytest.raises(FileExistsError, match="Expected a run folder to replace, but .* is none"):
+        with pytest.raises(FileExistsError, match="Expected a run folder to replace, but .* is not a run folder"):
             fail_in_new_folder(path, overwrite=True)
         assert path.exists()
 

@@ -48,9 +48,7 @@ def test_weight_decay_out_of_range_is_refused(value):
 
 @pytest.mark.parametrize("value", [(0,), (-3, 5), (5, 5), (7, 3), (2.5,), (True,)])
 def test_milestones_that_do_not_increase_from_one_are_refused(as_a_user, value):
-    with pytest.raises(
-        ValueError, match=r"Expected milestones as increasing numbers of epochs, 1 or more each, got \["
-    ):
+    with pytest.raises(ValueError, match=r"Expected milestones as increasing epochs of at least 1, got \["):
         Settings(milestones=value)
 
 

@@ -57,12 +57,12 @@ def test_labels_are_found_by_their_kind():
 
 @pytest.mark.parametrize("name", ["data", "obs", "replicate", "two words", ""])
 def test_names_that_cannot_be_sites_are_refused(name):
-    with pytest.raises(ValueError, match="Expected a name of an axis that is an identifier"):
+    with pytest.raises(ValueError, match="Expected the name of an axis as an identifier other than"):
         Axis(name, (0, 1))
 
 
 def test_bad_spaces_are_refused():
-    with pytest.raises(ValueError, match="Expected different labels for axis 'depth', at least one"):
+    with pytest.raises(ValueError, match="Expected one or more different labels for axis 'depth'"):
         Axis("depth", (1, 1))
     with pytest.raises(ValueError, match="Expected axes of different names"):
         Space([Axis("a", (0,)), Axis("a", (1,))])

@@ -29,7 +29,7 @@ def test_other_data_sets_take_the_place_of_those_of_a_grid():
     other = grid.on(["svhn"])
     assert [trial.values for trial in other.trials()] == [{"data": "svhn", "max_depth": d, "seed": 3} for d in (1, 2)]
     assert (other.repeats, other.compile) == (2, True)
-    with pytest.raises(ValueError, match="one of spirals"):
+    with pytest.raises(ValueError, match="an experiment on spirals"):
         Grid([{"max_depth": 1}]).on(["svhn"])
 
 

@@ -30,9 +30,9 @@ def test_a_killed_scan_goes_on_with_the_setting_that_it_was_in(tmp_path):
     assert done == [0]
     assert len(list(tmp_path.iterdir())) == 1, "a setting in flight leaves no file"
     kill.clear()
-    assert ["is there" in line for line in start()] == [True, False, False]
+    assert ["exists" in line for line in start()] == [True, False, False]
     assert done == [0, 1, 2]
-    assert all("is there" in line for line in start())
+    assert all("exists" in line for line in start())
     contents = [json.loads((tmp_path / f"{trial.key}.json").read_text()) for trial in grid.trials()]
     assert [c["square"] for c in contents] == [0, 1, 4]
     assert all({"varied", "command", "seconds", "environment"} <= c.keys() for c in contents)
@@ -72,7 +72,7 @@ def test_a_result_is_taken_over_only_from_a_scan_that_measures_the_same(tmp_path
         "others": Scan(measure=measure_otherwise, paper=first, tiny=first),
     }
     (line,) = run(again, measure, tmp_path / "again", CPU, command="the second", find_scan=scans.get)
-    assert line.endswith("as in first")
+    assert line.endswith("copied from first")
     (found,) = results(again, tmp_path / "again")
     assert (found["square"], found["taken_from"], found["command"]) == (9, "first", "the second")
     (line,) = run(again, measure, tmp_path / "alone", CPU)

@@ -77,7 +77,7 @@ def test_what_has_no_gap_is_refused():
     with pytest.raises(ValueError, match="Expected recorded epochs, got none"):
         vds.BoundGap(model, guide, (x, y)).to_dataset()
     plain = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 2, readout="last"), num_data=12)
-    with pytest.raises(ValueError, match="Expected a model with a posterior to follow"):
+    with pytest.raises(ValueError, match="Expected a model with at least one axis, got a plain network"):
         vds.BoundGap(plain, vds.AutoCategorical(plain), (x, y))
 
 

@@ -203,7 +203,7 @@ def test_nan_step_is_counted_over_epochs():
         ({"patience": 0}, "positive, finite patience"),
         ({"momentum": 1.0}, "Expected 0 <= momentum < 1, got 1.0"),
         ({"weight_decay": -1.0}, "weight_decay of at least 0, got -1.0"),
-        ({"milestones": [0, 5]}, r"milestones as increasing numbers of epochs, 1 or more each, got \[0, 5\]"),
+        ({"milestones": [0, 5]}, r"milestones as increasing epochs of at least 1, got \[0, 5\]"),
     ],
 )
 def test_bad_settings_are_refused(how, message):
@@ -390,7 +390,8 @@ def test_guide_of_another_model_is_refused():
     model, _, x, y = oracles.problem(1)
     _, other, *_ = oracles.problem(2)
     message = (
-        r"Expected a guide for the model's axes \[depth \(2 entries\)\] .*, got one for axes \[depth \(3 entries\)\]"
+        r"Expected a guide for the model's axes \[depth \(2 entries\)\] .*, "
+        r"got a guide for axes \[depth \(3 entries\)\]"
     )
     with pytest.raises(ValueError, match=message):
         fit(model, other, (x, y), **QUIET)

@@ -106,7 +106,9 @@ def test_settings_that_the_device_lacks_are_refused():
     stacked = vds.VDSModel(vds.Replicated(model.backbone, 2), num_data=12)
     with pytest.raises(ValueError, match="Expected channels_last=False for replicates"):
         vds.fit(stacked, vds.AutoCategorical(stacked), data, channels_last=True, **QUIET)
-    with pytest.raises(ValueError, match=r"torch.uint8\. Put pyro_vds.Standardise\(mean, std\) before the stem"):
+    with pytest.raises(
+        ValueError, match=r"torch.uint8\. For pixels, put pyro_vds.Standardise\(mean, std\) before the stem"
+    ):
         vds.fit(model, guide, (pixels, y), **QUIET)
 
 
