@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
+from pyro_vds.ops.compat import copy_tensors
 from pyro_vds.training.config import Averaging
 
 
@@ -43,7 +43,7 @@ class WeightAverage:
         if self.count:
             self._update(self.averages, self.current, self.count)
         else:
-            torch._foreach_copy_(self.averages, self.current)
+            copy_tensors(self.averages, self.current)
         self.count += 1
 
     @contextmanager
@@ -53,8 +53,8 @@ class WeightAverage:
             yield
             return
         backup = [t.clone() for t in self.current]
-        torch._foreach_copy_(self.current, self.averages)
+        copy_tensors(self.current, self.averages)
         try:
             yield
         finally:
-            torch._foreach_copy_(self.current, backup)
+            copy_tensors(self.current, backup)

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_vds.ops.compat import copy_tensors
+
 
 class BestState:
     """A copy of the training state at the best value so far, of each replicate.
@@ -27,7 +29,7 @@ class BestState:
         Args:
             tensors: What stands for the state, such as its average; the state itself unless given.
         """
-        torch._foreach_copy_(self.candidate, self.state if tensors is None else tensors)
+        copy_tensors(self.candidate, self.state if tensors is None else tensors)
 
     def consider(self, epoch: int, values: Tensor, active: Tensor) -> None:
         """Keep the state remembered last, of the active replicates whose value is the largest so far."""
@@ -51,4 +53,4 @@ class BestState:
 
     def restore(self) -> None:
         """Write the best state back."""
-        torch._foreach_copy_(self.state, self.best)
+        copy_tensors(self.state, self.best)

@@ -2,16 +2,15 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import Optimizer
 
+from pyro_vds.ops.compat import checks_of_distributions, copy_tensors, fix_address
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.flat import FlatTensors
 from pyro_vds.training.objective import Objective, StepResult
@@ -116,7 +115,7 @@ class CompiledStep:
         inputs = [x, y, *self.state, *self.gradients]
         with torch.no_grad():
             if self.compiled is None:
-                with _checks_of_distributions():
+                with checks_of_distributions():
                     self._compile(inputs)
             same = self.shapes == (x.shape, y.shape)
             function = self.compiled if same and self.compiled is not None else self._gradients
@@ -156,7 +155,7 @@ class CompiledStep:
         graph = make_fx(self._gradients, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
         on_gpu = inputs[0].is_cuda
         for tensor in inputs[2:] if on_gpu else []:
-            torch._dynamo.mark_static_address(tensor)
+            fix_address(tensor)
         compiled = torch.compile(graph, fullgraph=True, dynamic=False, mode="reduce-overhead" if on_gpu else None)
         before = [t.clone() for t in self.state]
         try:
@@ -164,7 +163,7 @@ class CompiledStep:
                 warnings.simplefilter("ignore")  # of the compiler, about Python and hardware
                 compiled(*inputs)
         finally:
-            torch._foreach_copy_(self.state, before)
+            copy_tensors(self.state, before)
         self.compiled = compiled
         self.shapes = (inputs[0].shape, inputs[1].shape)
         self.compile_seconds = time.perf_counter() - started
@@ -197,13 +196,3 @@ class CompiledStep:
         """Return the flat tensors of parameters, of buffers, and of gradients."""
         parameters, buffers = len(self.parameters), len(self.buffers)
         return flat[:parameters], flat[parameters : parameters + buffers], flat[parameters + buffers :]
-
-
-@contextmanager
-def _checks_of_distributions() -> Iterator[None]:
-    """Keep the argument checks of ``torch.distributions``, which the compiler turns off for good."""
-    validate = Distribution._validate_args
-    try:
-        yield
-    finally:
-        Distribution.set_default_validate_args(validate)

@@ -1,7 +1,10 @@
 """Each private door of torch and Pyro is still there and does what the package relies on."""
 
+import threading
+
 import pyro
 import pyro.distributions as dist
+import pytest
 import torch
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
@@ -80,3 +83,25 @@ def test_hooks_before_the_forward_pass_are_listed():
     assert list(compat.input_hooks(module).values()) == [print]
     handle.remove()
     assert not compat.input_hooks(module)
+
+
+def test_checks_are_on_again_after_blocks_that_overlap_in_threads():
+    before = pyro.settings.get()
+    first, second = threading.Event(), threading.Event()
+
+    def leaves_last():
+        with compat.without_checks_of_arguments():
+            first.set()
+            assert second.wait(10)
+            assert Distribution._validate_args is False
+
+    thread = threading.Thread(target=leaves_last)
+    with compat.without_checks_of_arguments():
+        thread.start()
+        assert first.wait(10)
+    second.set()
+    thread.join()
+    assert pyro.settings.get() == before
+    with pytest.raises(ZeroDivisionError), compat.without_checks_of_arguments():
+        raise ZeroDivisionError
+    assert pyro.settings.get() == before
