@@ -178,7 +178,8 @@ def predict_components(
     """
     mixture = predict(model, guide, x, batch_size=batch_size).cut(**cut)
     dim = -1 - (mixture.mean.ndim - mixture.weights.ndim + 1)
-    means, deviations = (part.movedim(dim, 0) for part in (mixture.components.mean, mixture.components.stddev))
+    parts = (mixture.components.mean, mixture.components.stddev)
+    means, deviations = (part.movedim(dim, 0) for part in parts)
     return means, mixture.weights.movedim(-1, 0), deviations
 
 
