@@ -127,8 +127,13 @@ class Likelihood(nn.Module, ABC):
 
         Args:
             replicate: Its number.
+
+        Raises:
+            ValueError: If it is not one of replicates.
         """
         one = copy.deepcopy(self)
+        if any(tensor.ndim < 2 for tensor in one._tensors().values()):
+            raise ValueError("Expected a likelihood of replicates, as replicated() returns it; got one of scalars.")
         for tensor in one._tensors().values():
             tensor.data = tensor.detach()[replicate, 0].clone()
         return one
