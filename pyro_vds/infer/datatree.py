@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import arviz as az
 import numpy as np
@@ -15,8 +15,9 @@ from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.guides.replicates import replicates
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
-from pyro_vds.infer.passes import ReadOut, read_out
+from pyro_vds.infer.passes import read_out
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.loaders import gathered
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.spaces.typing import Inputs, Targets
@@ -69,22 +70,15 @@ def to_datatree(
     require_one_posterior(model)
     guide = guide_or_empty(model, guide)
     how: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
-    batches = list(read_out(model, x, y))
-    if not model.batch_shape:
-        if isinstance(posterior, Sequence):
-            raise ValueError("Expected the exact posterior of one model, got a list.")
-        return _one_chain(model, guide, _gathered(batches, ()), posterior, seed=seed, **how)
-    trees = []
-    for r, (one, p) in enumerate(zip(replicates(model, guide), _of_each(model, posterior), strict=True)):
-        trees.append(_one_chain(*one, _gathered(batches, (r,)), p, seed=seed + r, **how))
-    return _as_chains(trees)
-
-
-def _gathered(batches: Sequence[ReadOut], replicate: tuple[int, ...]) -> ReadOut:
-    """Return batches as one, of one replicate where there are any."""
-    parts = ((b.x[replicate], cast(Tensor, b.y)[replicate], b.outputs[:, *replicate]) for b in batches)
-    x, y, outputs = zip(*parts, strict=True)
-    return ReadOut(torch.cat(x), torch.cat(y), torch.cat(outputs, 1))
+    if model.batch_shape:
+        if isinstance(x, DataLoader):  # read once: each time it may shuffle its points anew
+            x, y = gathered(x, "data", model.device_tensor().device)
+        posteriors = _of_each(model, posterior)
+        pairs = zip(replicates(model, guide), posteriors, strict=True)
+        return _as_chains([_one_chain(*one, x, y, p, seed=seed + r, **how) for r, (one, p) in enumerate(pairs)])
+    if isinstance(posterior, Sequence):
+        raise ValueError("Expected the exact posterior of one model, got a list.")
+    return _one_chain(model, guide, x, y, posterior, seed=seed, **how)
 
 
 def _of_each(
@@ -104,7 +98,8 @@ def _of_each(
 def _one_chain(
     model: VDSModel,
     guide: Guide,
-    data: ReadOut,
+    x: Tensor | DataLoader,
+    y: Tensor | None,
     posterior: ExactPosterior | None,
     *,
     seed: int,
@@ -112,9 +107,12 @@ def _one_chain(
     constant_data: bool,
 ) -> xr.DataTree:
     """Return the DataTree of one model."""
-    x, y = data.x, cast(Tensor, data.y)
     with torch.inference_mode():
-        log_prob = log_likelihood(model, data).cpu()
+        batches = list(read_out(model, x, y))
+        log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
+    x, y, outputs = (
+        torch.cat(parts) for parts in zip(*((b.x, b.y, b.outputs.movedim(1, 0)) for b in batches), strict=True)
+    )
     posterior = posterior_of(model, log_prob.double().sum(-1)) if posterior is None else posterior
     generator = torch.Generator().manual_seed(seed)
     log_q = guide.joint_log_probs().detach().cpu()
@@ -122,7 +120,7 @@ def _one_chain(
     groups = {
         "posterior": _by_axis(from_q, model) | _prior_parameters(from_q, model, generator),
         "log_likelihood": {"obs": log_prob[from_q].numpy()[None]},
-        "posterior_predictive": {"obs": _replicate(model, data.outputs, from_q, generator)[None]},
+        "posterior_predictive": {"obs": _replicate(model, outputs.movedim(0, 1), from_q, generator)[None]},
         "prior": _by_axis(from_prior, model) | _prior_parameters(from_prior, model, generator),
         "observed_data": {"obs": y.cpu().numpy()},
     }
