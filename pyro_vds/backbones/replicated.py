@@ -69,6 +69,10 @@ class Replicated(nn.Module):
         def call(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
             return torch.func.functional_call(self.stacked, tensors, (x,))
 
+        if torch.compiler.is_exporting():  # an exported graph cannot hold what vmap makes of the weights
+            state = _state(self.stacked)
+            copies = [call({name: rows[r] for name, rows in state.items()}, x[r]) for r in range(self.n)]
+            return torch.stack(copies, len(self.space))
         run = torch.func.vmap(call, out_dims=len(self.space), randomness="different")
         with _attention_that_vmap_knows():
             return run(_state(self.stacked), x)

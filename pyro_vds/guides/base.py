@@ -12,6 +12,8 @@ from pyro_vds.models.sites import batch_plates, require_no_svi
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import held, hold
 from pyro_vds.ops.tensors import outer_sum
+from pyro_vds.spaces.axis import Axis
+from pyro_vds.spaces.space import Space
 
 
 class Guide(PyroModule):
@@ -100,13 +102,32 @@ class Guide(PyroModule):
         """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
         return self.joint_log_probs().detach().exp()
 
+    def require_space(self, space: Space) -> None:
+        """Raise unless the guide is one over some axes, in their order.
+
+        Args:
+            space: The axes of a model or of its posterior.
+
+        Raises:
+            ValueError: If the axes differ, or are in another order.
+        """
+        if self.space != space:
+            raise ValueError(
+                f"Expected a guide for {_described(space)}, got one for {_described(self.space)}. Make one with "
+                "pyro_vds.AutoCategorical(model)."
+            )
+
     def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
         """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1).
 
         Args:
             model: The model.
             x: Inputs over which a guide per input averages; other guides ignore them.
+
+        Raises:
+            ValueError: If the guide is for other axes.
         """
+        self.require_space(model.space)
         log_q = self.joint_log_probs()
         terms = log_q.exp() * (log_q - model.log_prior())
         return terms.flatten(-len(self.space)).sum(-1) if self.space else terms
@@ -134,3 +155,13 @@ class Guide(PyroModule):
             shape = log_probs.shape if depends else (*log_probs.shape[:rows], *[1] * earlier, log_probs.shape[-1])
             joint = joint[..., None] + log_probs.reshape(shape)
         return joint
+
+
+def _described(space: Space) -> str:
+    """Return axes in words, the labels too where there are few."""
+
+    def labels(axis: Axis) -> str:
+        where = "" if axis.plate is None else f" in the plate {axis.plate.name!r}"
+        return f"{axis.labels if len(axis) <= 8 else f'{len(axis)} entries'}{where}"
+
+    return f"axes [{', '.join(f'{name} {labels(axis)}' for name, axis in space.items())}]"

@@ -151,14 +151,12 @@ def guide_or_empty(model: VDSModel, guide: Guide | None) -> Guide:
             f"Expected a guide for the model's axes {list(model.axes)}, got None. Make one with "
             "pyro_vds.AutoCategorical(model)."
         )
-
-    def described(owner: VDSModel | Guide) -> str:
-        sizes = ", ".join(f"{name} ({len(axis)} entries)" for name, axis in owner.space.items())
-        return f"axes [{sizes}] with batch_shape {tuple(owner.batch_shape)}"
-
-    if guide is not None and described(guide) != described(model):
+    if guide is None:
+        return AutoCategorical(model)
+    guide.require_space(model.space)
+    if guide.batch_shape != model.batch_shape:
         raise ValueError(
-            f"Expected a guide for the model's {described(model)}, got a guide for {described(guide)}. Make one with "
-            "pyro_vds.AutoCategorical(model)."
+            f"Expected a guide for the model's batch_shape {tuple(model.batch_shape)}, got a guide for "
+            f"{tuple(guide.batch_shape)}. Make one with pyro_vds.AutoCategorical(model)."
         )
-    return AutoCategorical(model) if guide is None else guide
+    return guide

@@ -88,7 +88,13 @@ class AutoPerInput(Guide):
         Args:
             x: Inputs ``(batch, ...)``.
             threshold: Probability that may lie above the stop, in ``[0, 1)``; 0 stops at the last entry with mass.
+
+        Raises:
+            ValueError: If the axis is not nested: its entries have no order to stop in.
         """
+        (axis,) = self.space.values()
+        if not axis.nested:
+            raise ValueError(f"Expected a nested axis, such as the depth, to stop along; got {axis}.")
         above = self.by_input(x).exp().flip(-1).cumsum(-1).flip(-1)[:, 1:]  # q(i > k), k = 0..size-2
         return (above >= max(threshold, torch.finfo(above.dtype).tiny)).sum(-1)
 

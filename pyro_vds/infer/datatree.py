@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.guides.replicates import replicates
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
 from pyro_vds.infer.passes import read_out
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.loaders import gathered
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.spaces.typing import Inputs, Targets
@@ -58,14 +60,18 @@ def to_datatree(
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
-        ValueError: If the data do not fit the model, the model has no axes, or ``draws`` is not positive.
+        ValueError: If data or guide do not fit the model, the model has no axes, or ``draws`` is not positive.
     """
     if not model.axes:
         raise ValueError("Expected a model with at least one axis, got a plain network, which has no posterior.")
     if draws < 1:
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
+    require_one_posterior(model)
+    guide = guide_or_empty(model, guide)
     options: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
     if model.batch_shape:
+        if isinstance(x, DataLoader):  # read once: each time it may shuffle its points anew
+            x, y = gathered(x, "data", model.device_tensor().device)
         posteriors = _of_each(model, posterior)
         pairs = zip(replicates(model, guide), posteriors, strict=True)
         return _as_chains([_one_chain(*pair, x, y, p, seed=seed + r, **options) for r, (pair, p) in enumerate(pairs)])
@@ -101,7 +107,6 @@ def _one_chain(
     constant_data: bool,
 ) -> xr.DataTree:
     """Return the DataTree of one model."""
-    require_one_posterior(model)
     with torch.inference_mode():
         batches = list(read_out(model, x, y))
         log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-import pyro
 import pyro.poutine as poutine
 import torch
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.compat import enumerated_traces
+from pyro_vds.ops.compat import enumerated_traces, without_checks_of_arguments
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Inputs
 
@@ -84,7 +83,7 @@ class EnumELBO(nn.Module):
             )
         loss = self._loss.losses if self.model.batch_shape else self._loss.differentiable_loss
         # Shapes and values are checked before training; checks in each step would only take time.
-        with pyro.validation_enabled(False):
+        with without_checks_of_arguments():
             return loss(self.model, self.guide, x, y)
 
 

@@ -61,7 +61,11 @@ class ExactPosterior:
 
         Args:
             guide: The guide.
+
+        Raises:
+            ValueError: If the guide is one of other axes, or of the same in another order.
         """
+        guide.require_space(self.space)
         log_q = guide.joint_log_probs().detach().double().cpu()
         # Probabilities from float32 logits do not sum to one in double precision.
         log_q = log_q - self._log_sum(log_q)[(..., *[None] * len(self.space))]
@@ -73,6 +77,9 @@ class ExactPosterior:
 
         Args:
             guide: The guide.
+
+        Raises:
+            ValueError: As :meth:`elbo`.
         """
         return self.log_evidence - self.elbo(guide)
 
@@ -111,7 +118,7 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
         parts = [
             log_likelihood(model, batch).double().sum(-1) for batch in read_out(model, x, y, batch_size=batch_size)
         ]
-        return posterior_of(model, torch.stack(parts).sum(0))
+    return posterior_of(model, torch.stack(parts).sum(0))  # outside, for tensors that autograd takes
 
 
 def log_likelihood(model: VDSModel, batch: ReadOut) -> Float[Tensor, "architecture *batch_shape batch"]:
@@ -132,7 +139,7 @@ def posterior_of(model: VDSModel, total: Float[Tensor, "architecture *batch_shap
         model: The model.
         total: ``sum_n log p(y_n | x_n, d)``, nats, axes flattened.
     """
-    by_axis = total.double().movedim(0, -1).reshape(*model.batch_shape, *model.sizes).cpu()
+    by_axis = total.double().movedim(0, -1).reshape(model.batch_shape + model.sizes).cpu()
     return ExactPosterior(model.space, model.log_prior().detach().double().cpu(), by_axis)
 
 

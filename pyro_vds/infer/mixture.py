@@ -62,12 +62,14 @@ class Mixture:
     @cached_property
     def distribution(self) -> Distribution:
         """The mixture as a distribution of Pyro, batch shape ``(*batch_shape, batch)``."""
-        return self.likelihood.mixture(self.outputs, self.log_weights)
+        with torch.no_grad():  # learnt parameters of the likelihood are constants here, as the outputs are
+            return self.likelihood.mixture(self.outputs, self.log_weights)
 
     @cached_property
     def components(self) -> Distribution:
         """The distribution under each architecture, batch shape ``(*batch_shape, batch, architecture)``."""
-        return self.likelihood.components(self.outputs, self.log_weights.ndim - 1)
+        with torch.no_grad():
+            return self.likelihood.components(self.outputs, self.log_weights.ndim - 1)
 
     @property
     def weights(self) -> Float[Tensor, "*batch_shape batch_or_one architecture"]:
@@ -198,7 +200,7 @@ def weigher(model: VDSModel, guide: Guide | None) -> Callable[[Tensor], Float[Te
     if model.by_input:
         if not isinstance(guide, AutoPerInput):
             raise ValueError(f"Expected an AutoPerInput guide for a model with plate=DATA, got {type(guide).__name__}.")
-        guide_or_empty(model, guide)
+        guide.require_space(model.space)
 
         def of_inputs(x: Tensor) -> Tensor:
             with eval_mode(guide), torch.no_grad():

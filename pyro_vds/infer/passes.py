@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.models.checks import check_pair, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.checks import check_inputs
+from pyro_vds.ops.checks import check_batch_size, check_inputs
 from pyro_vds.ops.loaders import require_every_point
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.rng import isolated_items
 from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Outputs
 
@@ -56,7 +57,8 @@ def read_out(
 
     Raises:
         TypeError: If inputs or targets have the wrong type, or are missing.
-        ValueError: If the data are empty, do not fit the model, or a ``DataLoader`` leaves points out.
+        ValueError: If the data are empty, do not fit the model, or a ``DataLoader`` leaves points out, or the batch
+            size is not positive.
     """
     device = model.device_tensor().device
     seen = False
@@ -75,6 +77,7 @@ def _pairs(
     model: VDSModel, x: Tensor | DataLoader, y: Tensor | None, batch_size: int, targets: bool
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield checked batches on their original device."""
+    check_batch_size(batch_size)
     if isinstance(x, DataLoader):
         if y is not None:
             raise TypeError("Expected only a DataLoader, which yields its own targets, got targets y too. Leave out y.")
@@ -92,7 +95,7 @@ def _loaded(model: VDSModel, loader: DataLoader, targets: bool) -> Iterator[tupl
     """Yield the batches of a DataLoader; each is checked against the outputs of the first."""
     require_every_point(loader)
     outputs = None
-    for batch in loader:
+    for batch in isolated_items(loader):
         x, y = as_pair(batch, "the batches of a DataLoader") if targets else (_inputs(batch), None)
         if outputs is None:
             check_inputs(x)
@@ -102,8 +105,14 @@ def _loaded(model: VDSModel, loader: DataLoader, targets: bool) -> Iterator[tupl
 
 
 def _inputs(batch: Any) -> Tensor:
-    """Return the inputs of a batch that may have targets."""
-    return batch[0] if isinstance(batch, tuple | list) else batch
+    """Return the inputs of a batch that may have targets.
+
+    Raises:
+        TypeError: If it has other parts.
+    """
+    if isinstance(batch, tuple | list) and len(batch) == 1:
+        return batch[0]
+    return batch if isinstance(batch, Tensor) else as_pair(batch, "the batches of a DataLoader")[0]
 
 
 def _check(model: VDSModel, x: Tensor, y: Tensor | None) -> None:

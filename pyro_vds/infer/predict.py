@@ -1,7 +1,7 @@
 """Predictions from one pass of the network."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args, overload
 
 import torch
 from torch import Tensor
@@ -67,7 +67,8 @@ def predict(
 
     Raises:
         TypeError: If inputs or targets have the wrong type, or the likelihood lacks a quantity.
-        ValueError: If the data are empty, not finite, out of range or of different lengths, or a cut is out of range.
+        ValueError: If the data are empty, not finite, out of range or of different lengths, a cut is out of range,
+            there is none, or what is wanted is unknown.
     """
     if want is None:
         if isinstance(x, DataLoader) or y is not None or list(cuts) != [{}]:
@@ -79,6 +80,7 @@ def predict(
         dim = len(model.batch_shape)
         outputs = torch.cat([part.outputs for part in parts], 1 + dim)
         return Mixture(model, outputs, weigh(model.shared(x.to(outputs.device))))
+    cuts = _checked(model, cuts, want)
     generators = [torch.Generator().manual_seed(0) for _ in cuts]
     computed: list[list[Prediction]] = [[] for _ in cuts]
     batches = _mixtures(model, guide, x, y, cuts, batch_size, targets=any(name in _OF_TARGETS for name in want))
@@ -88,6 +90,21 @@ def predict(
                 batches_of_cut.append(_computed(mixture, targets, want, generator))
     dim = len(model.batch_shape)
     return [{name: torch.cat([batch[name] for batch in of_cut], dim) for name in of_cut[0]} for of_cut in computed]
+
+
+def _checked(model: VDSModel, cuts: Any, want: Any) -> list[Cut]:
+    """Return the cuts as a list; raise before anything runs if one of them, or what is wanted, cannot be."""
+    if isinstance(want, str) or not set(want) <= set(get_args(Want)):
+        raise ValueError(f"Expected want as a list of {', '.join(get_args(Want))}; got {want!r}.")
+    found = [] if isinstance(cuts, Mapping | Tensor) else list(cuts)
+    if not found or not all(isinstance(cut, Mapping | Tensor) for cut in found):
+        raise ValueError(f"Expected cuts as a list of at least one, such as [{{}}, {{'depth': 3}}]; got {cuts!r}.")
+    for cut in found:
+        if isinstance(cut, Tensor):
+            model.space.check_stops(cut)
+        else:
+            model.space.index(cut)
+    return found
 
 
 def _mixtures(
@@ -101,13 +118,18 @@ def _mixtures(
     targets: bool,
 ) -> Iterator[tuple[list[Mixture], Tensor | None]]:
     """Yield the mixtures of all cuts and the targets of each batch."""
-    for cut in cuts:
-        model.space.index({} if isinstance(cut, Tensor) else cut)  # raises before anything runs
     weigh, start = weigher(model, guide), 0
+    stops = {len(cut) for cut in cuts if isinstance(cut, Tensor)}
+    if stops and isinstance(x, Tensor) and stops != {len(x)}:
+        raise ValueError(f"Expected a stop for each of {len(x)} inputs, got {sorted(stops)}.")
     for batch in read_out(model, x, y, batch_size=batch_size, targets=targets):
         log_q = weigh(batch.x)
         part = slice(start, start := start + batch.x.shape[len(model.batch_shape)])
+        if stops and min(stops) < start:
+            raise ValueError(f"Expected a stop for each input, got {min(stops)} for {start} inputs or more.")
         yield [Mixture(model, batch.outputs, log_q, c[part] if isinstance(c, Tensor) else c) for c in cuts], batch.y
+    if stops - {start}:
+        raise ValueError(f"Expected a stop for each of {start} inputs, got {sorted(stops)}.")
 
 
 def _computed(

@@ -127,8 +127,13 @@ class Likelihood(nn.Module, ABC):
 
         Args:
             replicate: Number of the replicate.
+
+        Raises:
+            ValueError: If it is not a likelihood of replicates.
         """
         likelihood = copy.deepcopy(self)
+        if any(tensor.ndim < 2 for tensor in likelihood._tensors().values()):
+            raise ValueError("Expected a likelihood of replicates, as replicated() returns it; got scalar parameters.")
         for tensor in likelihood._tensors().values():
             tensor.data = tensor.detach()[replicate, 0].clone()
         return likelihood

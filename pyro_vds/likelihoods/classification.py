@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -60,7 +60,7 @@ class Classification(Likelihood):
         return mixture.logits
 
     def metrics(
-        self, mixture: Distribution, y: Int[Tensor, "*batch_shape batch"]
+        self, mixture: Distribution, y: Integer[Tensor, "*batch_shape batch"]
     ) -> dict[str, Shaped[Tensor, "*batch_shape batch"]]:
         """Return measures of a prediction for each point.
 
@@ -75,7 +75,7 @@ class Classification(Likelihood):
         assert isinstance(mixture, dist.Categorical)
         probs = mixture.probs.double()
         confidence, predicted = probs.max(-1)
-        truth = probs.gather(-1, y[..., None])[..., 0]
+        truth = probs.gather(-1, y[..., None].long())[..., 0]
         return {
             "log_prob": mixture.log_prob(y),
             "error": (predicted != y).to(confidence),

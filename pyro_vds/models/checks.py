@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
+from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import first_points
@@ -52,6 +53,21 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
             f"{tuple(y.shape)}."
         )
     model.likelihood.check_targets(y.flatten(0, rows - 1), outputs)
+    with without_checks_of_arguments():
+        distribution = model.likelihood(outputs)
+    expected = outputs.shape[: len(model.space) + rows]
+    if distribution.batch_shape != expected:
+        raise ValueError(
+            f"Expected a likelihood whose distribution has the batch shape {tuple(expected)} for a batch of 1, got "
+            f"{tuple(distribution.batch_shape)}. Several targets of a point go into the event shape, by "
+            "to_event(1); parameters of replicates are (replicate, 1), to which a distribution of several targets adds "
+            "a dimension, as in scale[..., None]."
+        )
+    if y.shape[rows:] != distribution.event_shape:
+        raise ValueError(
+            f"Expected targets of shape {('N', *distribution.event_shape)}, that of the likelihood's events; got "
+            f"{('N', *y.shape[rows:])}. Reshape y."
+        )
 
 
 @torch.no_grad()

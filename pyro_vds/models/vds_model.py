@@ -202,15 +202,18 @@ class VDSModel(PyroModule):
         """Return the model of one replicate, as an independent copy.
 
         Args:
-            index: Number of the replicate.
+            index: Number of the replicate, ``0..n-1``.
 
         Raises:
+            IndexError: If there is no such replicate.
             ValueError: If the model has no replicates.
         """
         if not self.batch_shape:
             raise ValueError(
                 "Expected a model with replicates, built from pyro_vds.Replicated(backbone, n), got a single model."
             )
+        if not 0 <= index < self.batch_shape[0]:
+            raise IndexError(f"Expected a replicate in 0..{self.batch_shape[0] - 1}, got {index}.")
         backbone = self.backbone.copy(index)
         likelihood = self.likelihood.single(index)
         single = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)

@@ -1,6 +1,7 @@
 """Checks that know nothing of models."""
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -27,6 +28,12 @@ def check_inputs(x: Tensor) -> None:
         raise ValueError(
             f"Expected finite inputs, got NaN or infinity in {bad} of {len(x)} points. Remove or impute these points."
         )
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise ``ValueError`` unless a number of points in a batch is a positive whole number."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"Expected a positive whole number as batch_size, got {batch_size!r}.")
 
 
 def check_positive(**settings: float) -> None:

@@ -4,9 +4,11 @@ Each function says why it needs one; ``tests/ops/test_compat.py`` says what woul
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
+import pyro
 import torch
 from pyro.infer import TraceEnum_ELBO
 from pyro.poutine import Trace
@@ -68,6 +70,37 @@ def checks_of_distributions() -> Iterator[None]:
         yield
     finally:
         Distribution.set_default_validate_args(validate)
+
+
+class _Unchecked:
+    """How many blocks run without checks of arguments, and the settings to return to."""
+
+    lock = Lock()
+    blocks = 0
+    settings = ExitStack()
+
+
+@contextmanager
+def without_checks_of_arguments() -> Iterator[None]:
+    """Run without the argument checks of Pyro and ``torch.distributions``, which look at values.
+
+    The settings are global: of several threads the first one turns the checks off, and the last one on again. The
+    compiler traces without these checks anyway, and cannot follow a change of the setting.
+    """
+    if torch.compiler.is_dynamo_compiling():
+        yield
+        return
+    with _Unchecked.lock:
+        if not _Unchecked.blocks:
+            _Unchecked.settings.enter_context(pyro.validation_enabled(False))
+        _Unchecked.blocks += 1
+    try:
+        yield
+    finally:
+        with _Unchecked.lock:
+            _Unchecked.blocks -= 1
+            if not _Unchecked.blocks:
+                _Unchecked.settings.close()
 
 
 def fix_address(tensor: Tensor) -> None:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler
 
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.ops.tensors import as_pair
+from pyro_vds.spaces.typing import Data
 
 
 def count_points(loader: DataLoader) -> int | None:
@@ -71,6 +74,27 @@ def first_batch(loader: DataLoader) -> Any:
     if batch is None:
         raise ValueError("Expected a DataLoader with at least one batch, got none.")
     return batch
+
+
+def gathered(loader: DataLoader, name: str, device: torch.device) -> Data:
+    """Return all points of a loader as one pair on a device; the global generators are left as they were.
+
+    Args:
+        loader: Yields pairs of inputs and targets.
+        name: What they are, for the message.
+        device: Where they go.
+
+    Raises:
+        TypeError: If it does not yield pairs of tensors.
+        ValueError: If it yields nothing, or leaves points out.
+    """
+    require_every_point(loader)
+    with isolated_rng():
+        pairs = [tuple(part.to(device) for part in as_pair(batch, name)) for batch in loader]
+    if not pairs:
+        raise ValueError(f"Expected a DataLoader with at least one batch as {name}, got none.")
+    x, y = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return x, y
 
 
 def _plan(loader: DataLoader) -> tuple[Any, int, bool]:

@@ -27,12 +27,14 @@ def multiply_adds(backbone: Backbone, x: Inputs) -> Int[Tensor, "*axes"]:
 
     Raises:
         TypeError: If ``backbone`` is not a backbone.
-        ValueError: If there is no input, or there are too many architectures to list.
+        ValueError: If there is no input, there are replicates, or there are too many architectures to list.
     """
     if not isinstance(backbone, Backbone):
         raise TypeError(f"Expected a backbone with a space and a method restrict(), got {type(backbone).__name__}.")
     if not len(x):
         raise ValueError("Expected at least one input to count the multiply-adds of, got none.")
+    if getattr(backbone, "batch_shape", ()):
+        raise ValueError("Expected one network, got replicates, which cost the same each. Pass backbone.copy(0).")
     x = x[:1].to(next(cast(nn.Module, backbone).parameters(), x).device)
     counts = [count(backbone.restrict(**architecture), x) for architecture in backbone.space.architectures()]
     return torch.tensor(counts).reshape(backbone.space.sizes)

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Hashable
 
-import pyro
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from pyro_vds.infer.exact import require_one_posterior
 from pyro_vds.infer.mixture import weigher
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.spaces.backbone import Backbone
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -49,7 +49,7 @@ class PrunedNetwork(nn.Module):
         outputs = self.backbone(x.expand(*self.log_weights.shape[1:-1], *x.shape))
         outputs = outputs.flatten(0, self.axes - 1) if self.axes else outputs[None]
         # An exported graph cannot contain argument checks, which inspect values.
-        with pyro.validation_enabled(False):
+        with without_checks_of_arguments():
             return self.likelihood.prediction(self.likelihood.mixture(outputs, self.log_weights))
 
 

@@ -9,6 +9,8 @@ from jaxtyping import Float, Real
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import guide_or_empty
+from pyro_vds.infer.exact import require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.space import Architecture
 
@@ -68,8 +70,11 @@ def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: f
         The chosen label of each axis, for instance ``{"depth": 5, "width": 16}``: a cut for :func:`pyro_vds.prune`.
 
     Raises:
-        ValueError: If the costs do not fit the axes or are not finite, or the share is out of range.
+        ValueError: If the guide or the costs do not fit the axes, the costs are not finite, the share is out of range,
+            or each input has an architecture of its own.
     """
+    require_one_posterior(model)
+    guide = guide_or_empty(model, guide)
     if tuple(costs.shape) != model.sizes or not model.space or not bool(costs.isfinite().all()):
         raise ValueError(
             f"Expected a finite cost for each architecture, shape {model.sizes}, got shape {tuple(costs.shape)}."

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pyro_vds.spaces.axis import Axis, Plate
+from pyro_vds.spaces.axis import DATA, Axis, Plate
 
 Architecture = dict[str, Hashable]
 """A label for each axis, or for some of them: ``{"depth": 3, "width": 16}``."""
@@ -24,15 +24,20 @@ class Space(Mapping[str, Axis]):
     them all, and the labelled entry takes over the probability of the entries above it (paper, section 2). Any other
     axis keeps only the labelled entry, which takes over all of the probability.
 
+    Spaces are equal if their axes are, in the same order: tables of probabilities are laid out by it.
+
     Args:
         axes: The axes; empty for a network with a single architecture.
 
     Raises:
+        TypeError: If an argument is not an axis.
         ValueError: If two axes have the same name.
     """
 
     def __init__(self, axes: Iterable[Axis] = ()) -> None:
         axes = list(axes)
+        if not all(isinstance(axis, Axis) for axis in axes):
+            raise TypeError(f"Expected a list of axes, such as [pyro_vds.Axis('depth', (0, 1, 2))], got {axes}.")
         self._axes = {axis.name: axis for axis in axes}
         if len(self._axes) != len(axes):
             raise ValueError(f"Expected axes of different names, got {[axis.name for axis in axes]}.")
@@ -45,6 +50,12 @@ class Space(Mapping[str, Axis]):
 
     def __len__(self) -> int:
         return len(self._axes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and list(self.values()) == list(other.values())
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.values()))
 
     def __repr__(self) -> str:
         return f"Space({list(self.values())})"
@@ -153,6 +164,24 @@ class Space(Mapping[str, Axis]):
                 log_q = log_q.logsumexp(dim, keepdim=True)
         return log_q
 
+    def check_stops(self, stops: Tensor) -> None:
+        """Raise unless stops of inputs are entries of a single nested axis in the plate of data.
+
+        Args:
+            stops: The entry at which each input stops.
+
+        Raises:
+            TypeError: If they are not whole numbers.
+            ValueError: If the axes are others, or an entry is out of range.
+        """
+        axes = list(self.values())
+        if len(axes) != 1 or not axes[0].nested or axes[0].plate != DATA:
+            raise ValueError(f"Expected a model with one nested axis and plate=DATA, to stop at; got {self}.")
+        if stops.dtype == torch.bool or stops.is_floating_point() or stops.is_complex() or stops.ndim != 1:
+            raise TypeError(f"Expected a vector of whole numbers as stops, got {stops.dtype}, {tuple(stops.shape)}.")
+        if len(stops) and not (int(stops.min()) >= 0 and int(stops.max()) < len(axes[0])):
+            raise ValueError(f"Expected stops in 0..{len(axes[0]) - 1}, got {int(stops.min())}..{int(stops.max())}.")
+
     def stop(
         self, log_q: Float[Tensor, "entries batch"], stops: Int[Tensor, " batch"]
     ) -> Float[Tensor, "entries batch"]:
@@ -160,7 +189,7 @@ class Space(Mapping[str, Axis]):
 
         Args:
             log_q: Log probability of each entry for each input, nats.
-            stops: The entry at which each input stops.
+            stops: The entry at which each input stops, in ``0..len(axis) - 1``.
 
         Returns:
             Log probabilities of all entries, minus infinity above the stops.

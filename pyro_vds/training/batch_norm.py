@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.checks import check_batch_size
 from pyro_vds.ops.compat import BatchNorm
 from pyro_vds.ops.freezing import is_frozen
 from pyro_vds.ops.modes import train_mode
@@ -28,8 +29,9 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
-        ValueError: If the data do not fit the model.
+        ValueError: If the data do not fit the model, or the batch size is not positive.
     """
+    check_batch_size(batch_size)
     device = model.device_tensor().device
     if isinstance(data, DataLoader):
         batches = loader_batches(model, data, device)

@@ -5,7 +5,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 import xarray as xr
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import exact_posterior, require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.history import EpochRecord
 
@@ -59,7 +59,8 @@ class BoundGap:
         every: Epochs from one record to the next.
 
     Raises:
-        ValueError: If ``every`` is not positive, the model has no axis, or each input has its own architecture.
+        ValueError: If ``every`` is not positive, the model has no axis, the guide is for other axes, or each input has
+            its own architecture.
     """
 
     def __init__(self, model: VDSModel, guide: Guide, data: Data, every: int = 10) -> None:
@@ -68,6 +69,7 @@ class BoundGap:
         if not model.axes:
             raise ValueError("Expected a model with at least one axis, got a plain network, which has no posterior.")
         require_one_posterior(model)
+        guide.require_space(model.space)
         self.model = model
         self.guide = guide
         self.data = data
@@ -84,7 +86,7 @@ class BoundGap:
         if epoch % self.every:
             return
         # A NaN ends the run at the next step of training; Pyro's argument checks would raise first.
-        with pyro.validation_enabled(False):
+        with without_checks_of_arguments():
             exact = exact_posterior(self.model, self.data)
         log_evidence, elbo = exact.log_evidence, exact.elbo(self.guide)
         q, p = self.guide.probs(), exact.probs

@@ -10,8 +10,7 @@ from torch.utils.data import DataLoader
 from pyro_vds.models.checks import check_data, check_pair, check_single_point, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
-from pyro_vds.ops.loaders import count_points, first_batch, require_every_point, smallest_batch
-from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.ops.loaders import count_points, first_batch, gathered, smallest_batch
 from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
@@ -77,18 +76,7 @@ def held_out_data(
     name = "validation data"
     if data is None:
         return None
-    return checked_data(model, _gathered(data, name, device) if isinstance(data, DataLoader) else data, name)
-
-
-def _gathered(loader: DataLoader, name: str, device: torch.device) -> Data:
-    """Return all points of a loader as one pair on a device, without a change of the global generators."""
-    require_every_point(loader)
-    with isolated_rng():
-        pairs = [tuple(part.to(device) for part in as_pair(batch, name)) for batch in loader]
-    if not pairs:
-        raise ValueError(f"Expected a DataLoader with at least one batch as {name}, got none.")
-    x, y = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    return x, y
+    return checked_data(model, gathered(data, name, device) if isinstance(data, DataLoader) else data, name)
 
 
 def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:

@@ -1,18 +1,18 @@
 """Metrics of held-out data during training."""
 
-import pyro
 import torch
 from torch import Tensor
 
 from pyro_vds.infer.mixture import Mixture, weigher
 from pyro_vds.infer.passes import BATCH_SIZE
+from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.objective import Objective
 
 
 def validate(objective: Objective, data: Data) -> dict[str, Tensor]:
-    """Return the means of the likelihood's metrics, from one pass.
+    """Return the means of the likelihood's metrics over points and targets, from one pass.
 
     Args:
         objective: The objective, with model and guide.
@@ -26,9 +26,10 @@ def validate(objective: Objective, data: Data) -> dict[str, Tensor]:
     weigh, dim = weigher(model, objective.guide), len(model.batch_shape)
     sums: dict[str, Tensor] = {}
     # A NaN ends the run afterwards; Pyro's argument checks would raise first.
-    with eval_mode(objective), torch.inference_mode(), pyro.validation_enabled(False):
+    with eval_mode(objective), torch.inference_mode(), without_checks_of_arguments():
         for inputs, targets in zip(*(t.split(BATCH_SIZE, dim) for t in (x, y)), strict=True):
             mixture = Mixture(model, model.outputs(inputs), weigh(inputs))
             for name, values in model.likelihood.metrics(mixture.distribution, targets).items():
-                sums[name] = sums.get(name, torch.zeros((), device=x.device)) + values.flatten(dim).sum(-1)
+                total = values.flatten(dim).mean(-1) * inputs.shape[dim]  # the mean over targets, too
+                sums[name] = sums.get(name, torch.zeros((), device=x.device)) + total
     return {name: total.double().cpu() / x.shape[dim] for name, total in sums.items()}

@@ -4,6 +4,7 @@ import oracles
 import pytest
 import torch
 from pyro.infer import TraceEnum_ELBO
+from torch import nn
 
 import pyro_vds as vds
 
@@ -206,3 +207,38 @@ def test_tables_that_do_not_fit_are_refused(kind):
         guide.set_joint_probs(torch.ones(4, 3) / 12)
     with pytest.raises(ValueError, match="Expected probabilities that sum to one"):
         guide.set_joint_probs(torch.ones(3, 4))
+
+
+def test_guides_of_axes_in_another_order_are_refused():
+    """Their tables have the same sizes, and would give wrong numbers."""
+
+    class Switches(nn.Linear):
+        def __init__(self, *names):
+            super().__init__(2, 12)
+            self.space = vds.Space(vds.Axis(name, (0, 1)) for name in names)
+
+        def forward(self, input):
+            return super().forward(input).unflatten(-1, (2, 2, 3)).movedim(0, 2)
+
+    x, y = torch.randn(5, 2), torch.randint(0, 3, (5,))
+    model = vds.VDSModel(Switches("a", "b"), num_data=5)
+    other = vds.AutoCategorical(vds.VDSModel(Switches("b", "a"), num_data=5))
+    exact = vds.exact_posterior(model, (x, y))
+    assert exact.gap(vds.AutoCategorical(model)) >= 0
+    for use in (
+        lambda: exact.gap(other),
+        lambda: other.kl(model),
+        lambda: vds.predict_proba(model, other, x),
+        lambda: vds.to_datatree(model, other, x, y),
+        lambda: vds.choose(model, other, torch.ones(2, 2)),
+        lambda: vds.BoundGap(model, other, (x, y)),
+    ):
+        with pytest.raises(ValueError, match=r"Expected a guide for axes \[a \(0, 1\), b \(0, 1\)\], got one for"):
+            use()
+
+
+def test_a_guide_without_replicates_is_refused_for_them():
+    _, guide, *_ = oracles.problem(2)
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 3, 4, 2), 2), num_data=5)
+    with pytest.raises(ValueError, match=r"Expected a guide for the model's batch_shape \(2,\), got one for \(\)"):
+        vds.replicates(model, guide)

@@ -1,7 +1,9 @@
 """What holds of one model holds of each replicate: everything equals what each gives alone."""
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import pyro_vds as vds
 
@@ -82,3 +84,39 @@ def test_mixture_and_its_entropy(trained):
         torch.testing.assert_close(mixture.probs[r], alone.probs)
         torch.testing.assert_close(mixture.cut(depth=1).log_prob(y.expand(3, -1))[r], alone.cut(depth=1).log_prob(y))
         torch.testing.assert_close(mixture.entropy().mutual_information[r], alone.entropy().mutual_information)
+
+
+def test_points_that_a_loader_shuffles_are_read_once_for_all_trees():
+    torch.manual_seed(0)
+    x, y = torch.randn(12, 2), torch.randint(0, 3, (12,))
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 3, 4, 2), 3), num_data=12)
+    guide = vds.AutoCategorical(model)
+    shuffled = DataLoader(TensorDataset(x, y), 5, shuffle=True)
+    tree = vds.to_datatree(model, guide, shuffled, draws=3)
+    points, labels = (torch.as_tensor(tree[g][n].values) for g, n in (("constant_data", "x"), ("observed_data", "obs")))
+    for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
+        expected = vds.to_datatree(one, its_guide, points, labels, draws=3, seed=r)
+        for group in ("architecture", "log_likelihood"):
+            name = "obs" if group == "log_likelihood" else "log_likelihood"
+            found, alone = tree[group][name].values[r], expected[group][name].values
+            np.testing.assert_allclose(found, alone[0] if group == "log_likelihood" else alone)
+
+
+def test_a_plain_network_has_its_evidence():
+    x, y = torch.randn(6, 2), torch.randint(0, 3, (6,))
+    plain = vds.ResidualMLP(2, 3, 4, 2, readout="last")
+    for model in (vds.VDSModel(net, num_data=6) for net in (plain, vds.Replicated(plain, 2))):
+        guide = vds.AutoCategorical(model)
+        exact = vds.exact_posterior(model, (x, y))
+        expected = vds.log_predictive(model, guide, x, y).sum(-1)
+        torch.testing.assert_close(torch.as_tensor(exact.log_evidence), expected)
+        torch.testing.assert_close(torch.as_tensor(exact.gap(guide)), torch.zeros_like(expected))
+
+
+def test_replicates_that_are_not_there_are_refused(trained):
+    model, _, x, _ = trained
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match=r"Expected a replicate in 0\.\.2"):
+            model.replicate(index)
+    with pytest.raises(ValueError, match="Expected one network, got replicates"):
+        vds.multiply_adds(model.backbone, x)

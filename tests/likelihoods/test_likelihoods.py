@@ -80,3 +80,12 @@ def test_bad_targets_are_refused(y, features, kind, message):
 def test_bad_scales_are_refused(scale):
     with pytest.raises(ValueError, match="Expected a positive, finite scale"):
         Gaussian(scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_labels_of_any_whole_type_are_measured_alike(dtype):
+    outputs, y = torch.randn(3, 5, 4), torch.randint(0, 4, (5,))
+    mixture = Classification().mixture(outputs, torch.zeros(3, 1).log_softmax(0))
+    expected = Classification().metrics(mixture, y)
+    for name, values in Classification().metrics(mixture, y.to(dtype)).items():
+        torch.testing.assert_close(values, expected[name])

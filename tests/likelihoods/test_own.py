@@ -88,3 +88,56 @@ def test_replicates_have_parameters_of_their_own():
     for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
         assert float(one.likelihood.total.detach()) == (1.0, 3.0)[r]
         torch.testing.assert_close(found[r], vds.log_predictive(one, its_guide, x, y))
+
+
+def test_targets_of_another_shape_are_refused_whatever_the_likelihood_checks(trained):
+    """They would broadcast: a density for each pair of points."""
+    model, guide = trained
+    x, y = data(12)
+    for use in (
+        lambda y: vds.log_predictive(model, guide, x, y),
+        lambda y: vds.exact_posterior(model, (x[:3], y[:3])),  # as many points as architectures
+        lambda y: vds.enum_elbo(model, guide)(x, y),
+    ):
+        use(y)
+        with pytest.raises(ValueError, match=r"Expected targets of shape \('N',\), that of the likelihood's events"):
+            use(y[:, None])
+
+
+class Several(vds.likelihoods.Likelihood):
+    """Several targets of a point, with a scalar parameter."""
+
+    def __init__(self, dims):
+        super().__init__()
+        self.dims = dims
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, outputs):
+        return dist.Normal(outputs, self.scale[(..., *[None] * self.dims)]).to_event(1)
+
+    def check_targets(self, y, outputs):
+        pass
+
+
+def test_parameters_of_replicates_that_meet_the_points_are_refused():
+    """Where there are as many points as replicates, each point would have the scale of a replicate."""
+    x, y = torch.randn(3, 2), torch.randn(3, 2)
+    for dims in (0, 1):
+        net = vds.Replicated(vds.ResidualMLP(2, 2, width=4, max_depth=1), 3)
+        model = vds.VDSModel(net, likelihood=Several(dims), num_data=3)
+        model.likelihood.scale.data = torch.tensor([[1.0], [2.0], [3.0]])
+        guide = vds.AutoCategorical(model)
+        if not dims:
+            with pytest.raises(ValueError, match="Expected a likelihood whose distribution has the batch shape"):
+                vds.log_predictive(model, guide, x, y)
+            with pytest.raises(ValueError, match="Expected a likelihood whose distribution has the batch shape"):
+                vds.enum_elbo(model, guide)(model.shared(x), model.shared(y))
+            continue
+        found = vds.log_predictive(model, guide, x, y)
+        for r, pair in enumerate(vds.replicates(model, guide)):
+            torch.testing.assert_close(found[r], vds.log_predictive(*pair, x, y))
+
+
+def test_only_replicates_have_a_single_one():
+    with pytest.raises(ValueError, match="Expected a likelihood of replicates"):
+        vds.likelihoods.Gaussian().single(0)

@@ -1,5 +1,7 @@
 """Each private door of torch and Pyro is still there and does what the package relies on."""
 
+import threading
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -125,3 +127,25 @@ def test_traces_hold_every_entry_of_an_enumerated_site():
 def test_batch_norms_have_a_kind_in_common(norm):
     """Without it, a kind of batch norm would be left out where statistics are kept for each depth."""
     assert issubclass(norm, compat.BatchNorm)
+
+
+def test_checks_are_on_again_after_blocks_that_overlap_in_threads():
+    before = pyro.settings.get()
+    first, second = threading.Event(), threading.Event()
+
+    def leaves_last():
+        with compat.without_checks_of_arguments():
+            first.set()
+            assert second.wait(10)
+            assert Distribution._validate_args is False
+
+    thread = threading.Thread(target=leaves_last)
+    with compat.without_checks_of_arguments():
+        thread.start()
+        assert first.wait(10)
+    second.set()
+    thread.join()
+    assert pyro.settings.get() == before
+    with pytest.raises(ZeroDivisionError), compat.without_checks_of_arguments():
+        raise ZeroDivisionError
+    assert pyro.settings.get() == before

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import pyro_vds as vds
 from pyro_vds.pruning.export import export
 
 
@@ -33,3 +34,15 @@ def test_another_suffix_is_refused_before_anything_is_written(network, tmp_path)
     with pytest.raises(ValueError, match=r"Expected a file that ends in \.pt2 or \.onnx, got network\.pth"):
         export(network, torch.zeros(2, 3, dtype=torch.float32), tmp_path / "network.pth")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_pruned_replicates_are_exported(regression):
+    likelihood = vds.likelihoods.Gaussian(learn_scale=True) if regression else vds.likelihoods.Classification()
+    net = vds.Replicated(vds.WithWidths(vds.ResidualMLP(2, 1 if regression else 3, 4, 2), (2, 4)), 3)
+    model = vds.VDSModel(net, likelihood=likelihood, num_data=5)
+    small = vds.prune(model, vds.AutoCategorical(model), depth=1)
+    dynamic = ({0: torch.export.Dim.AUTO},)
+    program = torch.export.export(small, (torch.randn(3, 2),), dynamic_shapes=dynamic).module()
+    x = torch.randn(7, 2)
+    torch.testing.assert_close(program(x), small(x))

@@ -1,6 +1,11 @@
 """The choice of a depth, and the pruned network as a plain module, exported and run elsewhere."""
 
+import subprocess
+import sys
+import threading
+
 import numpy as np
+import pyro
 import pytest
 import torch
 
@@ -110,3 +115,26 @@ def test_onnx_runtime_gives_the_same_numbers(tmp_path):
     session = onnxruntime.InferenceSession(path)
     (log_probs,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     torch.testing.assert_close(torch.from_numpy(log_probs), small(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pruned_network_compiles():
+    code = """
+import torch
+import pyro_vds as vds
+model = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 2), num_data=5)
+small, x = vds.prune(model, vds.AutoCategorical(model), depth=1), torch.randn(5, 2)
+torch.testing.assert_close(torch.compile(small, backend="eager", fullgraph=True)(x), small(x))
+"""  # without the wrappers of the import hook, which the compiler cannot follow
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pruned_network_leaves_the_checks_of_pyro_on_under_threads():
+    model, guide, x = conv_problem()
+    small = vds.prune(model, guide, depth=1)
+    before = pyro.settings.get()
+    threads = [threading.Thread(target=lambda: [small(x[:2]) for _ in range(30)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pyro.settings.get() == before

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -80,3 +81,53 @@ def test_a_space_moves_to_a_plate_and_back():
     assert space.in_plate(DATA).in_plate(None) == space
     assert (space.sizes, space.count) == ((2, 2), math.prod((2, 2)))
     assert space.coords == {"depth": (0, 1), "width": (8, 16)}
+
+
+@pytest.mark.parametrize("name", ["model", "batch_size", "self", "y", "chain", "log_q", "class", "keys", "training"])
+def test_names_that_predictions_trees_and_modules_use_are_refused(name):
+    with pytest.raises(ValueError, match="Expected a name of an axis"):
+        Axis(name, (0, 1))
+
+
+def test_names_and_labels_of_the_wrong_type_are_refused(as_a_user):
+    with pytest.raises(TypeError, match="Expected the name of an axis as a str, got 3"):
+        Axis(3, (0, 1))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="Expected the labels of axis 'colour' as a tuple, got 'red'"):
+        Axis("colour", "red")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="Expected hashable labels"):
+        Axis("colour", ([1], [2]))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="Expected a list of axes"):
+        Space(["depth"])  # pyright: ignore[reportArgumentType]
+
+
+def test_labels_of_arrays_and_tensors_become_numbers_of_python(as_a_user):
+    for labels in (np.arange(3), torch.arange(3), (np.int64(0), 1, 2)):
+        axis = Axis("depth", labels)  # pyright: ignore[reportArgumentType]
+        assert [type(label) for label in axis.labels] == [int] * 3
+        assert axis.index(np.int32(2)) == 2
+    gate = Axis("gate", np.array([False, True]))  # pyright: ignore[reportArgumentType]
+    assert gate.labels == (False, True)
+    assert gate.index(np.bool_(True)) == gate.index(True) == 1
+    with pytest.raises(ValueError, match="Expected different labels"):
+        Axis("depth", (torch.tensor(1), torch.tensor(1)))  # pyright: ignore[reportArgumentType]
+
+
+def test_spaces_are_equal_only_in_the_same_order():
+    a, b = Axis("a", (0, 1)), Axis("b", (0, 1))
+    assert Space([a, b]) == Space([a, b])
+    assert hash(Space([a, b])) == hash(Space([a, b]))
+    assert Space([a, b]) != Space([b, a])
+
+
+def test_stops_are_checked(as_a_user):
+    space = Space([Axis("depth", (0, 1, 2), plate=DATA, nested=True)])
+    space.check_stops(torch.tensor([0, 2]))
+    for wrong in (torch.tensor([0, 3]), torch.tensor([-1, 0])):
+        with pytest.raises(ValueError, match=r"Expected stops in 0\.\.2"):
+            space.check_stops(wrong)
+    for wrong in (torch.tensor([0.5]), torch.tensor([True]), torch.tensor([[1]])):
+        with pytest.raises(TypeError, match="Expected a vector of whole numbers as stops"):
+            space.check_stops(wrong)
+    for other in (space.in_plate(None), Space([Axis("colour", (0, 1, 2), plate=DATA)])):
+        with pytest.raises(ValueError, match="Expected a model with one nested axis and plate=DATA"):
+            other.check_stops(torch.tensor([0]))

@@ -389,10 +389,7 @@ def test_batches_of_one_point_need_a_network_without_batch_norm():
 def test_guide_of_another_model_is_refused():
     model, _, x, y = oracles.problem(1)
     _, other, *_ = oracles.problem(2)
-    message = (
-        r"Expected a guide for the model's axes \[depth \(2 entries\)\] .*, "
-        r"got a guide for axes \[depth \(3 entries\)\]"
-    )
+    message = r"Expected a guide for axes \[depth \(0, 1\)\], got one for axes \[depth \(0, 1, 2\)\]"
     with pytest.raises(ValueError, match=message):
         fit(model, other, (x, y), **QUIET)
     with pytest.raises(ValueError, match=message):
@@ -465,3 +462,10 @@ def test_recalibration_leaves_frozen_statistics_as_they_are():
     expected = torch.stack([activations.mean(0), after.mean(0)])
     found = next(value for name, value in statistics.items() if "running_mean" in name)
     torch.testing.assert_close(found.reshape(2, 4), expected.detach())
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_recalibration_in_batches_of_nothing_is_refused(batch_size):
+    model, _, x, y = oracles.problem(1)
+    with pytest.raises(ValueError, match="Expected a positive whole number as batch_size"):
+        vds.recalibrate_batch_norm(model, (x, y), batch_size=batch_size)
