@@ -66,11 +66,23 @@ def read_out(
         seen = True
         inputs = model.shared(inputs.to(device))
         labels = None if labels is None else model.shared(labels.to(device))
-        with eval_mode(model), torch.inference_mode():
-            outputs = model.outputs(inputs)
-        yield ReadOut(inputs, labels, outputs)
+        yield ReadOut(inputs, labels, _outputs(model, inputs))
     if not seen:
         raise ValueError("Expected a DataLoader with at least one batch, got none.")
+
+
+def _outputs(model: VDSModel, x: Tensor) -> Tensor:
+    """Return the outputs of every architecture; a single point explains why inputs do not fit the network."""
+    try:
+        with eval_mode(model), torch.inference_mode():
+            outputs = model.outputs(x)
+    except (RuntimeError, ValueError):
+        probe_outputs(model, x)
+        raise
+    leading = (model.space.count, *x.shape[: len(model.batch_shape) + 1])
+    if outputs.shape[: len(leading)] != leading:
+        probe_outputs(model, x)
+    return outputs
 
 
 def _pairs(
@@ -97,10 +109,10 @@ def _loaded(model: VDSModel, loader: DataLoader, targets: bool) -> Iterator[tupl
     outputs = None
     for batch in isolated_items(loader):
         x, y = as_pair(batch, "the batches of a DataLoader") if targets else (_inputs(batch), None)
-        if outputs is None:
-            check_inputs(x)
-            outputs = probe_outputs(model, model.shared(x))
-        check_inputs(x) if y is None else check_pair(model, model.shared(x), model.shared(y), outputs)
+        check_inputs(x)
+        if y is not None:
+            outputs = probe_outputs(model, model.shared(x)) if outputs is None else outputs
+            check_pair(model, model.shared(x), model.shared(y), outputs)
         yield x, y
 
 
@@ -118,6 +130,5 @@ def _inputs(batch: Any) -> Tensor:
 def _check(model: VDSModel, x: Tensor, y: Tensor | None) -> None:
     """Raise unless inputs, and targets if given, fit the model."""
     check_inputs(x)
-    outputs = probe_outputs(model, model.shared(x))
     if y is not None:
-        check_pair(model, model.shared(x), model.shared(y), outputs)
+        check_pair(model, model.shared(x), model.shared(y), probe_outputs(model, model.shared(x)))

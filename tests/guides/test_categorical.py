@@ -240,5 +240,5 @@ def test_guides_of_axes_in_another_order_are_refused():
 def test_a_guide_without_replicates_is_refused_for_them():
     _, guide, *_ = oracles.problem(2)
     model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 3, 4, 2), 2), num_data=5)
-    with pytest.raises(ValueError, match=r"Expected a guide for the model's batch_shape \(2,\), got one for \(\)"):
+    with pytest.raises(ValueError, match=r"Expected a guide for the model's batch_shape \(2,\), got a guide for \(\)"):
         vds.replicates(model, guide)
