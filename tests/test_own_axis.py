@@ -10,7 +10,13 @@ from torch import nn
 
 import pyro_vds as vds
 from pyro_vds.diagnostics import load_datatree, save_datatree
+from pyro_vds.runs import choose_architecture
+from pyro_vds.runs.cuts import parse_cut
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.files import FIGURES, POSTERIOR
+from pyro_vds.runs.folder import Run
 from pyro_vds.runs.metrics import choose_cut, collect_metrics, costs_to_choose_by
+from pyro_vds.runs.reweighting import comparison_text
 from pyro_vds.runs.summary import summary_text
 
 COLOURS = ("red", "green", "blue")
@@ -137,3 +143,32 @@ def test_two_own_axes_fold_as_they_should():
     assert space.kept({"colour": "green", "step": 10}).tolist() == [3, 4]
     assert space.kept({"step": 10}).tolist() == [0, 1, 3, 4, 6, 7]
     assert list(space.architectures()) == [{"colour": c, "step": s} for c, s in itertools.product(COLOURS, (0, 10, 20))]
+
+
+def test_a_run_of_it_is_measured_cut_drawn_and_reweighted(tmp_path):
+    """What the commands do with a run, with the label as text where a command line would have it."""
+    settings = vds.runs.Settings(num_points=60).resolved()
+    data = load_data(settings)
+    model = vds.VDSModel(Painted(), priors=vds.priors.Uniform(), num_data=len(data.train[0])).to(data.train[0].dtype)
+    guide = vds.AutoCategorical(model)
+    history = vds.fit(model, guide, data.train, max_epochs=5, progress=False)
+    metrics, exact = collect_metrics(model, guide, data.train, data.test, rule="95")
+    save_datatree(vds.to_datatree(model, guide, *data.test, posterior=exact, draws=20), tmp_path / POSTERIOR)
+    run = Run(tmp_path, settings, DataSummary.of(data), model, guide, history, metrics)
+    x, y = data.test
+    for colour in COLOURS:
+        cut = parse_cut(f"colour={colour}")
+        assert choose_architecture(run, cut) == {"colour": colour}
+        expected = float(vds.log_predictive(model, guide, x, y, colour=colour).mean())
+        found = vds.runs.evaluate(run, cut)
+        assert (found["colour"], found["test"]["pruned"]["log_likelihood"]) == (colour, pytest.approx(expected))
+        network = vds.runs.prune_run(run, cut)
+        torch.testing.assert_close(network(x).exp(), vds.predict_proba(model, guide, x, colour=colour))
+    assert choose_architecture(run, rule="argmax") == {"colour": COLOURS[int(guide.probs()["colour"].argmax())]}
+    with pytest.raises(ValueError, match="Expected a colour in"):
+        vds.runs.evaluate(run, {"colour": "pink"})
+    vds.runs.draw(run, data)
+    assert {path.name for path in (tmp_path / FIGURES).iterdir()} >= {"history.png", "posterior.png", "functions.png"}
+    compared = vds.runs.reweight_run(run, {"colour": vds.priors.Weights([1e-200, 1e-200, 1.0])})
+    assert compared["other"]["chosen"] == {"colour": "blue"}
+    assert "chosen colour" in comparison_text(compared)
