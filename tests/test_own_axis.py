@@ -172,3 +172,56 @@ def test_a_run_of_it_is_measured_cut_drawn_and_reweighted(tmp_path):
     compared = vds.runs.reweight_run(run, {"colour": vds.priors.Weights([1e-200, 1e-200, 1.0])})
     assert compared["other"]["chosen"] == {"colour": "blue"}
     assert "chosen colour" in comparison_text(compared)
+
+
+class Stepped(nn.Module):
+    """An own nested axis with labels that are not its positions, alone or behind a switch that is not nested."""
+
+    def __init__(self, steps=(0, 10, 20), switches=(False, True)):
+        super().__init__()
+        self.steps, self.switches = steps, switches
+        self.layers = nn.ModuleList(nn.ModuleList(nn.Linear(2, 3) for _ in steps) for _ in switches)
+
+    @property
+    def space(self):
+        switch = [vds.Axis("switch", self.switches)] if len(self.switches) > 1 else []
+        return vds.Space([*switch, vds.Axis("step", self.steps, nested=True)])
+
+    def forward(self, x):
+        rows = [torch.stack([layer(x) for layer in row]).cumsum(0) for row in self.layers]
+        return torch.stack(rows) if len(rows) > 1 else rows[0]
+
+    def restrict(self, **cut):
+        steps = self.steps[: self.steps.index(cut.get("step", self.steps[-1])) + 1]
+        kept = [cut["switch"]] if "switch" in cut else list(self.switches)
+        network = Stepped(steps, tuple(kept))
+        rows = [self.layers[self.switches.index(one)] for one in kept]
+        network.layers = nn.ModuleList(nn.ModuleList(list(row)[: len(steps)]) for row in rows)
+        return network
+
+
+@pytest.mark.parametrize("switches", [(True,), (False, True)])
+def test_a_nested_axis_of_any_name_is_chosen_cut_and_pruned(switches):
+    torch.manual_seed(1)
+    x, y = torch.randn(40, 2), torch.randint(0, 3, (40,))
+    model = vds.VDSModel(Stepped(switches=switches), num_data=40, priors=vds.priors.Uniform())
+    guide = vds.AutoJointCategorical(model)
+    nn.init.normal_(guide.logits["joint"])
+    q = guide.joint_probs().reshape(len(switches), 3)
+    outputs = model.backbone(x).detach().softmax(-1).reshape(len(switches), 3, 40, 3)
+    cuts = [{"step": s} for s in (0, 10, 20)]
+    cuts += [{"switch": w, "step": s} for w in switches for s in (0, 10, 20)] if len(switches) > 1 else []
+    for cut in cuts:
+        expected = torch.zeros(40, 3)
+        for i, k in itertools.product(range(len(switches)), range(3)):  # where the probability of each entry goes
+            row = switches.index(cut["switch"]) if "switch" in cut else i
+            expected += q[i, k] * outputs[row, min(k, (0, 10, 20).index(cut["step"]))]
+        torch.testing.assert_close(vds.predict_proba(model, guide, x, **cut), expected)
+        torch.testing.assert_close(vds.prune(model, guide, **cut)(x).exp(), expected)
+    metrics, _ = collect_metrics(model, guide, (x, y), (x, y), rule="argmax")
+    chosen = metrics["posterior"]["chosen"]
+    assert chosen["step"] in (0, 10, 20)
+    flat = int(q.argmax())
+    assert chosen == ({"switch": switches[flat // 3]} if len(switches) > 1 else {}) | {"step": 10 * (flat % 3)}
+    assert metrics["posterior"]["axes"]["step"]["chosen"]["argmax"] == 10 * int(q.sum(0).argmax())
+    assert "step" in summary_text(metrics)
