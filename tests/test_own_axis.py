@@ -221,6 +221,7 @@ def test_a_nested_axis_of_any_name_is_chosen_cut_and_pruned(switches):
     metrics, _ = collect_metrics(model, guide, (x, y), (x, y), rule="argmax")
     chosen = metrics["posterior"]["chosen"]
     assert chosen["step"] in (0, 10, 20)
+    assert (costs_to_choose_by(model, x) is None) == (len(switches) == 1)  # the order of a nested axis is enough
     flat = int(q.argmax())
     assert chosen == ({"switch": switches[flat // 3]} if len(switches) > 1 else {}) | {"step": 10 * (flat % 3)}
     assert metrics["posterior"]["axes"]["step"]["chosen"]["argmax"] == 10 * int(q.sum(0).argmax())
