@@ -10,7 +10,13 @@ from torch import nn
 
 import pyro_vds as vds
 from pyro_vds.diagnostics import load_datatree, save_datatree
+from pyro_vds.runs import choose_architecture
+from pyro_vds.runs.cuts import parse_cut
+from pyro_vds.runs.data import DataSummary, load_data
+from pyro_vds.runs.files import FIGURES, POSTERIOR
+from pyro_vds.runs.folder import Run
 from pyro_vds.runs.metrics import choose_cut, collect_metrics, costs_to_choose_by
+from pyro_vds.runs.reweighting import comparison_text
 from pyro_vds.runs.summary import summary_text
 
 COLOURS = ("red", "green", "blue")
@@ -137,3 +143,86 @@ def test_two_own_axes_fold_as_they_should():
     assert space.kept({"colour": "green", "step": 10}).tolist() == [3, 4]
     assert space.kept({"step": 10}).tolist() == [0, 1, 3, 4, 6, 7]
     assert list(space.architectures()) == [{"colour": c, "step": s} for c, s in itertools.product(COLOURS, (0, 10, 20))]
+
+
+def test_a_run_of_it_is_measured_cut_drawn_and_reweighted(tmp_path):
+    """What the commands do with a run, with the label as text where a command line would have it."""
+    settings = vds.runs.Settings(num_points=60).resolved()
+    data = load_data(settings)
+    model = vds.VDSModel(Painted(), priors=vds.priors.Uniform(), num_data=len(data.train[0])).to(data.train[0].dtype)
+    guide = vds.AutoCategorical(model)
+    history = vds.fit(model, guide, data.train, max_epochs=5, progress=False)
+    metrics, exact = collect_metrics(model, guide, data.train, data.test, rule="95")
+    save_datatree(vds.to_datatree(model, guide, *data.test, posterior=exact, draws=20), tmp_path / POSTERIOR)
+    run = Run(tmp_path, settings, DataSummary.of(data), model, guide, history, metrics)
+    x, y = data.test
+    for colour in COLOURS:
+        cut = parse_cut(f"colour={colour}")
+        assert choose_architecture(run, cut) == {"colour": colour}
+        expected = float(vds.log_predictive(model, guide, x, y, colour=colour).mean())
+        found = vds.runs.evaluate(run, cut)
+        assert (found["colour"], found["test"]["pruned"]["log_likelihood"]) == (colour, pytest.approx(expected))
+        network = vds.runs.prune_run(run, cut)
+        torch.testing.assert_close(network(x).exp(), vds.predict_proba(model, guide, x, colour=colour))
+    assert choose_architecture(run, rule="argmax") == {"colour": COLOURS[int(guide.probs()["colour"].argmax())]}
+    with pytest.raises(ValueError, match="Expected a colour in"):
+        vds.runs.evaluate(run, {"colour": "pink"})
+    vds.runs.draw(run, data)
+    assert {path.name for path in (tmp_path / FIGURES).iterdir()} >= {"history.png", "posterior.png", "functions.png"}
+    compared = vds.runs.reweight_run(run, {"colour": vds.priors.Weights([1e-200, 1e-200, 1.0])})
+    assert compared["other"]["chosen"] == {"colour": "blue"}
+    assert "chosen colour" in comparison_text(compared)
+
+
+class Stepped(nn.Module):
+    """An own nested axis with labels that are not its positions, alone or behind a switch that is not nested."""
+
+    def __init__(self, steps=(0, 10, 20), switches=(False, True)):
+        super().__init__()
+        self.steps, self.switches = steps, switches
+        self.layers = nn.ModuleList(nn.ModuleList(nn.Linear(2, 3) for _ in steps) for _ in switches)
+
+    @property
+    def space(self):
+        switch = [vds.Axis("switch", self.switches)] if len(self.switches) > 1 else []
+        return vds.Space([*switch, vds.Axis("step", self.steps, nested=True)])
+
+    def forward(self, x):
+        rows = [torch.stack([layer(x) for layer in row]).cumsum(0) for row in self.layers]
+        return torch.stack(rows) if len(rows) > 1 else rows[0]
+
+    def restrict(self, **cut):
+        steps = self.steps[: self.steps.index(cut.get("step", self.steps[-1])) + 1]
+        kept = [cut["switch"]] if "switch" in cut else list(self.switches)
+        network = Stepped(steps, tuple(kept))
+        rows = [self.layers[self.switches.index(one)] for one in kept]
+        network.layers = nn.ModuleList(nn.ModuleList(list(row)[: len(steps)]) for row in rows)
+        return network
+
+
+@pytest.mark.parametrize("switches", [(True,), (False, True)])
+def test_a_nested_axis_of_any_name_is_chosen_cut_and_pruned(switches):
+    torch.manual_seed(1)
+    x, y = torch.randn(40, 2), torch.randint(0, 3, (40,))
+    model = vds.VDSModel(Stepped(switches=switches), num_data=40, priors=vds.priors.Uniform())
+    guide = vds.AutoJointCategorical(model)
+    nn.init.normal_(guide.logits["joint"])
+    q = guide.joint_probs().reshape(len(switches), 3)
+    outputs = model.backbone(x).detach().softmax(-1).reshape(len(switches), 3, 40, 3)
+    cuts = [{"step": s} for s in (0, 10, 20)]
+    cuts += [{"switch": w, "step": s} for w in switches for s in (0, 10, 20)] if len(switches) > 1 else []
+    for cut in cuts:
+        expected = torch.zeros(40, 3)
+        for i, k in itertools.product(range(len(switches)), range(3)):  # where the probability of each entry goes
+            row = switches.index(cut["switch"]) if "switch" in cut else i
+            expected += q[i, k] * outputs[row, min(k, (0, 10, 20).index(cut["step"]))]
+        torch.testing.assert_close(vds.predict_proba(model, guide, x, **cut), expected)
+        torch.testing.assert_close(vds.prune(model, guide, **cut)(x).exp(), expected)
+    metrics, _ = collect_metrics(model, guide, (x, y), (x, y), rule="argmax")
+    chosen = metrics["posterior"]["chosen"]
+    assert chosen["step"] in (0, 10, 20)
+    assert (costs_to_choose_by(model, x) is None) == (len(switches) == 1)  # the order of a nested axis is enough
+    flat = int(q.argmax())
+    assert chosen == ({"switch": switches[flat // 3]} if len(switches) > 1 else {}) | {"step": 10 * (flat % 3)}
+    assert metrics["posterior"]["axes"]["step"]["chosen"]["argmax"] == 10 * int(q.sum(0).argmax())
+    assert "step" in summary_text(metrics)
