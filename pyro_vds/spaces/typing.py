@@ -5,11 +5,10 @@ architecture, for example ``("depth",)``: depth ``d`` runs over ``0..max_depth``
 entries. ``batch_shape`` is ``(replicate,)`` if independent replicates are trained side by side, and otherwise empty.
 """
 
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 Inputs = Shaped[Tensor, "batch ..."]
 Targets = Shaped[Tensor, "batch *target"]
 Outputs = Float[Tensor, "..."]
-Labels = Int[Tensor, " batch"]
 Data = tuple[Tensor, Tensor]
