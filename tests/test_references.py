@@ -51,5 +51,5 @@ def test_a_name_that_does_not_exist_is_noticed():
     assert found("pyro_vds.History.to_dataset")
     assert found("pyro_vds.spaces.axis.Axis.labels")
     assert not found("pyro_vds.History.to_table")
-    assert not found("pyro_vds.intervals.mixture_pit")
+    assert not found("pyro_vds.intervals.no_such_pit")
     assert not found("pyro_vds.no_such_module")

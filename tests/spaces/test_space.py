@@ -58,7 +58,7 @@ def test_labels_are_found_by_their_kind():
 
 @pytest.mark.parametrize("name", ["data", "obs", "replicate", "two words", ""])
 def test_names_that_cannot_be_sites_are_refused(name):
-    with pytest.raises(ValueError, match="Expected the name of an axis as an identifier other than"):
+    with pytest.raises(ValueError, match="Expected a name of an axis that is an identifier and none of"):
         Axis(name, (0, 1))
 
 
@@ -108,7 +108,7 @@ def test_labels_of_arrays_and_tensors_become_numbers_of_python(as_a_user):
     gate = Axis("gate", np.array([False, True]))  # pyright: ignore[reportArgumentType]
     assert gate.labels == (False, True)
     assert gate.index(np.bool_(True)) == gate.index(True) == 1
-    with pytest.raises(ValueError, match="Expected different labels"):
+    with pytest.raises(ValueError, match="Expected one or more different labels"):
         Axis("depth", (torch.tensor(1), torch.tensor(1)))  # pyright: ignore[reportArgumentType]
 
 
