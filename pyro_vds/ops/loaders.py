@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, WeightedRandomSampler
 
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import as_pair
@@ -43,7 +43,7 @@ def require_every_point(loader: DataLoader) -> None:
         loader: Yields batches of points.
 
     Raises:
-        ValueError: If it drops the last batch, or draws points with replacement.
+        ValueError: If it drops the last batch, draws points with replacement, or draws some of its points at random.
     """
     sampler, batch_size, drop_last = _plan(loader)
     size = count_points(loader)
@@ -53,10 +53,18 @@ def require_every_point(loader: DataLoader) -> None:
             f"({'of unknown size' if size is None else f'{size % batch_size} of {size} points'}). Pass the tensors, or "
             "a DataLoader with drop_last=False."
         )
-    if isinstance(sampler, RandomSampler) and sampler.replacement:
+    if not isinstance(sampler, RandomSampler | WeightedRandomSampler):
+        return
+    if sampler.replacement:
         raise ValueError(
             "Expected a DataLoader that yields each point once, got one that draws with replacement. Use "
             "replacement=False."
+        )
+    points = len(sampler.data_source if isinstance(sampler, RandomSampler) else sampler.weights)
+    if sampler.num_samples != points:
+        raise ValueError(
+            f"Expected a DataLoader that yields each point once, got one that draws {sampler.num_samples} of {points} "
+            "points at random. Leave out num_samples, or pass a Subset of the data."
         )
 
 

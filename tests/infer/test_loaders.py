@@ -10,6 +10,7 @@ from torch.utils.data import (
     RandomSampler,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
 )  # fmt: skip
 
 import pyro_vds as vds
@@ -43,15 +44,27 @@ def test_exact_posterior_and_tree_equal_those_of_tensors():
 
 
 def test_points_that_are_left_out_are_refused():
-    model, _, x, y = oracles.problem(2)
+    model, guide, x, y = oracles.problem(2)
     with pytest.raises(ValueError, match=r"drops the last batch \(2 of 12 points\)"):
         vds.exact_posterior(model, DataLoader(TensorDataset(x, y), 5, drop_last=True))
     twice = DataLoader(TensorDataset(x, y), sampler=RandomSampler(x, replacement=True))
     with pytest.raises(ValueError, match="Expected a DataLoader that yields each point once"):
         vds.exact_posterior(model, twice)
+    weighted = DataLoader(TensorDataset(x, y), sampler=WeightedRandomSampler([1.0] * len(x), len(x)))
+    with pytest.raises(ValueError, match="draws with replacement"):
+        vds.exact_posterior(model, weighted)
+    for some in (
+        RandomSampler(x, num_samples=5),
+        RandomSampler(x, num_samples=17),
+        WeightedRandomSampler([1.0] * len(x), 5, replacement=False),
+    ):
+        with pytest.raises(ValueError, match=f"draws {len(some)} of 12 points at random"):
+            vds.predict(model, guide, DataLoader(TensorDataset(x, y), sampler=some), want=["log_prob"])
+    every = WeightedRandomSampler([1.0] * len(x), len(x), replacement=False)
     even = DataLoader(TensorDataset(x, y), 4, drop_last=True)  # leaves nothing out
     expected = vds.exact_posterior(model, (x, y)).log_evidence
-    assert vds.exact_posterior(model, even).log_evidence == pytest.approx(expected)
+    for all_points in (even, DataLoader(TensorDataset(x, y), sampler=every)):
+        assert vds.exact_posterior(model, all_points).log_evidence == pytest.approx(expected)
 
 
 @pytest.mark.usefixtures("as_a_user")
