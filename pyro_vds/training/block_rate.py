@@ -26,22 +26,23 @@ class BlockRate:
         config: The settings of training.
 
     Raises:
-        TypeError: If the backbone has a nested axis, but not the method.
+        TypeError: If the backbone does not list the parameters of a nested axis.
     """
 
     def __init__(self, model: VDSModel, config: TrainingConfig) -> None:
         self.floor = config.weight_floor
         self.first: dict[Tensor, tuple[str, int]] = {}
-        if config.block_rate == "paper" or not any(axis.nested for axis in model.space.values()):
+        if config.block_rate == "paper":
             return
-        listed = getattr(model.backbone, "first_entries", None)
-        if listed is None:
+        listed = getattr(model.backbone, "first_entries", dict)()
+        missing = [name for name, axis in model.space.items() if axis.nested and name not in listed]
+        if missing:
             raise TypeError(
-                "Expected a backbone with a method first_entries() for block_rate='full', got "
-                f"{type(model.backbone).__name__}. Use block_rate='paper', or a PerDepth backbone."
+                f"Expected a backbone whose first_entries() lists the parameters of {missing} for block_rate='full', "
+                f"got {type(model.backbone).__name__}. Use block_rate='paper', or a PerDepth backbone."
             )
         parameters = dict(model.backbone.named_parameters())
-        for axis, entries in listed().items():
+        for axis, entries in listed.items():
             self.first |= {parameters[name]: (axis, entry) for name, entry in entries.items()}
 
     @torch.no_grad()

@@ -80,6 +80,9 @@ def test_a_backbone_that_cannot_say_it_is_refused():
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(2, 2, 2))
 
+        def reset_parameters(self):
+            torch.nn.init.zeros_(self.weight)
+
         def forward(self, x):
             return torch.einsum("aij,ni->anj", self.weight, x)
 
@@ -87,3 +90,7 @@ def test_a_backbone_that_cannot_say_it_is_refused():
     data = torch.randn(4, 2), torch.tensor([0, 1, 0, 1])
     with pytest.raises(TypeError, match="first_entries"):
         vds.fit(model, vds.AutoCategorical(model), data, max_epochs=1, block_rate="full", progress=False)
+    # Copies of it cannot say it either.
+    copies = vds.VDSModel(vds.Replicated(Own(), 2), num_data=4)
+    with pytest.raises(TypeError, match="first_entries"):
+        vds.fit(copies, vds.AutoCategorical(copies), data, max_epochs=1, block_rate="full", progress=False)
