@@ -114,8 +114,8 @@ class TrainingLoop:
         """Train for one pass over the data, evaluate the state, and call the callbacks."""
         if self.average is not None and epoch == self.config.averaging_start > 0:
             self.best.forget_values()
-        if epoch < self.config.annealed_epochs and self.objective.closed_form is not None:
-            self.best.forget_values()  # a state counts once the posterior counts all points
+        if self.objective.closed_form is not None and epoch <= self.config.annealed_epochs:
+            self.best.forget_values()  # those of the annealing do not count
         results, sizes = self._pass(epoch)
         value = self._record(results, sizes)
         self.best.consider(epoch, value.reshape(-1), self.active)
