@@ -62,13 +62,13 @@ def test_steps_do_not_wait_for_the_device(kind, optimizer, update):
     objective.elbo.check(*batch)
     with logits_set(guide, config):
         step = kind(objective, config)
-    for _ in range(4):
-        step(*batch)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        losses = [step(*batch).loss for _ in range(5)]
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+        for _ in range(4):
+            step(*batch)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            losses = [step(*batch).loss for _ in range(5)]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
     assert torch.stack(losses).isfinite().all()
 
 

@@ -166,9 +166,8 @@ class Guide(PyroModule):
 
     def _table(self, log_weights: Tensor) -> Tensor:
         """Return normalised log probabilities over all axes, none below the smallest positive number."""
-        flat = log_weights.flatten(-len(self.space)).log_softmax(-1)
-        smallest = torch.finfo(next(self.parameters()).dtype).tiny
-        return flat.clamp_min(math.log(smallest)).view_as(log_weights)
+        flat = log_weights.flatten(-len(self.space))
+        return positive_log_probs(flat, next(self.parameters()).dtype).view_as(log_weights)
 
     def _joined(self, conditionals: list[Tensor]) -> Tensor:
         """Return the product of conditional probabilities, in log space."""
@@ -180,6 +179,16 @@ class Guide(PyroModule):
             shape = log_probs.shape if depends else (*log_probs.shape[:rows], *[1] * earlier, log_probs.shape[-1])
             joint = joint[..., None] + log_probs.reshape(shape)
         return joint
+
+
+def positive_log_probs(log_weights: Float[Tensor, "*leading n"], dtype: torch.dtype) -> Float[Tensor, "*leading n"]:
+    """Return normalised log probabilities over the last dimension, none below the smallest positive number.
+
+    Args:
+        log_weights: Logarithms of weights, nats.
+        dtype: The dtype whose smallest positive number it is.
+    """
+    return log_weights.log_softmax(-1).clamp_min(math.log(torch.finfo(dtype).tiny))
 
 
 def _described(space: Space) -> str:

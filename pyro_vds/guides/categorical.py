@@ -1,6 +1,5 @@
 """Guides that hold tables of logits for the axes."""
 
-import math
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -8,17 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_vds.guides.base import Guide
+from pyro_vds.guides.base import Guide, positive_log_probs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
 
 SUM_TOLERANCE = 1e-4
 NEVER = -1e30  # the log weight of an architecture that cannot be, in means over other axes
-
-
-def _positive(log_weights: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return normalised log probabilities over the last dimension, none below the smallest positive number."""
-    return log_weights.log_softmax(-1).clamp_min(math.log(torch.finfo(dtype).tiny))
 
 
 class AutoCategorical(Guide):
@@ -55,7 +49,9 @@ class AutoCategorical(Guide):
                     q = self.logits[name].softmax(-1).to(finite)
                     q = q.reshape(*q.shape[:leading], *(n if i == other else 1 for i, n in enumerate(sizes)))
                     expected = (expected * q).sum(leading + other, keepdim=True)
-            self.logits[axis].copy_(_positive(expected.reshape(self.logits[axis].shape), self.logits[axis].dtype))
+            self.logits[axis].copy_(
+                positive_log_probs(expected.reshape(self.logits[axis].shape), self.logits[axis].dtype)
+            )
 
     @torch.no_grad()
     def set_probs(self, probs: Mapping[str, Float[Tensor, "*replicate size"]]) -> None:

@@ -71,8 +71,8 @@ class EnumELBO(nn.Module):
             y: Targets of the batch.
 
         Raises:
-            TypeError: If :meth:`check` raises it in the first call.
-            ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
+            TypeError: As :meth:`bound`.
+            ValueError: As :meth:`bound`.
         """
         return self.losses(x, y).sum()
 
@@ -84,8 +84,8 @@ class EnumELBO(nn.Module):
             y: Targets of the batch.
 
         Raises:
-            TypeError: If :meth:`check` raises it in the first call.
-            ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
+            TypeError: As :meth:`bound`.
+            ValueError: As :meth:`bound`.
         """
         return self.bound(x, y).losses
 

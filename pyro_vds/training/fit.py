@@ -40,7 +40,8 @@ def fit(
     computed before each step, so that a single step on the full batch restores the initial state. With ``averaging``
     the averaged weights are validated, kept and restored in place of the weights, but the train ELBO is that of the
     weights. With ``guide_update="closed_form"`` one more pass over the data, in eval mode, then sets the guide to the
-    exact posterior of the restored weights (tempered, if ``tempered_num_data`` bounds it).
+    exact posterior of the restored weights: tempered, if ``tempered_num_data`` bounds it; the product that coordinate
+    ascent finds, if the guide has several independent axes; an estimate, if a ``DataLoader`` leaves points out.
 
     Args:
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by

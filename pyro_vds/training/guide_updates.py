@@ -16,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.infer.exact import log_likelihood, posterior_of
+from pyro_vds.infer.passes import ReadOut
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.modes import eval_mode
@@ -27,7 +29,7 @@ RATE = 0.1
 """Weight of a new batch in the running mean."""
 
 SWEEPS = 50
-"""Sweeps over independent axes at the end, after which the nearest product has been reached."""
+"""Sweeps of coordinate ascent over independent axes at the end."""
 
 DEEP = 4
 """Power of the entry number in the start of the annealing."""
@@ -119,15 +121,15 @@ def logits_set(guide: Guide, config: TrainingConfig) -> Iterator[None]:
 
 @torch.no_grad()
 def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: TrainingConfig) -> None:
-    """Set the guide to the exact posterior of the weights, from one pass over the training data in eval mode.
+    """Set the guide to the posterior of the weights, from one pass over the training data in eval mode.
 
-    ``q(a) ∝ p(a) exp(M / N sum_n log p(y_n | x_n, a))``, with ``M`` as in :class:`ClosedForm`; for a guide of several
-    independent axes it is the nearest product.
+    ``q(a) ∝ p(a) exp(M / N sum_n log p(y_n | x_n, a))``, with ``M`` as in :class:`ClosedForm`: with ``M = N`` the exact
+    posterior. A guide of several independent axes ends at a fixed point of coordinate ascent.
 
     Args:
         model: The model.
         guide: Its guide.
-        batches: The batches of one epoch; if they leave points out, the others count in their place.
+        batches: The batches of one epoch. If they leave points out, the others count in their place: an estimate.
         config: The settings of training.
     """
     if not model.space:
@@ -135,13 +137,11 @@ def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: Train
     total, points, dim = torch.zeros((), dtype=torch.float64), 0, len(model.batch_shape)
     with eval_mode(model), without_checks_of_arguments():
         for x, y in batches:
-            log_probs = model.likelihood(model.outputs(x)).log_prob(y)
-            total = total + log_probs.sum(-1).double().cpu()
+            total = total + log_likelihood(model, ReadOut(x, y, model.outputs(x))).double().sum(-1).cpu()
             points += x.shape[dim]
-    table = total.movedim(0, -1).reshape(model.batch_shape + model.sizes) * limit_of(config, model.num_data) / points
-    weights = model.log_prior().double().cpu() + table
+    posterior = posterior_of(model, total * limit_of(config, model.num_data) / points)
     for _ in range(1 if len(model.space) == 1 else SWEEPS):
-        guide.follow(weights)
+        guide.follow(posterior.log_joint_probs)
 
 
 def limit_of(config: TrainingConfig, num_data: int) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.training.best import BestState
-from pyro_vds.training.history import EpochRecord, History
+from pyro_vds.training.history import OVER_EPOCHS, EpochRecord, History
 
 ROWS = 64
 NUMBERS = ("elbo", "kl", "gap", "tempered_num_data")
@@ -65,7 +65,7 @@ class Recorder:
             compile_seconds: Seconds that compiling took.
         """
         fields = self._fields(best, compile_seconds)
-        for name in ("expected_log_prob", *NUMBERS):
+        for name in OVER_EPOCHS:
             fields[name] = fields[name].clone()
         for name in ("probs", "validation"):
             fields[name] = {key: values.clone() for key, values in fields[name].items()}
