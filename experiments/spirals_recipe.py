@@ -1,9 +1,9 @@
 """Spirals by the recipe (the guide in closed form, blocks at full rate): the choice of its settings, and ten seeds.
 
 The protocol: each variant trains on the selection seeds 100 to 103 and is judged by the mean log-likelihood on 1,800
-fresh points of each; the best one trains on the seeds 0 to 9. It was written before the seeds 0 to 9 were run, but after
-the variants had been tried once on the selection seeds. The paper's training (gradient steps, as many epochs) runs on
-the same seeds, and is not a candidate.
+fresh points of each; the best one trains on the seeds 0 to 9. It was written before the seeds 0 to 9 were run, but
+after the variants had been tried once on the selection seeds. The paper's training (gradient steps, as many epochs)
+runs on the same seeds, and is not a candidate.
 """
 
 from collections.abc import Iterable, Mapping
