@@ -8,10 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.weights import SUM_TOLERANCE
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
-
-SUM_TOLERANCE = 1e-4
 
 
 class AutoCategorical(Guide):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.infer.cases import Cut
 from pyro_vds.infer.exact import ExactPosterior
-from pyro_vds.infer.mixture import Cut
 from pyro_vds.infer.predict import predict
 from pyro_vds.metrics import calibration, intervals
 from pyro_vds.models.vds_model import VDSModel

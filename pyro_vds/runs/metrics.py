@@ -163,7 +163,7 @@ def collect_metrics(
         exact = exact_posterior(model, train)
         in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
-        parameters["pruned"] = count_parameters(prune(model, guide, **cut))
+        parameters["pruned"] = count_parameters(prune(model, guide, weights="posterior", disagreement=False, **cut))
         if costs is not None:
             metrics["posterior"]["multiply_adds"] = costs.tolist()
     stops, saving = find_stops(model, guide, test[0], threshold)

@@ -6,8 +6,10 @@ from typing import Unpack
 import torch
 from torch.utils.data import DataLoader
 
-from pyro_vds.guides.categorical import Guide, guide_or_empty
+from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.infer.elbo import enum_elbo
+from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Data
@@ -38,7 +40,8 @@ def fit(
     with the largest train ELBO or, with validation data, the largest mean log predictive density. The train ELBO is
     computed before each step, so that a single step on the full batch restores the initial state. With ``averaging``
     the averaged weights are validated, kept and restored in place of the weights, but the train ELBO is that of the
-    weights.
+    weights. Validation data then give the guide the stacked weights of this state
+    (:func:`pyro_vds.stacked_weights`), for predictions with ``weights="stacked"``; weights kept before are forgotten.
 
     Args:
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
@@ -46,8 +49,8 @@ def fit(
         guide: The guide; ``None`` for a model without axes.
         data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once, and batches are
             drawn from them by index. For replicates it can be a list with data of equal size for each.
-        validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, or a
-            ``DataLoader`` of pairs, which is read once. For replicates it can be a list.
+        validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, and the stacked
+            weights; or a ``DataLoader`` of pairs, which is read once. For replicates it can be a list.
         device: The device to train on; ``None`` is the model's device.
         on_epoch: One or several functions, called with the :class:`pyro_vds.EpochRecord` after each epoch. A function
             stops training by returning a non-empty string or raising :class:`pyro_vds.StopTraining`. During the call
@@ -77,6 +80,11 @@ def fit(
     batches = prepare(model, data, config, target, held_out)
     held_out = None if held_out is None else moved(held_out, target)
     callbacks = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
+    if isinstance(guide, Guide):
+        guide.forget_weights()
     with isolated_rng(target, config.seed), computing_in(model, config.precision, target):
         loop = TrainingLoop(Objective(elbo), batches, config, validation=held_out, callbacks=callbacks)
-        return loop.run(progress=progress)
+        history = loop.run(progress=progress)
+        if held_out is not None:
+            keep_stacked(model, guide, held_out)
+        return history
