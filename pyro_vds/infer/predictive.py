@@ -159,9 +159,9 @@ def predict_components(
         )
     mixture = predict(model, guide, x, weights=weights, batch_size=batch_size).cut(**cut)
     targets = len(mixture.components.event_shape)
-    weights = mixture.log_weights.exp()
+    probs = mixture.log_weights.exp()
     means = mixture.components.mean.movedim(-1 - targets, 0)
-    return means, weights if model.by_input else weights[..., 0], scale.detach()
+    return means, probs if model.by_input else probs[..., 0], scale.detach()
 
 
 def predict_pit(

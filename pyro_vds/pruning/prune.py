@@ -24,72 +24,52 @@ class PrunedNetwork(nn.Module):
 
     It is a plain module without Pyro's sites; :func:`prune` makes it (paper, section 2). It maps inputs to the log
     class probabilities of the mixture ``(*batch_shape, batch, classes)``, nats, or for numeric targets to its mean
-    and variance; with a score of disagreement behind them if it has weights for one.
+    and variance.
 
     Args:
         backbone: The cut network.
         log_weights: Log mixture weight of each architecture that is kept, ``(architecture, *batch_shape, 1)``, nats.
         likelihood: The likelihood, which mixes the outputs.
-        score_log_weights: Log weights of the score, in the same shape; ``None`` for no score.
     """
 
     log_weights: Tensor
-    score_log_weights: Tensor | None
 
     def __init__(
         self,
         backbone: nn.Module,
         log_weights: Float[Tensor, "architecture *batch_shape one"],
         likelihood: Likelihood,
-        score_log_weights: Float[Tensor, "architecture *batch_shape one"] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.likelihood = likelihood
         self.axes = len(getattr(backbone, "space", Space()))
         self.register_buffer("log_weights", log_weights.clone())
-        self.register_buffer("score_log_weights", score_log_weights)
 
-    def forward(self, x: Inputs) -> Tensor | tuple[Tensor, ...]:
-        """Return the prediction of the pruned mixture, and behind it the score ``(*batch_shape, batch)`` if any."""
+    def forward(self, x: Inputs) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the prediction of the pruned mixture."""
         outputs = self.backbone(x.expand(*self.log_weights.shape[1:-1], *x.shape))
         outputs = outputs.flatten(0, self.axes - 1) if self.axes else outputs[None]
         # An exported graph cannot contain argument checks, which inspect values.
         with without_checks_of_arguments():
-            prediction = self.likelihood.prediction(self.likelihood.mixture(outputs, self.log_weights))
-            if self.score_log_weights is None:
-                return prediction
-            score = self.likelihood.disagreement(outputs, self.score_log_weights)
-        points = self.log_weights.ndim - 1
-        score = score.flatten(points).mean(-1) if score.ndim > points else score  # over the targets of an input
-        return (*prediction, score) if isinstance(prediction, tuple) else (prediction, score)
+            return self.likelihood.prediction(self.likelihood.mixture(outputs, self.log_weights))
 
 
-def prune(
-    model: VDSModel,
-    guide: Guide,
-    *,
-    weights: Weights = "posterior",
-    disagreement: bool = False,
-    **cut: Hashable,
-) -> PrunedNetwork:
+def prune(model: VDSModel, guide: Guide, *, weights: Weights = "posterior", **cut: Hashable) -> PrunedNetwork:
     """Cut a network to an architecture (paper, section 2).
 
     Along a nested axis such as the depth, the parts above the label are removed, and the label takes over their
     probability. Any other axis such as the width keeps only the labelled entry, which takes over all probability.
 
     The result is an independent copy in eval mode that ``torch.export.export`` and
-    ``torch.onnx.export(dynamo=True)`` accept. It predicts the same as ``predict_proba(model, guide, x, **cut)``, and
-    scores the same as ``predict_disagreement(model, guide, x, **cut)``.
+    ``torch.onnx.export(dynamo=True)`` accept. It predicts the same as ``predict_proba(model, guide, x, **cut)``
+    with the same weights.
 
     Args:
         model: A trained model.
         guide: The guide of the model.
         weights: The weights of the architectures that predict, ``"posterior"``, ``"uniform"``, ``"stacked"`` or
             ``"exact"``.
-        disagreement: Whether the network also returns the disagreement of the architectures that it keeps, each with
-            the same weight (:func:`pyro_vds.predict_disagreement`), from the same pass. Depths that are cut away no
-            longer count: a network cut to few depths has little to disagree about.
         cut: A label for each axis that is cut, such as ``depth=3``; :func:`pyro_vds.choose_depth` and
             :func:`pyro_vds.choose` find one.
 
@@ -106,9 +86,8 @@ def prune(
             f"Expected a backbone with a method restrict(), which returns the cut network, got "
             f"{type(model.backbone).__name__}. Use predict_proba(..., **cut) to predict without cutting the network."
         )
-    tables = weigher(model, guide)(model.device_tensor())
-    log_weights = of_case(model.space, tables(weights), Case(weights, cut))
-    score = of_case(model.space, tables("uniform"), Case("uniform", cut)) if disagreement else None
+    log_weights = weigher(model, guide)(model.device_tensor())(weights)
+    log_weights = of_case(model.space, log_weights, Case(weights, cut))
     cut = {name: label for name, label in cut.items() if label is not None}
     backbone = model.backbone.restrict(**cut)
-    return PrunedNetwork(backbone, log_weights, copy.deepcopy(model.likelihood), score).eval()
+    return PrunedNetwork(backbone, log_weights, copy.deepcopy(model.likelihood)).eval()

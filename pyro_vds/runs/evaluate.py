@@ -64,6 +64,8 @@ def evaluate(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None =
     metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": parameters}
     stops, saving = find_stops(run.model, run.guide, data.test[0], run.settings.threshold)
     metrics["test"] = evaluate_run(run.model, run.guide, data.test, cut=chosen, stops=stops, target_std=data.target_std)
+    if "stacked" in metrics["test"]:
+        parameters["stacked"] = run.parameters
     if saving:
         metrics["per_input"] = saving
         parameters["adaptive"] = run.parameters + count_parameters(run.guide)
