@@ -94,8 +94,8 @@ def predict(
         outputs = torch.cat([part.outputs for part in parts], 1 + dim)
         return Mixture(model, outputs, weigh(model.shared(x.to(outputs.device))), Case(weights))
     cases = _checked(model, cuts, want, weights)
-    for name in {case.weights for case in cases}:
-        require_weights(model, guide, name)
+    for case in cases:
+        require_weights(model, guide, case.weights)
     generators = [torch.Generator().manual_seed(0) for _ in cases]
     computed: list[list[Prediction]] = [[] for _ in cases]
     batches = _mixtures(model, guide, x, y, cases, batch_size, targets=any(name in _OF_TARGETS for name in want))

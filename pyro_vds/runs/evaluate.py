@@ -86,7 +86,7 @@ def prune_run(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None 
         ValueError: If the cut or the rule does not fit the run.
     """
     run.check_posterior()
-    return prune(run.model, run.guide, **choose_architecture(run, cut, rule))
+    return prune(run.model, run.guide, weights="posterior", **choose_architecture(run, cut, rule))
 
 
 def export_network(run: Run, network: torch.nn.Module, out: str | Path, *, overwrite: bool = False) -> None:

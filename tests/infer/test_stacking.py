@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import pyro_vds as vds
 from pyro_vds.diagnostics.comparison import stacking_weights
 from pyro_vds.infer.stacking import maximise_log_score
+from pyro_vds.training.objective import Objective
 
 QUIET = {"progress": False, "max_epochs": 5}
 
@@ -32,8 +33,8 @@ def test_they_are_those_of_arviz():
 
 def test_separate_experts_get_their_shares():
     log_probs = torch.tensor([[0.9, 0.9, 0.9, 0.1], [0.1, 0.1, 0.1, 0.9]]).log()
-    # d/dw of 3 log(0.1 + 0.8 w) + log(0.9 - 0.8 w) vanishes at w = 0.875.
-    torch.testing.assert_close(maximise_log_score(log_probs), torch.tensor([0.875, 0.125]), atol=1e-3, rtol=0)
+    # The slope of 3 log(0.1 + 0.8 w) + log(0.9 - 0.8 w): 2.4 (0.9 - 0.8 w) = 0.8 (0.1 + 0.8 w) at w = 2.6 / 3.2.
+    torch.testing.assert_close(maximise_log_score(log_probs), torch.tensor([0.8125, 0.1875]), atol=1e-3, rtol=0)
 
 
 def test_densities_that_underflow_and_components_that_are_impossible():
@@ -92,15 +93,10 @@ def test_fit_gives_each_replicate_those_of_its_data():
         torch.testing.assert_close(single.log_weights("stacked").exp(), expected, atol=1e-4, rtol=0)
 
 
-def test_keeping_does_not_change_training():
-    states = []
-    for validation in (None, oracles.problem(2)[2:]):
-        model, guide, x, y = oracles.problem(2)
-        vds.fit(model, guide, (x, y), validation=validation, patience=None, max_epochs=4, progress=False)
-        states.append({name: value for name, value in guide.state_dict().items() if not name.startswith("kept.")})
-    assert states[0].keys() == states[1].keys()
-    model, guide, x, y = oracles.problem(2)
-    names = vds.training.objective.Objective(vds.enum_elbo(model, guide)).tensors()
+def test_kept_weights_are_no_tensors_of_training():
+    model, guide, *_ = oracles.problem(2)
+    names = Objective(vds.enum_elbo(model, guide)).tensors()
+    assert "elbo.guide.logits.depth" in names
     assert not [name for name in names if "kept" in name]
 
 

@@ -86,7 +86,7 @@ def test_a_cut_moves_weights_but_uniform_ones(classes, name):
 
 
 def test_all_weights_and_cuts_come_from_one_pass(classes, monkeypatch):
-    model, guide, x, y, _ = classes
+    model, guide, x, *_ = classes
     cases = [vds.Case(name, cut) for name in NAMES for cut in ({}, {"depth": 1})]
     separate = [
         vds.predict_proba(model, guide, x, weights=case.weights, **case.cut)  # pyright: ignore
