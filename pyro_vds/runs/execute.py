@@ -172,7 +172,7 @@ def _train_and_save(
 
 
 def _keep_exact(folder: Path, model: VDSModel, guide: Guide, exact: ExactPosterior | None) -> None:
-    """Keep the exact posterior in the guide, and write the weights with it, if there is one with finite probabilities."""
+    """Keep the exact posterior in the guide, and write the weights again with it, unless it is not finite."""
     if exact is not None and not exact.log_joint_probs.isnan().any():
         guide.keep_weights("exact", exact.log_joint_probs)
         save_weights(folder, model, guide)
