@@ -129,7 +129,7 @@ class Mixture:
 
     @property
     def disagreement(self) -> Float[Tensor, "*batch_and_target"]:
-        """How much the architectures disagree: the likelihood's :meth:`~pyro_vds.likelihoods.Likelihood.disagreement`.
+        """How much the architectures disagree: the likelihood's :meth:`pyro_vds.likelihoods.Likelihood.disagreement`.
 
         The variance of their means for numbers, in the squared units of the target; the mutual information of target
         and architecture for classes, nats.
