@@ -33,7 +33,8 @@ def predict_variance_parts(
 
     ``noise = sum_i q_i Var(y | x, d=i)`` cannot be predicted by any architecture, and ``disagreement = sum_i q_i (f_i
     - mean)**2`` is the variance between architectures; their sum is the variance of
-    :func:`pyro_vds.predict_moments`. With ``ensemble`` the noise is the mean over replicates, and the disagreement includes that between replicates.
+    :func:`pyro_vds.predict_moments`. With ``ensemble`` the noise is the mean over replicates, and the
+    disagreement includes that between replicates.
 
     Args:
         model: A model of numbers, such as one with a ``Gaussian`` likelihood.
