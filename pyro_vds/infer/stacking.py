@@ -99,10 +99,13 @@ def maximise_log_score(log_probs: Float[Tensor, "architecture *batch_shape N"]) 
     probs = (log_probs - best).exp().where(usable[..., None], 1.0)
     weights = torch.full(probs.shape[:-1], 1 / len(probs), dtype=probs.dtype)
     before = torch.full_like(weights[0], -torch.inf)
+    active = torch.ones_like(before, dtype=torch.bool)  # each replicate ends as it would alone
     for _ in range(MOST_STEPS):
         mixed = torch.einsum("a...,a...n->...n", weights, probs)
         score = mixed.log().mean(-1)
-        if bool((score - before < LEAST_GAIN).all()):
+        active &= score - before >= LEAST_GAIN
+        if not active.any():
             break
-        before, weights = score, weights * torch.einsum("a...n,...n->a...", probs, 1 / mixed) / probs.shape[-1]
+        better = weights * torch.einsum("a...n,...n->a...", probs, 1 / mixed) / probs.shape[-1]
+        before, weights = score, weights.where(~active, better)
     return weights.where(usable, torch.nan)
