@@ -17,9 +17,9 @@ from experiments.engine.presets import CPU_IMAGES
 from experiments.engine.rivals import DROPOUT, PASSES, Mixture, ensemble, train_rivals
 from experiments.figures.shift import NAMES, draw_corruptions
 from pyro_vds.datasets import corruptions
-from pyro_vds.infer.entropy import EntropySplit, split_entropy
 from pyro_vds.metrics import calibration
 from pyro_vds.metrics.uncertainty import detect_outside
+from pyro_vds.ops.entropy import EntropySplit, split_entropy
 from pyro_vds.runs.data import load_data
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.typing import Data

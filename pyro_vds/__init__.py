@@ -28,6 +28,7 @@ from pyro_vds.guides import (
     replicates,
 )
 from pyro_vds.infer import (
+    Case,
     EntropySplit,
     Mixture,
     enum_elbo,
@@ -35,6 +36,7 @@ from pyro_vds.infer import (
     log_predictive,
     predict,
     predict_components,
+    predict_disagreement,
     predict_entropy,
     predict_moments,
     predict_pit,
@@ -42,6 +44,7 @@ from pyro_vds.infer import (
     predict_variance_parts,
     reweight,
     split_entropy,
+    stacked_weights,
     to_datatree,
 )
 from pyro_vds.metrics import calibration, intervals, resampling, temperature, uncertainty
@@ -77,6 +80,7 @@ __all__ = [
     "Axis",
     "Backbone",
     "BoundGap",
+    "Case",
     "EntropySplit",
     "EpochRecord",
     "FromModules",
@@ -117,6 +121,7 @@ __all__ = [
     "plots",
     "predict",
     "predict_components",
+    "predict_disagreement",
     "predict_entropy",
     "predict_moments",
     "predict_pit",
@@ -130,6 +135,7 @@ __all__ = [
     "reweight",
     "runs",
     "split_entropy",
+    "stacked_weights",
     "sweeps",
     "temperature",
     "to_datatree",

@@ -42,7 +42,9 @@ def read_config(folder: Path) -> dict:
 
 def table(text: str) -> dict[str, list[float]]:
     """Return the rows of the test table of a summary."""
-    rows = [line.replace("%", "").split() for line in text.splitlines() if line.startswith(("full", "pruned "))]
+    rows = [
+        line.replace("%", "").split() for line in text.splitlines() if line.startswith(("full", "pruned ", "stacked "))
+    ]
     return {row[0]: [float(word) for word in row[1:5]] for row in rows if row[1] != "to"}
 
 

@@ -10,6 +10,7 @@ from pyro.nn import PyroModule
 from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
+from pyro_vds.guides.weights import Weights, WeightTables
 from pyro_vds.models.sites import batch_plates, require_no_svi
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import held, hold
@@ -36,6 +37,7 @@ class Guide(PyroModule):
         shapes = {name: (*self.batch_shape, *shape) for name, shape in self._shapes().items()}
         logits = {name: nn.Parameter(like.new_zeros(shape)) for name, shape in shapes.items()}
         hold(self, "logits", nn.ParameterDict(logits))
+        hold(self, "kept", WeightTables(self.space, self.batch_shape, like))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of the logits of one replicate, by name."""
@@ -104,6 +106,46 @@ class Guide(PyroModule):
         """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
         return self.joint_log_probs().detach().exp()
 
+    def log_weights(self, name: Weights = "posterior", x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+        """Return the log weights of the architectures that have a name, ``(*replicate, *sizes)``, in nats.
+
+        Args:
+            name: ``"posterior"``, the guide's ``q``; ``"uniform"``, each architecture the same; ``"stacked"`` or
+                ``"exact"``, the weights of :meth:`keep_weights`.
+            x: Inputs over which a guide per input averages its posterior; other guides ignore them.
+
+        Raises:
+            ValueError: If there are no such weights, or not yet.
+        """
+        return self.joint_log_probs(x) if name == "posterior" else held(self, "kept").table(name)
+
+    def keep_weights(self, name: Weights, log_weights: Float[Tensor, "..."]) -> None:
+        """Keep log weights of the architectures under a name, beside ``q``; they are part of the guide's state.
+
+        They belong to the weights of the network as they are: :func:`pyro_vds.fit` forgets them as it starts, and with
+        validation data it leaves stacked ones.
+
+        Args:
+            name: ``"stacked"``, those of :func:`pyro_vds.stacked_weights`; or ``"exact"``, the ``log_joint_probs`` of
+                :func:`pyro_vds.exact_posterior`.
+            log_weights: Log weights ``(*replicate, *sizes)``, in nats, that sum to one; minus infinity is weight 0.
+
+        Raises:
+            ValueError: If the name is another one, the shape does not fit, the weights do not sum to one, or each input
+                has its own architecture.
+        """
+        held(self, "kept").keep(name, log_weights)
+
+    def forget_weights(self) -> None:
+        """Forget the weights of :meth:`keep_weights`, which do not hold after a change of the network."""
+        held(self, "kept").forget()
+
+    @property
+    def available_weights(self) -> tuple[Weights, ...]:
+        """The names of the weights that there are: ``"posterior"``, ``"uniform"``, and those that are kept."""
+        kept = held(self, "kept").kept.items()
+        return ("posterior", "uniform", *(name for name, table in kept if not bool(table.isnan().any())))
+
     def require_space(self, space: Space) -> None:
         """Raise unless the guide is one over some axes, in their order.
 
@@ -162,6 +204,7 @@ class Guide(PyroModule):
         single = type(self)(model)
         for name, logits in single.logits.items():
             logits.copy_(self.logits[name][index])
+        held(single, "kept").copy_replicate(held(self, "kept"), index)
         return single
 
     def _table(self, log_weights: Tensor) -> Tensor:

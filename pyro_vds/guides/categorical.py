@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide, positive_log_probs
+from pyro_vds.guides.weights import SUM_TOLERANCE
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
 
-SUM_TOLERANCE = 1e-4
 NEVER = -1e30  # the log weight of an architecture that cannot be, in means over other axes
 
 

@@ -1,22 +1,24 @@
 """Inference: the ELBO, the exact posterior and predictions."""
 
+from pyro_vds.infer.cases import Case
 from pyro_vds.infer.datatree import to_datatree
 from pyro_vds.infer.elbo import enum_elbo
-from pyro_vds.infer.entropy import EntropySplit, split_entropy
 from pyro_vds.infer.exact import exact_posterior, reweight
 from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.predict import predict
 from pyro_vds.infer.predictive import (
     log_predictive,
     predict_components,
-    predict_entropy,
     predict_moments,
     predict_pit,
     predict_proba,
-    predict_variance_parts,
 )
+from pyro_vds.infer.stacking import stacked_weights
+from pyro_vds.infer.uncertainty import predict_disagreement, predict_entropy, predict_variance_parts
+from pyro_vds.ops.entropy import EntropySplit, split_entropy
 
 __all__ = [
+    "Case",
     "EntropySplit",
     "Mixture",
     "enum_elbo",
@@ -24,6 +26,7 @@ __all__ = [
     "log_predictive",
     "predict",
     "predict_components",
+    "predict_disagreement",
     "predict_entropy",
     "predict_moments",
     "predict_pit",
@@ -31,5 +34,6 @@ __all__ = [
     "predict_variance_parts",
     "reweight",
     "split_entropy",
+    "stacked_weights",
     "to_datatree",
 ]

@@ -3,49 +3,44 @@
 Probabilities are averaged, not logits: ``p(y|x) = sum_i q_i p(y|x,d=i)`` (paper, eq. 3).
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable
+from dataclasses import replace
 from functools import cached_property
 
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vds.guides.base import Guide
-from pyro_vds.guides.categorical import guide_or_empty
-from pyro_vds.guides.per_input import AutoPerInput
-from pyro_vds.infer.entropy import EntropySplit, split_entropy
+from pyro_vds.guides.weights import Weights
+from pyro_vds.infer.cases import Case
+from pyro_vds.infer.weigher import Tables, of_case
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.distribution_function import pit
-from pyro_vds.ops.modes import eval_mode
-
-Cut = Mapping[str, Hashable] | Int[Tensor, " batch"]
-"""A label for each axis that is cut; or the entry at which each input stops, for an architecture for each input."""
+from pyro_vds.ops.entropy import EntropySplit, split_entropy
 
 
 class Mixture:
     """The predictive distribution of a model for some inputs, ``p(y | x) = sum_i q_i p(y | x, d=i)``.
 
-    For numeric targets it is a ``pyro.distributions.MixtureSameFamily``, for classes a single ``Categorical``. All of
-    its quantities follow from one forward pass.
+    The weights ``q_i`` are the posterior, or others that :meth:`with_weights` names. For numeric targets it is a
+    ``pyro.distributions.MixtureSameFamily``, for classes a single ``Categorical``. All of its quantities follow from
+    one forward pass.
 
     Args:
         model: The model.
         outputs: Outputs of every architecture, ``(architecture, *batch_shape, batch, *event)``.
-        log_q: Log probabilities of the architectures, ``(*sizes, *batch_shape, batch_or_one)``, nats.
-        cut: The cut; ``None`` keeps all architectures.
+        tables: Log weights of the architectures by name, ``(*sizes, *batch_shape, batch_or_one)``, nats.
+        case: The weights that are taken, and the cut.
     """
 
-    def __init__(self, model: VDSModel, outputs: Tensor, log_q: Tensor, cut: Cut | None = None) -> None:
-        self._whole = (model, outputs, log_q)
+    def __init__(self, model: VDSModel, outputs: Tensor, tables: Tables, case: Case | None = None) -> None:
+        self._whole = (model, outputs, tables)
+        self._case = case = Case() if case is None else case
         self.likelihood = model.likelihood
-        cut = {} if cut is None else cut
-        if isinstance(cut, Tensor):
-            self.outputs, log_q = outputs, model.space.stop(log_q, cut.to(log_q.device))
-        else:
-            self.outputs, log_q = outputs[model.space.kept(cut)], model.space.fold(log_q, cut)
-        self.log_weights = log_q.flatten(0, len(model.space) - 1) if model.space else log_q[None]
+        self.outputs = outputs if isinstance(case.cut, Tensor) else outputs[model.space.kept(case.cut)]
+        self.log_weights = of_case(model.space, tables(case.weights), case)
 
     def cut(self, **cut: Hashable) -> "Mixture":
         """Return the prediction of the cut network, from the same pass.
@@ -57,7 +52,18 @@ class Mixture:
             TypeError: If a label has the wrong type.
             ValueError: If an axis is unknown, or has no such label.
         """
-        return Mixture(*self._whole, cut)
+        return Mixture(*self._whole, replace(self._case, cut=cut))
+
+    def with_weights(self, weights: Weights) -> "Mixture":
+        """Return the prediction with other weights of the architectures, from the same pass; a cut stays.
+
+        Args:
+            weights: ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``.
+
+        Raises:
+            ValueError: If there are no such weights.
+        """
+        return Mixture(*self._whole, replace(self._case, weights=weights))
 
     @cached_property
     def distribution(self) -> Distribution:
@@ -123,13 +129,13 @@ class Mixture:
 
     @property
     def disagreement(self) -> Float[Tensor, "*batch_and_target"]:
-        """The variance of the means of the architectures, ``sum_i q_i (f_i - mean)**2``.
+        """How much the architectures disagree: the likelihood's :meth:`pyro_vds.likelihoods.Likelihood.disagreement`.
 
-        Raises:
-            TypeError: If targets are not numbers.
+        The variance of their means for numbers, in the squared units of the target; the mutual information of target
+        and architecture for classes, nats.
         """
-        targets = len(self.components.event_shape)
-        return self._weighed((self.components.mean - self.mean.unsqueeze(-1 - targets)) ** 2)
+        with torch.no_grad():
+            return self.likelihood.disagreement(self.outputs, self.log_weights)
 
     def pit(
         self, y: Shaped[Tensor, "*batch_shape batch"], generator: torch.Generator | None = None
@@ -181,34 +187,3 @@ class Mixture:
                 "log_predictive."
             )
         return self.distribution
-
-
-def weigher(model: VDSModel, guide: Guide | None) -> Callable[[Tensor], Float[Tensor, "..."]]:
-    """Return the function from a batch of inputs to the log probabilities of the architectures.
-
-    Args:
-        model: The model.
-        guide: The guide; ``None`` for a model without axes.
-
-    Returns:
-        A function of inputs ``(*batch_shape, batch, ...)`` that returns ``(*sizes, *batch_shape, batch_or_one)``, nats.
-
-    Raises:
-        ValueError: If the guide does not fit the model.
-    """
-    device = model.device_tensor().device
-    if model.by_input:
-        if not isinstance(guide, AutoPerInput):
-            raise ValueError(f"Expected an AutoPerInput guide for a model with plate=DATA, got {type(guide).__name__}.")
-        guide.require_space(model.space)
-
-        def of_inputs(x: Tensor) -> Tensor:
-            with eval_mode(guide), torch.no_grad():
-                return guide.by_input(x).T
-
-        return of_inputs
-    log_q = guide_or_empty(model, guide).joint_log_probs().detach().to(device)
-    log_q = log_q if model.space else log_q.expand(model.batch_shape)
-    replicates = len(model.batch_shape)
-    log_q = log_q.movedim(tuple(range(replicates)), tuple(range(-replicates, 0)))[..., None]
-    return lambda _: log_q

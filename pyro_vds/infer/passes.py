@@ -15,7 +15,7 @@ from pyro_vds.ops.loaders import require_every_point
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_items
 from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Outputs
+from pyro_vds.spaces.typing import Data, Outputs
 
 BATCH_SIZE = 1024
 
@@ -69,6 +69,18 @@ def read_out(
         yield ReadOut(inputs, labels, _outputs(model, inputs))
     if not seen:
         raise ValueError("Expected a DataLoader with at least one batch, got none.")
+
+
+def read_out_replicates(model: VDSModel, data: Data, *, batch_size: int = BATCH_SIZE) -> Iterator[ReadOut]:
+    """Run the network over data that each replicate may have of its own, and yield each batch with its outputs.
+
+    Args:
+        model: The model; it runs in eval mode.
+        data: Checked inputs and targets ``(*batch_shape, N, ...)`` on the model's device.
+        batch_size: Points in one forward pass.
+    """
+    for x, y in zip(*(part.split(batch_size, len(model.batch_shape)) for part in data), strict=True):
+        yield ReadOut(x, y, _outputs(model, x))
 
 
 def _outputs(model: VDSModel, x: Tensor) -> Tensor:

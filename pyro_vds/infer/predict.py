@@ -1,6 +1,7 @@
 """Predictions from one pass of the network."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args, overload
 
 import torch
@@ -8,8 +9,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
-from pyro_vds.infer.mixture import Cut, Mixture, weigher
+from pyro_vds.guides.weights import Weights
+from pyro_vds.infer.cases import Case, Cut
+from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.passes import BATCH_SIZE, read_out
+from pyro_vds.infer.weigher import require_weights, weigher
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.typing import Inputs, Targets
 
@@ -23,7 +27,9 @@ _OF_TARGETS = ("log_prob", "pit", "metrics")
 
 
 @overload
-def predict(model: VDSModel, guide: Guide | None, x: Inputs, *, batch_size: int = ...) -> Mixture: ...
+def predict(
+    model: VDSModel, guide: Guide | None, x: Inputs, *, weights: Weights = ..., batch_size: int = ...
+) -> Mixture: ...
 @overload
 def predict(
     model: VDSModel,
@@ -31,8 +37,9 @@ def predict(
     x: Inputs | DataLoader,
     y: Targets | None = ...,
     *,
-    cuts: Sequence[Cut] = ...,
+    cuts: Sequence[Cut | Case] = ...,
     want: Sequence[Want],
+    weights: Weights = ...,
     batch_size: int = ...,
 ) -> list[Prediction]: ...
 def predict(
@@ -41,8 +48,9 @@ def predict(
     x: Inputs | DataLoader,
     y: Targets | None = None,
     *,
-    cuts: Sequence[Cut] = ({},),
+    cuts: Sequence[Cut | Case] = ({},),
     want: Sequence[Want] | None = None,
+    weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
 ) -> Mixture | list[Prediction]:
     """Return the predictive distribution, or quantities of it for every cut, from one pass over the data.
@@ -56,10 +64,14 @@ def predict(
         x: Inputs ``(N, ...)``, or a ``DataLoader`` of pairs or of inputs.
         y: Targets of the inputs, if ``want`` needs them; ``None`` for a ``DataLoader``.
         cuts: Cuts of the network: ``{}`` for all architectures, ``{"depth": 3}`` for a cut to depth 3. For an
-            architecture for each input, a cut can be a tensor with the entry at which each input stops.
+            architecture for each input, a cut can be a tensor with the entry at which each input stops. A
+            :class:`pyro_vds.Case` is a cut with weights of its own: ``[{}, Case("uniform"), Case("stacked", {"depth":
+            3})]`` are three predictions from one pass.
         want: ``"log_prob"``, ``"probs"``, ``"mean"``, ``"variance"``, ``"noise"``, ``"disagreement"``, ``"pit"``: see
             :class:`Mixture`; ``"entropy"``: ``total``, ``expected`` and ``mutual_information``; ``"metrics"``: the
             measures of the likelihood.
+        weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``; of
+            cuts that are no ``Case``.
         batch_size: Points in one forward pass; a ``DataLoader`` has its own.
 
     Returns:
@@ -68,7 +80,7 @@ def predict(
     Raises:
         TypeError: If inputs or targets have the wrong type, or the likelihood lacks a quantity.
         ValueError: If the data are empty, not finite, out of range or of different lengths, a cut is out of range,
-            there is none, or what is wanted is unknown.
+            there is none, what is wanted is unknown, or there are no weights of a name.
     """
     if want is None:
         if isinstance(x, DataLoader) or y is not None or list(cuts) != [{}]:
@@ -76,14 +88,17 @@ def predict(
                 "Expected only a tensor of inputs for a Mixture, got a DataLoader, targets or cuts. Name the "
                 "quantities to compute, for example want=['log_prob']."
             )
+        require_weights(model, guide, weights)
         weigh, parts = weigher(model, guide), list(read_out(model, x, batch_size=batch_size, targets=False))
         dim = len(model.batch_shape)
         outputs = torch.cat([part.outputs for part in parts], 1 + dim)
-        return Mixture(model, outputs, weigh(model.shared(x.to(outputs.device))))
-    cuts = _checked(model, cuts, want)
-    generators = [torch.Generator().manual_seed(0) for _ in cuts]
-    computed: list[list[Prediction]] = [[] for _ in cuts]
-    batches = _mixtures(model, guide, x, y, cuts, batch_size, targets=any(name in _OF_TARGETS for name in want))
+        return Mixture(model, outputs, weigh(model.shared(x.to(outputs.device))), Case(weights))
+    cases = _checked(model, cuts, want, weights)
+    for case in cases:
+        require_weights(model, guide, case.weights)
+    generators = [torch.Generator().manual_seed(0) for _ in cases]
+    computed: list[list[Prediction]] = [[] for _ in cases]
+    batches = _mixtures(model, guide, x, y, cases, batch_size, targets=any(name in _OF_TARGETS for name in want))
     with torch.inference_mode():
         for mixtures, targets in batches:
             for mixture, generator, batches_of_cut in zip(mixtures, generators, computed, strict=True):
@@ -92,19 +107,20 @@ def predict(
     return [{name: torch.cat([batch[name] for batch in of_cut], dim) for name in of_cut[0]} for of_cut in computed]
 
 
-def _checked(model: VDSModel, cuts: Any, want: Any) -> list[Cut]:
-    """Return the cuts as a list; raise before anything runs if one of them, or what is wanted, cannot be."""
+def _checked(model: VDSModel, cuts: Any, want: Any, weights: Weights) -> list[Case]:
+    """Return the cuts as cases; raise before anything runs if one of them, or what is wanted, cannot be."""
     if isinstance(want, str) or not set(want) <= set(get_args(Want)):
         raise ValueError(f"Expected want as a list of {', '.join(get_args(Want))}; got {want!r}.")
-    found = [] if isinstance(cuts, Mapping | Tensor) else list(cuts)
-    if not found or not all(isinstance(cut, Mapping | Tensor) for cut in found):
+    found = [] if isinstance(cuts, Mapping | Tensor | Case) else list(cuts)
+    if not found or not all(isinstance(cut, Mapping | Tensor | Case) for cut in found):
         raise ValueError(f"Expected cuts as a list of at least one, such as [{{}}, {{'depth': 3}}]; got {cuts!r}.")
-    for cut in found:
-        if isinstance(cut, Tensor):
-            model.space.check_stops(cut)
+    cases = [cut if isinstance(cut, Case) else Case(weights, cut) for cut in found]
+    for case in cases:
+        if isinstance(case.cut, Tensor):
+            model.space.check_stops(case.cut)
         else:
-            model.space.index(cut)
-    return found
+            model.space.index(case.cut)
+    return cases
 
 
 def _mixtures(
@@ -112,24 +128,29 @@ def _mixtures(
     guide: Guide | None,
     x: Tensor | DataLoader,
     y: Tensor | None,
-    cuts: Sequence[Cut],
+    cases: Sequence[Case],
     batch_size: int,
     *,
     targets: bool,
 ) -> Iterator[tuple[list[Mixture], Tensor | None]]:
-    """Yield the mixtures of all cuts and the targets of each batch."""
+    """Yield the mixtures of all cases and the targets of each batch."""
     weigh, start = weigher(model, guide), 0
-    stops = {len(cut) for cut in cuts if isinstance(cut, Tensor)}
+    stops = {len(case.cut) for case in cases if isinstance(case.cut, Tensor)}
     if stops and isinstance(x, Tensor) and stops != {len(x)}:
         raise ValueError(f"Expected a stop for each of {len(x)} inputs, got {sorted(stops)}.")
     for batch in read_out(model, x, y, batch_size=batch_size, targets=targets):
-        log_q = weigh(batch.x)
+        tables = weigh(batch.x)
         part = slice(start, start := start + batch.x.shape[len(model.batch_shape)])
         if stops and min(stops) < start:
             raise ValueError(f"Expected a stop for each input, got {min(stops)} for {start} inputs or more.")
-        yield [Mixture(model, batch.outputs, log_q, c[part] if isinstance(c, Tensor) else c) for c in cuts], batch.y
+        yield [Mixture(model, batch.outputs, tables, _of_points(case, part)) for case in cases], batch.y
     if stops - {start}:
         raise ValueError(f"Expected a stop for each of {start} inputs, got {sorted(stops)}.")
+
+
+def _of_points(case: Case, part: slice) -> Case:
+    """Return a case for a part of the inputs."""
+    return replace(case, cut=case.cut[part]) if isinstance(case.cut, Tensor) else case
 
 
 def _computed(

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
-from pyro_vds.infer.entropy import EntropySplit
+from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.infer.predict import predict
+from pyro_vds.infer.uncertainty import predict_variance_parts
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.typing import Inputs, Targets
 
@@ -22,6 +23,7 @@ def predict_proba(
     x: Inputs | DataLoader,
     *,
     ensemble: bool = False,
+    weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
     **cut: Hashable,
 ) -> Float[Tensor, "*batch_shape batch classes"]:
@@ -32,6 +34,7 @@ def predict_proba(
         guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader``.
         ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
+        weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``.
         batch_size: Points in one forward pass.
         cut: A label for each axis that is cut: ``depth=k`` predicts with the network pruned to depth ``k``, which
             takes over the probability ``q(d > k)``; ``width=w`` with one width only.
@@ -41,9 +44,9 @@ def predict_proba(
 
     Raises:
         TypeError: If targets are not classes, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or a cut is out of range.
+        ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
-    (result,) = predict(model, guide, x, cuts=[cut], want=["probs"], batch_size=batch_size)
+    (result,) = predict(model, guide, x, cuts=[cut], want=["probs"], weights=weights, batch_size=batch_size)
     return result["probs"].mean(0) if ensemble and model.batch_shape else result["probs"]
 
 
@@ -54,6 +57,7 @@ def log_predictive(
     y: Targets | None = None,
     *,
     ensemble: bool = False,
+    weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
     **cut: Hashable,
 ) -> Float[Tensor, "*batch_shape batch"]:
@@ -65,14 +69,16 @@ def log_predictive(
         x: Inputs ``(batch, ...)``, or a ``DataLoader`` of pairs.
         y: Targets, one for each input; ``None`` for a ``DataLoader``.
         ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
+        weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``.
         batch_size: Points in one forward pass.
         cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
-        ValueError: If the data are empty, not finite, out of range or of different lengths, or a cut is out of range.
+        ValueError: If the data are empty, not finite, out of range or of different lengths, a cut is out of range, or
+            there are no such weights.
     """
-    (result,) = predict(model, guide, x, y, cuts=[cut], want=["log_prob"], batch_size=batch_size)
+    (result,) = predict(model, guide, x, y, cuts=[cut], want=["log_prob"], weights=weights, batch_size=batch_size)
     log_probs = result["log_prob"]
     if ensemble and model.batch_shape:
         return log_probs.logsumexp(0) - math.log(len(log_probs))
@@ -85,6 +91,7 @@ def predict_moments(
     x: Inputs | DataLoader,
     *,
     ensemble: bool = False,
+    weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
     **cut: Hashable,
 ) -> tuple[Float[Tensor, "*batch_and_target"], Float[Tensor, "*batch_and_target"]]:
@@ -97,6 +104,7 @@ def predict_moments(
         guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader``.
         ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
+        weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``.
         batch_size: Points in one forward pass.
         cut: A label for each axis that is cut, such as ``depth=3``.
 
@@ -105,56 +113,22 @@ def predict_moments(
 
     Raises:
         TypeError: If targets are classes, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or a cut is out of range.
+        ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
-    mean, noise, disagreement = predict_variance_parts(model, guide, x, ensemble=ensemble, batch_size=batch_size, **cut)
+    mean, noise, disagreement = predict_variance_parts(
+        model, guide, x, ensemble=ensemble, weights=weights, batch_size=batch_size, **cut
+    )
     return mean, noise + disagreement
 
 
-def predict_variance_parts(
+def predict_components(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
+    x: Inputs,
     *,
-    ensemble: bool = False,
+    weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
     **cut: Hashable,
-) -> tuple[
-    Float[Tensor, "*batch_and_target"],
-    Float[Tensor, "*batch_and_target"],
-    Float[Tensor, "*batch_and_target"],
-]:
-    """Return the mean of the mixture, and its variance in two parts: noise, and disagreement between architectures.
-
-    ``noise = sum_i q_i Var(y | x, d=i)`` cannot be predicted by any architecture, and ``disagreement = sum_i q_i (f_i
-    - mean)**2`` is the variance between architectures; their sum is the variance of :func:`predict_moments`. With
-    ``ensemble`` the noise is the mean over replicates, and the disagreement includes that between replicates.
-
-    Args:
-        model: A model of numbers, such as one with a ``Gaussian`` likelihood.
-        guide: The guide; ``None`` for a model without axes.
-        x: Inputs ``(batch, ...)``, or a ``DataLoader``.
-        ensemble: Whether to average over replicates (a deep ensemble), if the model has any.
-        batch_size: Points in one forward pass.
-        cut: A label for each axis that is cut, such as ``depth=3``.
-
-    Returns:
-        Mean, noise variance and disagreement variance in the shape of the targets, in the units of ``y`` and their
-        square.
-
-    Raises:
-        TypeError: If targets are classes, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or a cut is out of range.
-    """
-    (result,) = predict(model, guide, x, cuts=[cut], want=["mean", "noise", "disagreement"], batch_size=batch_size)
-    mean, noise, disagreement = result["mean"], result["noise"], result["disagreement"]
-    if ensemble and model.batch_shape:
-        return mean.mean(0), noise.mean(0), disagreement.mean(0) + mean.var(0, correction=0)
-    return mean, noise, disagreement
-
-
-def predict_components(
-    model: VDSModel, guide: Guide | None, x: Inputs, *, batch_size: int = BATCH_SIZE, **cut: Hashable
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
     """Return the normal components of the mixture, ``sum_i q_i Normal(f_i(x), s)``.
 
@@ -164,6 +138,7 @@ def predict_components(
         model: A model with a ``Gaussian`` likelihood.
         guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``; the outputs of all architectures are in memory at once.
+        weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``.
         batch_size: Points in one forward pass.
         cut: A label for each axis that is cut, such as ``depth=3``.
 
@@ -174,7 +149,7 @@ def predict_components(
 
     Raises:
         TypeError: If the likelihood has no ``scale``, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or a cut is out of range.
+        ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     scale = getattr(model.likelihood, "scale", None)
     if not isinstance(scale, Tensor):
@@ -182,11 +157,11 @@ def predict_components(
             f"Expected a likelihood with a noise scale, such as Gaussian, got {type(model.likelihood).__name__}. The "
             "components of any are those of pyro_vds.predict(model, guide, x)."
         )
-    mixture = predict(model, guide, x, batch_size=batch_size).cut(**cut)
+    mixture = predict(model, guide, x, weights=weights, batch_size=batch_size).cut(**cut)
     targets = len(mixture.components.event_shape)
-    weights = mixture.log_weights.exp()
+    probs = mixture.log_weights.exp()
     means = mixture.components.mean.movedim(-1 - targets, 0)
-    return means, weights if model.by_input else weights[..., 0], scale.detach()
+    return means, probs if model.by_input else probs[..., 0], scale.detach()
 
 
 def predict_pit(
@@ -195,6 +170,7 @@ def predict_pit(
     x: Inputs | DataLoader,
     y: Targets | None = None,
     *,
+    weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
     **cut: Hashable,
 ) -> Float[np.ndarray, "*batch_shape batch"]:
@@ -210,32 +186,14 @@ def predict_pit(
         guide: The guide; ``None`` for a model without axes.
         x: Inputs ``(batch, ...)``, or a ``DataLoader`` of pairs.
         y: Targets, one for each input; ``None`` for a ``DataLoader``.
+        weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``.
         batch_size: Points in one forward pass.
         cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
         TypeError: If targets are classes, or the inputs are not floating point.
-        ValueError: If an input has several targets, the data are empty or not finite, or a cut is out of range.
+        ValueError: If an input has several targets, the data are empty or not finite, a cut is out of range, or there
+            are no such weights.
     """
-    (result,) = predict(model, guide, x, y, cuts=[cut], want=["pit"], batch_size=batch_size)
+    (result,) = predict(model, guide, x, y, cuts=[cut], want=["pit"], weights=weights, batch_size=batch_size)
     return result["pit"].cpu().numpy()
-
-
-def predict_entropy(
-    model: VDSModel, guide: Guide | None, x: Inputs | DataLoader, *, batch_size: int = BATCH_SIZE, **cut: Hashable
-) -> EntropySplit:
-    """Return the entropy of class predictions, split across architectures, nats.
-
-    Args:
-        model: A model of classes.
-        guide: The guide; ``None`` for a model without axes.
-        x: Inputs ``(batch, ...)``, or a ``DataLoader``.
-        batch_size: Points in one forward pass.
-        cut: A label for each axis that is cut, such as ``depth=3``.
-
-    Raises:
-        TypeError: If targets are not classes, or the inputs are not floating point.
-        ValueError: If the inputs are empty or not finite, or a cut is out of range.
-    """
-    (result,) = predict(model, guide, x, cuts=[cut], want=["entropy"], batch_size=batch_size)
-    return EntropySplit(**result)

@@ -86,6 +86,34 @@ class Likelihood(nn.Module, ABC):
         """
         return mixture.mean, mixture.variance
 
+    def disagreement(
+        self,
+        outputs: Float[Tensor, "architecture *batch_shape_and_batch event"],
+        log_weights: Float[Tensor, "architecture *batch_shape_and_batch_or_one"],
+    ) -> Float[Tensor, "..."]:
+        """Return how much the architectures disagree about each target: ``sum_i q_i (f_i - mean)**2`` of their means.
+
+        Args:
+            outputs: Outputs of each architecture.
+            log_weights: Log mixture weights ``log q_i``, nats, for each point or once for all.
+
+        Returns:
+            The variance of the means, ``(*batch_shape, batch, *target)``, in the squared units of the target.
+
+        Raises:
+            TypeError: If targets are not numbers; a likelihood of classes measures it in another way.
+        """
+        if not self.numeric:
+            raise TypeError(
+                f"Expected a likelihood of numbers, got {type(self).__name__}. Override its method disagreement()."
+            )
+        components = self.components(outputs, log_weights.ndim - 1)
+        targets = len(components.event_shape)
+        weights = log_weights.movedim(0, -1).exp()
+        weights = weights.reshape(*weights.shape, *[1] * targets)
+        mean = (weights * components.mean).sum(-1 - targets, keepdim=True)
+        return (weights * (components.mean - mean) ** 2).sum(-1 - targets)
+
     def metrics(
         self, mixture: Distribution, y: Shaped[Tensor, "*batch_and_target"]
     ) -> dict[str, Shaped[Tensor, "..."]]:

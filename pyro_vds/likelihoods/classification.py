@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vds.likelihoods.base import Likelihood
+from pyro_vds.ops.entropy import split_entropy
 from pyro_vds.spaces.typing import Outputs
 
 
@@ -58,6 +59,19 @@ class Classification(Likelihood):
         """
         assert isinstance(mixture, dist.Categorical)
         return mixture.logits
+
+    def disagreement(
+        self,
+        outputs: Float[Tensor, "architecture *batch_shape_and_batch event"],
+        log_weights: Float[Tensor, "architecture *batch_shape_and_batch_or_one"],
+    ) -> Float[Tensor, "*batch_shape batch"]:
+        """Return the mutual information of class and architecture, ``I(y; d | x)``, nats.
+
+        Args:
+            outputs: Outputs of each architecture.
+            log_weights: Log mixture weights ``log q_i``, nats, for each point or once for all.
+        """
+        return split_entropy(outputs.log_softmax(-1), log_weights).mutual_information
 
     def metrics(
         self, mixture: Distribution, y: Integer[Tensor, "*batch_shape batch"]

@@ -7,8 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.weights import Weights
+from pyro_vds.infer.cases import Case
 from pyro_vds.infer.exact import require_one_posterior
-from pyro_vds.infer.mixture import weigher
+from pyro_vds.infer.weigher import of_case, weigher
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
@@ -53,24 +55,28 @@ class PrunedNetwork(nn.Module):
             return self.likelihood.prediction(self.likelihood.mixture(outputs, self.log_weights))
 
 
-def prune(model: VDSModel, guide: Guide, **cut: Hashable) -> PrunedNetwork:
+def prune(model: VDSModel, guide: Guide, *, weights: Weights = "posterior", **cut: Hashable) -> PrunedNetwork:
     """Cut a network to an architecture (paper, section 2).
 
     Along a nested axis such as the depth, the parts above the label are removed, and the label takes over their
     probability. Any other axis such as the width keeps only the labelled entry, which takes over all probability.
 
     The result is an independent copy in eval mode that ``torch.export.export`` and
-    ``torch.onnx.export(dynamo=True)`` accept. It predicts the same as ``predict_proba(model, guide, x, **cut)``.
+    ``torch.onnx.export(dynamo=True)`` accept. It predicts the same as ``predict_proba(model, guide, x, **cut)``
+    with the same weights.
 
     Args:
         model: A trained model.
         guide: The guide of the model.
+        weights: The weights of the architectures that predict, ``"posterior"``, ``"uniform"``, ``"stacked"`` or
+            ``"exact"``.
         cut: A label for each axis that is cut, such as ``depth=3``; :func:`pyro_vds.choose_depth` and
             :func:`pyro_vds.choose` find one.
 
     Raises:
         TypeError: If a label has the wrong type, or the backbone has no ``restrict``.
-        ValueError: If no axis is cut, an axis is unknown or has no such label, or each input has its own architecture.
+        ValueError: If no axis is cut, an axis is unknown or has no such label, each input has its own architecture,
+            or there are no such weights.
     """
     require_one_posterior(model)
     if not model.space.index(cut):
@@ -80,8 +86,8 @@ def prune(model: VDSModel, guide: Guide, **cut: Hashable) -> PrunedNetwork:
             f"Expected a backbone with a method restrict(), which returns the cut network, got "
             f"{type(model.backbone).__name__}. Use predict_proba(..., **cut) to predict without cutting the network."
         )
-    log_q = model.space.fold(weigher(model, guide)(model.device_tensor()), cut)
+    log_weights = weigher(model, guide)(model.device_tensor())(weights)
+    log_weights = of_case(model.space, log_weights, Case(weights, cut))
     cut = {name: label for name, label in cut.items() if label is not None}
     backbone = model.backbone.restrict(**cut)
-    log_weights = log_q.flatten(0, len(model.space) - 1)
     return PrunedNetwork(backbone, log_weights, copy.deepcopy(model.likelihood)).eval()

@@ -64,6 +64,8 @@ def evaluate(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None =
     metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": parameters}
     stops, saving = find_stops(run.model, run.guide, data.test[0], run.settings.threshold)
     metrics["test"] = evaluate_run(run.model, run.guide, data.test, cut=chosen, stops=stops, target_std=data.target_std)
+    if "stacked" in metrics["test"]:
+        parameters["stacked"] = run.parameters
     if saving:
         metrics["per_input"] = saving
         parameters["adaptive"] = run.parameters + count_parameters(run.guide)
@@ -84,7 +86,7 @@ def prune_run(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None 
         ValueError: If the cut or the rule does not fit the run.
     """
     run.check_posterior()
-    return prune(run.model, run.guide, **choose_architecture(run, cut, rule))
+    return prune(run.model, run.guide, weights="posterior", **choose_architecture(run, cut, rule))
 
 
 def export_network(run: Run, network: torch.nn.Module, out: str | Path, *, overwrite: bool = False) -> None:

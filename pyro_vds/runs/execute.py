@@ -85,6 +85,7 @@ def execute(
         history = _train_and_save(folder, settings, model, guide, data, device, progress=progress)
         seconds = time.perf_counter() - started
         metrics, exact = measure_run(settings, model, guide, data)
+        _keep_exact(folder, model, guide, exact)
         metrics["training"] = _training_metrics(history, seconds)
         run = Run(folder, settings, summary, model.eval(), guide.eval(), history, metrics)
         write_json(folder / METRICS, metrics)
@@ -168,6 +169,13 @@ def _train_and_save(
     save_weights(folder, model, guide)
     history.save(folder / HISTORY)
     return history
+
+
+def _keep_exact(folder: Path, model: VDSModel, guide: Guide, exact: ExactPosterior | None) -> None:
+    """Keep the exact posterior in the guide, and write the weights again with it, unless it is not finite."""
+    if exact is not None and not exact.log_joint_probs.isnan().any():
+        guide.keep_weights("exact", exact.log_joint_probs)
+        save_weights(folder, model, guide)
 
 
 def _training_metrics(history: History, seconds: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pyro_vds import plots
 from pyro_vds.diagnostics.files import load_datatree
 from pyro_vds.diagnostics.quantities import architecture_dims
 from pyro_vds.guides.categorical import Guide
-from pyro_vds.infer.mixture import Cut
+from pyro_vds.infer.cases import Cut
 from pyro_vds.infer.predict import predict
 from pyro_vds.infer.predictive import predict_components, predict_pit
 from pyro_vds.models.vds_model import VDSModel

@@ -6,8 +6,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.infer.cases import Case, Cut
 from pyro_vds.infer.exact import ExactPosterior
-from pyro_vds.infer.mixture import Cut
 from pyro_vds.infer.predict import predict
 from pyro_vds.metrics import calibration, intervals
 from pyro_vds.models.vds_model import VDSModel
@@ -35,11 +35,13 @@ def evaluate_run(
         target_std: Standard deviation by which regression targets were divided.
 
     Returns:
-        The measures of :func:`measure` for ``"full"``, and for ``"pruned"`` or ``"adaptive"``.
+        The measures of :func:`measure` for ``"full"``, for ``"pruned"`` or ``"adaptive"``, and for ``"stacked"``: all
+        architectures, with stacked weights if the guide keeps any.
     """
-    cases: dict[str, Cut] = {"full": {}}
+    cases: dict[str, Cut | Case] = {"full": {}}
     cases |= {"pruned": cut} if cut else {}
     cases |= {} if stops is None else {"adaptive": stops}
+    cases |= {"stacked": Case("stacked")} if "stacked" in guide.available_weights else {}
     return measure_cases(model, guide, test, cases, target_std=target_std)
 
 
@@ -72,7 +74,7 @@ def measure_cases(
     model: VDSModel,
     guide: Guide | None,
     test: Data,
-    cases: Mapping[str, Cut],
+    cases: Mapping[str, Cut | Case],
     *,
     target_std: Tensor | None = None,
 ) -> dict[str, dict[str, float]]:
@@ -82,7 +84,7 @@ def measure_cases(
         model: A trained model.
         guide: The guide; ``None`` for a model without axes.
         test: Test inputs and targets.
-        cases: The cut of each prediction, by name.
+        cases: The cut of each prediction, or its weights and cut, by name.
         target_std: Standard deviation by which regression targets were divided.
 
     Returns:

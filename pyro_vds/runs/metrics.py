@@ -163,7 +163,7 @@ def collect_metrics(
         exact = exact_posterior(model, train)
         in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
-        parameters["pruned"] = count_parameters(prune(model, guide, **cut))
+        parameters["pruned"] = count_parameters(prune(model, guide, weights="posterior", **cut))
         if costs is not None:
             metrics["posterior"]["multiply_adds"] = costs.tolist()
     stops, saving = find_stops(model, guide, test[0], threshold)
@@ -171,6 +171,7 @@ def collect_metrics(
         metrics["per_input"] = saving
         parameters["adaptive"] = parameters["full"] + count_parameters(guide)
     metrics["test"] = evaluate_run(model, guide, test, cut=cut, stops=stops, target_std=target_std)
+    parameters |= {"stacked": parameters["full"]} if "stacked" in metrics["test"] else {}
     return metrics, exact
 
 

@@ -6,8 +6,10 @@ from typing import Unpack
 import torch
 from torch.utils.data import DataLoader
 
-from pyro_vds.guides.categorical import Guide, guide_or_empty
+from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.infer.elbo import enum_elbo
+from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Data
@@ -42,6 +44,8 @@ def fit(
     weights. With ``guide_update="closed_form"`` one more pass over the data, in eval mode, then sets the guide to the
     exact posterior of the restored weights: tempered, if ``tempered_num_data`` bounds it; the product that coordinate
     ascent finds, if the guide has several independent axes; an estimate, if a ``DataLoader`` leaves points out.
+    Validation data then give the guide the stacked weights of this state (:func:`pyro_vds.stacked_weights`), for
+    predictions with ``weights="stacked"``; weights kept before are forgotten.
 
     Args:
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
@@ -49,8 +53,8 @@ def fit(
         guide: The guide; ``None`` for a model without axes.
         data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once, and batches are
             drawn from them by index. For replicates it can be a list with data of equal size for each.
-        validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, or a
-            ``DataLoader`` of pairs, which is read once. For replicates it can be a list.
+        validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, and the stacked
+            weights; or a ``DataLoader`` of pairs, which is read once. For replicates it can be a list.
         device: The device to train on; ``None`` is the model's device.
         on_epoch: One or several functions, called with the :class:`pyro_vds.EpochRecord` after each epoch. A function
             stops training by returning a non-empty string or raising :class:`pyro_vds.StopTraining`. During the call
@@ -80,9 +84,13 @@ def fit(
     batches = prepare(model, data, config, target, held_out)
     held_out = None if held_out is None else moved(held_out, target)
     callbacks = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
+    if isinstance(guide, Guide):
+        guide.forget_weights()
     with isolated_rng(target, config.seed), computing_in(model, config.precision, target), logits_set(guide, config):
         loop = TrainingLoop(Objective(elbo, config), batches, config, validation=held_out, callbacks=callbacks)
         history = loop.run(progress=progress)
         if config.guide_update == "closed_form":
             settle(model, guide, batches, config)
+        if held_out is not None:
+            keep_stacked(model, guide, held_out)
     return history

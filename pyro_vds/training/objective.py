@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vds.guides.categorical import Guide
+from pyro_vds.guides.weights import WeightTables
 from pyro_vds.infer.elbo import EnumELBO
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.guide_updates import ClosedForm
@@ -72,9 +73,10 @@ class Objective(nn.Module):
         return cast(Guide, self.elbo.guide)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameters, and the buffers that training may change: all except the priors."""
+        """Return the parameters, and the buffers that training may change: all except priors and kept weights."""
         model = self.elbo.model
         fixed = {model.get_buffer(f"prior_logits_{axis}") for axis in model.axes}
+        fixed |= {table for part in self.modules() if isinstance(part, WeightTables) for table in part.buffers()}
         buffers = {name: b for name, b in self.named_buffers() if b not in fixed}
         return dict(self.named_parameters()) | buffers
 

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from pyro_vds.infer.mixture import Mixture, weigher
+from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.passes import BATCH_SIZE
+from pyro_vds.infer.weigher import weigher
 from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.typing import Data

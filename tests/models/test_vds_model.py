@@ -10,7 +10,7 @@ from pyro.infer import Predictive, TraceEnum_ELBO, config_enumerate
 from pyro.infer.autoguide import AutoDiscreteParallel
 
 import pyro_vds as vds
-from pyro_vds.infer.mixture import weigher
+from pyro_vds.infer.weigher import weigher
 
 
 def net(max_depth=2):
@@ -156,5 +156,5 @@ def test_prior_has_the_type_of_the_weights():
 def test_a_plain_network_predicts_where_its_weights_are():
     """The empty guide knows no device; ``meta`` stands for any device but the CPU."""
     model = vds.VDSModel(vds.ResidualMLP(2, 3, 4, 1, readout="last"), num_data=5).to("meta")
-    assert weigher(model, None)(torch.zeros(1)).device.type == "meta"
+    assert weigher(model, None)(torch.zeros(1))("posterior").device.type == "meta"
     assert model.log_prior().device.type == "meta"

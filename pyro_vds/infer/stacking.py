@@ -1,0 +1,111 @@
+"""Stacking: the weights of the architectures that predict held-out data best."""
+
+import logging
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pyro_vds.guides.base import Guide
+from pyro_vds.infer.exact import log_likelihood, require_one_posterior
+from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out, read_out_replicates
+from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.tensors import as_pair
+from pyro_vds.spaces.typing import Data
+
+logger = logging.getLogger(__name__)
+
+LEAST_GAIN = 1e-9
+MOST_STEPS = 2000
+
+
+def stacked_weights(
+    model: VDSModel, data: Data | DataLoader, *, batch_size: int = BATCH_SIZE
+) -> Float[Tensor, "*batch_shape_and_axes"]:
+    """Return the log weights of the architectures that predict held-out data best, from one pass.
+
+    ``argmax_w sum_n log sum_i w_i p(y_n | x_n, d=i)`` for the current weights of the network (Yao et al. 2018, "Using
+    stacking to average Bayesian predictive distributions", eq. 4, with held-out points in place of leave-one-out). They
+    are chosen on these data, thus an estimate, and too good on them. They change predictions where the posterior is
+    sharp and single architectures are over-confident; they are not probabilities of the architectures.
+
+    Args:
+        model: A model with trained weights; it runs in eval mode.
+        data: Held-out data, the same for every replicate: inputs and targets, or a ``DataLoader`` of pairs that yields
+            every point.
+        batch_size: Points in one forward pass.
+
+    Returns:
+        Log weights of each replicate over the product of the axes, nats; float64, on the CPU.
+        ``guide.keep_weights("stacked", ...)`` takes them.
+
+    Raises:
+        TypeError: If inputs or targets have the wrong type.
+        ValueError: If the data are empty or do not fit the model, a ``DataLoader`` leaves points out, a density is not
+            finite, or each input has its own architecture.
+    """
+    require_one_posterior(model)
+    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    log_weights = _stacked(model, read_out(model, x, y, batch_size=batch_size))
+    if log_weights.isnan().any():
+        raise ValueError("Expected finite log densities of the held-out data, got others. Look for extreme inputs.")
+    return log_weights
+
+
+def keep_stacked(model: VDSModel, guide: object, data: Data) -> None:
+    """Keep the stacked weights for held-out data in a guide that can keep them.
+
+    Args:
+        model: The model, with the weights that are to stay.
+        guide: Its guide; one of another class, of a plain network, or of each input, is left alone.
+        data: Checked inputs and targets on the model's device, ``(*batch_shape, N, ...)``.
+    """
+    if not isinstance(guide, Guide) or not model.space or model.by_input:
+        return
+    log_weights = _stacked(model, read_out_replicates(model, data))
+    if log_weights.isnan().any():
+        logger.warning("A log density of the validation data is not finite: no stacked weights are kept.")
+        return
+    guide.keep_weights("stacked", log_weights)
+
+
+def _stacked(model: VDSModel, batches: Iterable[ReadOut]) -> Tensor:
+    """Return the stacked log weights ``(*batch_shape, *sizes)``; NaN if there are none."""
+    with torch.inference_mode(), without_checks_of_arguments():
+        log_probs = torch.cat([log_likelihood(model, batch).double().cpu() for batch in batches], -1)
+    weights = maximise_log_score(log_probs.clone())
+    return weights.movedim(0, -1).reshape(model.batch_shape + model.sizes).log()
+
+
+def maximise_log_score(log_probs: Float[Tensor, "architecture *batch_shape N"]) -> Float[Tensor, "architecture *rest"]:
+    """Return the weights of a mixture with the largest mean log density, by expectation maximisation.
+
+    ``w_a <- mean_n w_a p_a(n) / sum_b w_b p_b(n)`` never lowers the mean log density, which is concave in ``w``. It
+    starts from uniform weights, and ends if the gain is below 1e-9 nats, or after 2,000 steps.
+
+    Args:
+        log_probs: Log density of each point under each component, nats, in float64.
+
+    Returns:
+        Weights ``(architecture, *batch_shape)`` that sum to one; NaN where a point is
+        impossible under all components, or a density is not a number.
+    """
+    best = log_probs.amax(0)
+    usable = (best.isfinite() & ~log_probs.isnan().any(0)).all(-1)
+    # A constant for each point changes no weight, and keeps exp() from underflow.
+    probs = (log_probs - best).exp().where(usable[..., None], 1.0)
+    weights = torch.full(probs.shape[:-1], 1 / len(probs), dtype=probs.dtype)
+    before = torch.full_like(weights[0], -torch.inf)
+    active = torch.ones_like(before, dtype=torch.bool)  # each replicate ends as it would alone
+    for _ in range(MOST_STEPS):
+        mixed = torch.einsum("a...,a...n->...n", weights, probs)
+        score = mixed.log().mean(-1)
+        active &= score - before >= LEAST_GAIN
+        if not active.any():
+            break
+        better = weights * torch.einsum("a...n,...n->a...", probs, 1 / mixed) / probs.shape[-1]
+        before, weights = score, weights.where(~active, better)
+    return weights.where(usable, torch.nan)

@@ -1,0 +1,84 @@
+"""Weights of the architectures that a guide keeps by name."""
+
+import math
+
+import oracles
+import pytest
+import torch
+from torch import nn
+
+import pyro_vds as vds
+
+SOME = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
+
+
+def test_weights_by_name():
+    _, guide, *_ = oracles.problem(2)
+    torch.testing.assert_close(guide.log_weights(), guide.joint_log_probs())
+    torch.testing.assert_close(guide.log_weights("uniform"), torch.full((3,), -math.log(3)))
+    assert guide.available_weights == ("posterior", "uniform")
+    guide.keep_weights("stacked", SOME.log())
+    guide.keep_weights("exact", torch.tensor([0.0, -math.inf, -math.inf]))
+    torch.testing.assert_close(guide.log_weights("stacked").exp(), SOME)
+    assert guide.log_weights("exact").exp().tolist() == [1, 0, 0]
+    assert guide.available_weights == ("posterior", "uniform", "stacked", "exact")
+    guide.forget_weights()
+    assert guide.available_weights == ("posterior", "uniform")
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("stacked", "Fit with validation data"), ("exact", "exact_posterior")])
+def test_weights_that_are_not_there_say_how_to_get_them(name, remedy):
+    model, guide, x, _ = oracles.problem(2)
+    message = f"Expected a guide with {name} weights, got one that has none yet.*{remedy}"
+    with pytest.raises(ValueError, match=message):
+        guide.log_weights(name)
+    with pytest.raises(ValueError, match=message):
+        vds.predict_proba(model, guide, x, weights=name)
+
+
+def test_unknown_names_and_weights_that_do_not_fit_are_refused(as_a_user):
+    _, guide, *_ = oracles.problem(2)
+    with pytest.raises(ValueError, match="Expected weights of 'posterior', 'uniform', 'stacked', 'exact'; got 'flat'"):
+        guide.log_weights("flat")
+    for name in ("posterior", "uniform", "flat"):
+        with pytest.raises(ValueError, match="Expected weights of 'stacked', 'exact' to keep"):
+            guide.keep_weights(name, SOME.log())
+    with pytest.raises(ValueError, match=r"Expected log weights of shape \(3,\), for the axes \['depth'\]; got \(2,\)"):
+        guide.keep_weights("stacked", torch.zeros(2))
+    for bad in (SOME, SOME.log() + 0.01, torch.full((3,), math.nan)):
+        with pytest.raises(ValueError, match="whose exponentials sum to one"):
+            guide.keep_weights("stacked", bad)
+    assert guide.available_weights == ("posterior", "uniform")
+
+
+def test_models_without_one_table_keep_none():
+    plain = vds.AutoCategorical(vds.VDSModel(vds.ResidualMLP(2, 2, 4, 1, readout="last"), num_data=3))
+    assert float(plain.log_weights("uniform")) == 0
+    assert not [name for name, _ in plain.named_buffers() if "stacked" in name]
+    model = vds.VDSModel(vds.ResidualMLP(2, 3, width=4, max_depth=2), num_data=12, plate=vds.DATA)
+    by_input = vds.AutoPerInput(model, nn.Linear(2, 3))
+    with pytest.raises(ValueError, match="'posterior' or 'uniform' for an architecture of its own for each input"):
+        by_input.keep_weights("stacked", SOME.log())
+
+
+def test_kept_weights_are_in_the_state_and_earlier_states_load():
+    model, guide, *_ = oracles.problem(2)
+    earlier = {name: value for name, value in guide.state_dict().items() if not name.startswith("kept.")}
+    guide.keep_weights("stacked", SOME.log())
+    other = vds.AutoCategorical(model)
+    other.load_state_dict(guide.state_dict())
+    torch.testing.assert_close(other.log_weights("stacked").exp(), SOME)
+    assert other.available_weights == ("posterior", "uniform", "stacked")
+    other.load_state_dict(earlier)
+    assert other.available_weights == ("posterior", "uniform")
+    assert [name for name, _ in guide.named_parameters()] == ["logits.depth"]
+
+
+def test_each_replicate_carries_its_weights():
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 3, 4, 2), 2), num_data=5)
+    guide = vds.AutoCategorical(model)
+    kept = torch.stack([SOME, SOME.flip(0)])
+    guide.keep_weights("stacked", kept.log())
+    for expected, (_, single) in zip(kept, vds.replicates(model, guide), strict=True):
+        torch.testing.assert_close(single.log_weights("stacked").exp(), expected)
+        assert "exact" not in single.available_weights
