@@ -94,7 +94,7 @@ def test_fit_gives_each_replicate_those_of_its_data():
 
 def test_kept_weights_are_no_tensors_of_training():
     model, guide, *_ = oracles.problem(2)
-    names = Objective(vds.enum_elbo(model, guide)).tensors()
+    names = Objective(vds.enum_elbo(model, guide), vds.TrainingConfig()).tensors()
     assert "elbo.guide.logits.depth" in names
     assert not [name for name in names if "kept" in name]
 
