@@ -92,9 +92,9 @@ def ours(backbone: nn.Module, x: Tensor, y: Tensor, *, compile: bool, optimizer:
     """Return a step of ``fit`` on one batch; with replicates ``(replicate, batch, ...)``."""
     points = x.shape[1] if isinstance(backbone, vds.Replicated) else len(x)
     model = vds.VDSModel(backbone, num_data=points).to(x.device)
-    objective = Objective(vds.enum_elbo(model, vds.AutoCategorical(model)))
-    objective.elbo.check(x, y)
     config = TrainingConfig(lr=0.01 if optimizer is None else None, optimizer=optimizer)
+    objective = Objective(vds.enum_elbo(model, vds.AutoCategorical(model)), config)
+    objective.elbo.check(x, y)
     return _Ours((CompiledStep if compile else EagerStep)(objective, config), x, y)
 
 

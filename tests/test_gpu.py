@@ -6,6 +6,7 @@ import torch
 
 import pyro_vds as vds
 from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.guide_updates import logits_set
 from pyro_vds.training.objective import Objective
 from pyro_vds.training.steps import CompiledStep, EagerStep
 
@@ -49,15 +50,18 @@ def test_recalibration_and_datatree():
     assert tree["posterior_predictive"]["obs"].shape == (1, 10, 12)
 
 
+@pytest.mark.parametrize("update", ["gradient", "closed_form"])
 @pytest.mark.parametrize("optimizer", [None, torch.optim.AdamW])
 @pytest.mark.parametrize("kind", [EagerStep, CompiledStep])
-def test_steps_do_not_wait_for_the_device(kind, optimizer):
+def test_steps_do_not_wait_for_the_device(kind, optimizer, update):
     """After the first steps, which compile and record, nothing synchronises with the host."""
     model, guide, x, y = oracles.problem(3)
-    objective = Objective(vds.enum_elbo(model, guide).cuda())
+    config = TrainingConfig(optimizer=optimizer, guide_update=update, block_rate="full")
+    objective = Objective(vds.enum_elbo(model, guide).cuda(), config)
     batch = x.cuda(), y.cuda()
     objective.elbo.check(*batch)
-    step = kind(objective, TrainingConfig(optimizer=optimizer))
+    with logits_set(guide, config):
+        step = kind(objective, config)
     for _ in range(4):
         step(*batch)
     torch.cuda.set_sync_debug_mode("error")

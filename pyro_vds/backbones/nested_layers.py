@@ -63,3 +63,13 @@ class NestedLayer(nn.Module):
         else:
             layer.in_channels, layer.out_channels = inputs, outputs
         return layer
+
+
+def prefixed(child: str, first: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Return the first entries that use the parameters of a child, under the names that its parent gives them.
+
+    Args:
+        child: Name of the child.
+        first: For each nested axis the first entry that uses a parameter, by the child's names.
+    """
+    return {axis: {f"{child}.{name}": entry for name, entry in names.items()} for axis, names in first.items()}

@@ -111,6 +111,22 @@ class PerDepth(nn.Module):
                 module.keep_first(1)
         return network
 
+    def first_entries(self) -> dict[str, dict[str, int]]:
+        """Return the smallest depth that uses a parameter, by its name, for the parameters of blocks.
+
+        Returns:
+            ``{"depth": {"blocks.0.weight": 1}}`` and so on; empty if only the last depth is read out. Parameters that
+            a block shares with the stem, the pool or the head are left out.
+        """
+        used_always = {p for part in (self.stem, self.pool, self.head) for p in part.parameters()}
+        names = {parameter: name for name, parameter in self.named_parameters()}
+        first: dict[str, int] = {}
+        for depth, block in enumerate(self.blocks, start=1):
+            for parameter in block.parameters():
+                if parameter not in used_always:
+                    first.setdefault(names[parameter], depth)
+        return {axis: first for axis in self.space}
+
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
         """Return ``a_i`` from ``a_{i-1}``."""
         return activations + block(activations)

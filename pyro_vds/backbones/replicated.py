@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pyro_vds.backbones.nested_layers import prefixed
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.space import Space
 
@@ -76,6 +77,11 @@ class Replicated(nn.Module):
         run = torch.func.vmap(call, out_dims=len(self.space), randomness="different")
         with _attention_that_vmap_knows():
             return run(_state(self.stacked), x)
+
+    def first_entries(self) -> dict[str, dict[str, int]]:
+        """Return from which entry of a nested axis on a parameter is used; empty if the network does not say it."""
+        listed = getattr(self.stacked, "first_entries", dict)
+        return prefixed("stacked", listed())
 
     def restrict(self, **cut: Hashable) -> "Replicated":
         """Return the same copies, each with the same cut.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pyro_vds.backbones.nested_layers import NestedLayer
+from pyro_vds.backbones.nested_layers import NestedLayer, prefixed
 from pyro_vds.backbones.normalisation import ReadoutBatchNorm, Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.residual import GlobalAveragePool
@@ -63,6 +63,10 @@ class WithWidths(nn.Module):
         outputs = self.backbone(x.repeat_interleave(len(self.widths), 0))
         points = len(self.backbone.space)
         return outputs.unflatten(points, (-1, len(self.widths))).movedim(points + 1, points)
+
+    def first_entries(self) -> dict[str, dict[str, int]]:
+        """Return what :meth:`pyro_vds.PerDepth.first_entries` of the network returns, for the names here."""
+        return prefixed("backbone", self.backbone.first_entries())
 
     def restrict(self, **cut: Hashable) -> "PerDepth | WithWidths":
         """Return a cut copy; a cut to one width gives a ``PerDepth`` with smaller weights and the same outputs.

@@ -1,5 +1,7 @@
 """The base class of guides: the variational posterior ``q`` over architectures, enumerated exactly."""
 
+import math
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -117,6 +119,23 @@ class Guide(PyroModule):
                 "pyro_vds.AutoCategorical(model)."
             )
 
+    def follow(self, log_weights: Float[Tensor, "*replicate_and_axes"]) -> None:
+        """Set ``q`` as near as the family allows to given weights over all architectures, ``min KL(q || weights)``.
+
+        A guide of one axis, and a joint or conditional one, becomes equal to them. A guide of independent axes makes
+        one sweep of coordinate ascent, axis by axis with the mean under the others (mean field); the bound never falls.
+
+        Args:
+            log_weights: Logarithms of weights that need not sum to one, ``(*batch_shape, *sizes)``, nats.
+
+        Raises:
+            TypeError: If the guide is no table of probabilities.
+        """
+        raise TypeError(
+            f"Expected a guide that holds a table of probabilities, got {type(self).__name__}. Train it with "
+            "guide_update='gradient'."
+        )
+
     def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
         """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1).
 
@@ -144,6 +163,12 @@ class Guide(PyroModule):
         for name, logits in single.logits.items():
             logits.copy_(self.logits[name][index])
         return single
+
+    def _table(self, log_weights: Tensor) -> Tensor:
+        """Return normalised log probabilities over all axes, none below the smallest positive number."""
+        flat = log_weights.flatten(-len(self.space)).log_softmax(-1)
+        smallest = torch.finfo(next(self.parameters()).dtype).tiny
+        return flat.clamp_min(math.log(smallest)).view_as(log_weights)
 
     def _joined(self, conditionals: list[Tensor]) -> Tensor:
         """Return the product of conditional probabilities, in log space."""

@@ -1,5 +1,6 @@
 """Guides that hold tables of logits for the axes."""
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -12,6 +13,12 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
 
 SUM_TOLERANCE = 1e-4
+NEVER = -1e30  # the log weight of an architecture that cannot be, in means over other axes
+
+
+def _positive(log_weights: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return normalised log probabilities over the last dimension, none below the smallest positive number."""
+    return log_weights.log_softmax(-1).clamp_min(math.log(torch.finfo(dtype).tiny))
 
 
 class AutoCategorical(Guide):
@@ -31,6 +38,24 @@ class AutoCategorical(Guide):
     def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return ``log q`` of each entry of each axis, in nats."""
         return dict(zip(self.space, self.conditionals(), strict=True))
+
+    @torch.no_grad()
+    def follow(self, log_weights: Float[Tensor, "*replicate_and_axes"]) -> None:
+        """Make one sweep of coordinate ascent towards given weights; with one axis ``q`` becomes equal to them.
+
+        Args:
+            log_weights: Logarithms of weights that need not sum to one, ``(*batch_shape, *sizes)``, nats.
+        """
+        leading, sizes = len(self.batch_shape), self.space.sizes
+        finite = log_weights.clamp_min(NEVER)
+        for place, axis in enumerate(self.space):
+            expected = finite
+            for other, name in enumerate(self.space):
+                if other != place:
+                    q = self.logits[name].softmax(-1).to(finite)
+                    q = q.reshape(*q.shape[:leading], *(n if i == other else 1 for i, n in enumerate(sizes)))
+                    expected = (expected * q).sum(leading + other, keepdim=True)
+            self.logits[axis].copy_(_positive(expected.reshape(self.logits[axis].shape), self.logits[axis].dtype))
 
     @torch.no_grad()
     def set_probs(self, probs: Mapping[str, Float[Tensor, "*replicate size"]]) -> None:
@@ -71,6 +96,16 @@ class AutoConditionalCategorical(Guide):
         return [self.logits[axis].log_softmax(-1) for axis in self.space]
 
     @torch.no_grad()
+    def follow(self, log_weights: Float[Tensor, "*replicate_and_axes"]) -> None:
+        """Set ``q`` to given weights over all architectures.
+
+        Args:
+            log_weights: Logarithms of weights that need not sum to one, ``(*batch_shape, *sizes)``, nats.
+        """
+        for axis, log_probs in zip(self.space, _chain(self._table(log_weights), len(self.space)), strict=True):
+            self.logits[axis].copy_(log_probs)
+
+    @torch.no_grad()
     def set_joint_probs(self, probs: Float[Tensor, "*replicate_and_axes"]) -> None:
         """Set the joint probabilities, for example to ``exact_posterior(model, data).log_joint_probs.exp()``.
 
@@ -106,6 +141,16 @@ class AutoJointCategorical(Guide):
             return outer_sum([])
         table = self.logits["joint"]
         return table.flatten(-len(self.space)).log_softmax(-1).view_as(table)
+
+    @torch.no_grad()
+    def follow(self, log_weights: Float[Tensor, "*replicate_and_axes"]) -> None:
+        """Set ``q`` to given weights over all architectures.
+
+        Args:
+            log_weights: Logarithms of weights that need not sum to one, ``(*batch_shape, *sizes)``, nats.
+        """
+        if self.space:
+            self.logits["joint"].copy_(self._table(log_weights))
 
     @torch.no_grad()
     def set_joint_probs(self, probs: Float[Tensor, "*replicate_and_axes"]) -> None:

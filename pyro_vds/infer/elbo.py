@@ -1,6 +1,7 @@
 """The exact evidence lower bound of a model and a guide, as a torch module."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pyro.poutine as poutine
@@ -19,6 +20,19 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import enumerated_traces, without_checks_of_arguments
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Inputs
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The negative ELBO of a batch, and what it is made of.
+
+    Attributes:
+        losses: Negative full-data ELBO, nats; ``(*batch_shape)``.
+        log_likelihood: ``N / B sum_n log p(y_n | x_n, a)`` of each architecture, nats; ``(*batch_shape, *sizes)``.
+    """
+
+    losses: Float[Tensor, "*batch_shape"]
+    log_likelihood: Float[Tensor, "*batch_shape_and_axes"]
 
 
 class EnumELBO(nn.Module):
@@ -73,6 +87,19 @@ class EnumELBO(nn.Module):
             TypeError: If :meth:`check` raises it in the first call.
             ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
         """
+        return self.bound(x, y).losses
+
+    def bound(self, x: Inputs, y: Tensor) -> Bound:
+        """Return the negative ELBO with the log likelihood of each architecture, from one pass; both differentiable.
+
+        Args:
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            y: Targets of the batch.
+
+        Raises:
+            TypeError: If :meth:`check` raises it in the first call.
+            ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
+        """
         if not self._checked:
             self.check(x, y)
         rows = 1 + len(self.model.batch_shape)
@@ -81,10 +108,9 @@ class EnumELBO(nn.Module):
                 f"Expected as many targets as inputs, got inputs of shape {tuple(x.shape)} and targets of shape "
                 f"{tuple(y.shape)}."
             )
-        loss = self._loss.losses if self.model.batch_shape else self._loss.differentiable_loss
         # Shapes and values are checked before training; checks in each step would only take time.
         with without_checks_of_arguments():
-            return loss(self.model, self.guide, x, y)
+            return self._loss.bound(self.model, self.guide, x, y)
 
 
 def enum_elbo(model: VDSModel, guide: PyroModule | None = None) -> EnumELBO:
@@ -158,20 +184,32 @@ class DenseEnumELBO(TraceEnum_ELBO):
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return the negative ELBO, in nats."""
-        return -torch.stack([term.sum() for term in self._terms(model, guide, args, kwargs)]).sum()
+        return -torch.stack([term.sum() for term in _terms(*enumerated_traces(self, model, guide, args, kwargs))]).sum()
 
-    def losses(self, model: Any, guide: Any, *args: Any) -> Tensor:
-        """Return the negative ELBO of each member of an outer plate at dimension -2, in nats."""
-        terms = self._terms(model, guide, args, {})
-        sums = [term.sum([d for d in range(-term.ndim, 0) if d != -2]) for term in terms]
-        return -torch.stack(sums).sum(0)
+    def bound(self, model: VDSModel, guide: PyroModule, *args: Any) -> Bound:
+        """Return the negative ELBO of each replicate, and the log likelihood of each architecture, in nats."""
+        model_trace, guide_trace = enumerated_traces(self, model, guide, args, {})
+        terms, replicates = _terms(model_trace, guide_trace), len(model.batch_shape)
+        keep = range(-1 - replicates, -1)
+        sums = [term.sum([d for d in range(-term.ndim, 0) if d not in keep]) for term in terms]
+        return Bound(-torch.stack(sums).sum(0), _log_likelihood(model, model_trace, guide_trace))
 
-    def _terms(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Tensor]:
-        """Return the terms whose sum is the ELBO."""
-        model_trace, guide_trace = enumerated_traces(self, model, guide, args, kwargs)
-        sites = list(_sample_sites(guide_trace))
-        terms = [_expected(site["log_prob"], site, sites) for site in _sample_sites(model_trace)]
-        return terms + [-_expected(site["log_prob"], site, sites) for site in sites]
+
+def _terms(model_trace: Trace, guide_trace: Trace) -> list[Tensor]:
+    """Return the terms whose sum is the ELBO."""
+    sites = list(_sample_sites(guide_trace))
+    terms = [_expected(site["log_prob"], site, sites) for site in _sample_sites(model_trace)]
+    return terms + [-_expected(site["log_prob"], site, sites) for site in sites]
+
+
+def _log_likelihood(model: VDSModel, model_trace: Trace, guide_trace: Trace) -> Tensor:
+    """Return the log likelihood of a batch under each architecture, ``(*batch_shape, *sizes)``, scaled to all data."""
+    nodes = cast(dict[str, Any], guide_trace.nodes)
+    by_point = cast(dict[str, Any], model_trace.nodes)["obs"]["log_prob"]
+    places = [nodes[axis]["infer"]["_enumerate_dim"] + 1 for axis in model.axes]  # without the plate of the data
+    table = by_point.sum(-1)
+    table = table.movedim(places, list(range(-len(places), 0))) if places else table
+    return table.reshape(model.batch_shape + model.sizes)
 
 
 def _expected(cost: Tensor, site: dict[str, Any], guide_sites: list[dict[str, Any]]) -> Tensor:

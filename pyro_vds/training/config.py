@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -15,6 +15,11 @@ from pyro_vds.training.precision import Precision
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
 Averaging = Literal["ema", "swa"]
+GuideUpdate = Literal["closed_form", "gradient"]
+AnnealStart = Literal["deep", "uniform"]
+BlockRate = Literal["full", "paper"]
+
+ANNEALED_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,20 @@ class TrainingConfig:
         momentum: Momentum of SGD or RMSprop. The default is the optimiser's own.
         guide_lr: Learning rate of the guide. The default is that of the network; ten times as much follows the exact
             posterior more closely.
+        guide_update: How the guide learns: gradient steps on its logits as in the paper, or in closed_form, which sets
+            it after each batch to the optimum for a running mean of the log likelihoods, annealed at first; at the end
+            it is the exact posterior of the kept weights. guide_lr is then without effect.
+        anneal_epochs: Closed form: epochs in which the number of points that the posterior counts grows from 1 to all.
+            Patience and the best state count from then on. The default is 30 % of max_epochs.
+        anneal_start: Closed form: start the annealing from deep architectures, weights (i + 1)**4 along nested axes,
+            or from uniform weights.
+        tempered_num_data: Closed form: largest number of points that the posterior counts (a tempered posterior).
+            The default is all.
+        block_rate: The gradient of a block that only some read-outs use: paper is that of the ELBO, which is small
+            where q gives these read-outs little weight; full divides it by their weight (at least 0.02), so that the
+            block learns at the rate of a plain network. Both have the same stationary points.
+        weight_floor: Share of the weight in training that all architectures get alike: weights learn from
+            (1 - floor) q + floor / K in place of q. With 1 it is deep supervision. The guide follows the ELBO.
         weight_decay: Weight decay of the network (not of guide, noise scale and priors). The default is the
             optimiser's own.
         milestones: Increasing epochs at which the learning rate is multiplied by gamma.
@@ -64,6 +83,12 @@ class TrainingConfig:
     lr: float | None = None
     momentum: float | None = None
     guide_lr: float | None = None
+    guide_update: GuideUpdate = "gradient"
+    anneal_epochs: int | None = None
+    anneal_start: AnnealStart = "deep"
+    tempered_num_data: float | None = None
+    block_rate: BlockRate = "paper"
+    weight_floor: float = 0.0
     weight_decay: float | None = None
     milestones: Sequence[int] = ()
     gamma: float = 0.1
@@ -80,7 +105,9 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if isinstance(self.milestones, list):
             object.__setattr__(self, "milestones", tuple(self.milestones))
-        names = ("max_epochs", "batch_size", "patience", "lr", "guide_lr", "gamma", "clip_norm")
+        names = (
+            "max_epochs", "batch_size", "patience", "lr", "guide_lr", "gamma", "clip_norm", "tempered_num_data"
+        )  # fmt: skip
         check_positive(**{name: getattr(self, name) for name in names if getattr(self, name) is not None})
         check_optimiser(self.momentum or 0.0, self.weight_decay or 0.0)
         if not 0 <= self.seed < 2**63:
@@ -90,7 +117,26 @@ class TrainingConfig:
         if not 0 <= self.averaging_decay < 1 or self.averaging_start < 0:
             got = f"{self.averaging_decay} and {self.averaging_start}"
             raise ValueError(f"Expected averaging_decay in [0, 1) and averaging_start of at least 0, got {got}.")
+        self._check_guide()
         self._check_schedule()
+
+    @property
+    def annealed_epochs(self) -> int:
+        """The number of epochs in which a closed-form posterior is annealed; 0 with gradient steps."""
+        if self.guide_update == "gradient":
+            return 0
+        return round(ANNEALED_SHARE * self.max_epochs) if self.anneal_epochs is None else self.anneal_epochs
+
+    def _check_guide(self) -> None:
+        for name, kind in (("guide_update", GuideUpdate), ("anneal_start", AnnealStart), ("block_rate", BlockRate)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"Expected {name} as one of {get_args(kind)}, got {getattr(self, name)!r}.")
+        if not 0 <= self.weight_floor <= 1:
+            raise ValueError(f"Expected a weight_floor in [0, 1], got {self.weight_floor}.")
+        if self.anneal_epochs is not None and not 0 <= self.anneal_epochs < self.max_epochs:
+            raise ValueError(
+                f"Expected anneal_epochs in 0..{self.max_epochs - 1}, fewer than max_epochs, got {self.anneal_epochs}."
+            )
 
     def _check_schedule(self) -> None:
         milestones = list(self.milestones or ())
@@ -132,6 +178,12 @@ class TrainingSettings(TypedDict, total=False):
     lr: float | None
     momentum: float | None
     guide_lr: float | None
+    guide_update: GuideUpdate
+    anneal_epochs: int | None
+    anneal_start: AnnealStart
+    tempered_num_data: float | None
+    block_rate: BlockRate
+    weight_floor: float
     weight_decay: float | None
     milestones: Sequence[int]
     gamma: float

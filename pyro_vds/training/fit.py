@@ -13,6 +13,7 @@ from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.callbacks import Callback
 from pyro_vds.training.config import TrainingConfig, TrainingSettings
+from pyro_vds.training.guide_updates import logits_set, settle
 from pyro_vds.training.history import History
 from pyro_vds.training.loop import TrainingLoop
 from pyro_vds.training.objective import Objective
@@ -38,7 +39,8 @@ def fit(
     with the largest train ELBO or, with validation data, the largest mean log predictive density. The train ELBO is
     computed before each step, so that a single step on the full batch restores the initial state. With ``averaging``
     the averaged weights are validated, kept and restored in place of the weights, but the train ELBO is that of the
-    weights.
+    weights. With ``guide_update="closed_form"`` one more pass over the data, in eval mode, then sets the guide to the
+    exact posterior of the restored weights (tempered, if ``tempered_num_data`` bounds it).
 
     Args:
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
@@ -77,6 +79,9 @@ def fit(
     batches = prepare(model, data, config, target, held_out)
     held_out = None if held_out is None else moved(held_out, target)
     callbacks = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
-    with isolated_rng(target, config.seed), computing_in(model, config.precision, target):
-        loop = TrainingLoop(Objective(elbo), batches, config, validation=held_out, callbacks=callbacks)
-        return loop.run(progress=progress)
+    with isolated_rng(target, config.seed), computing_in(model, config.precision, target), logits_set(guide, config):
+        loop = TrainingLoop(Objective(elbo, config), batches, config, validation=held_out, callbacks=callbacks)
+        history = loop.run(progress=progress)
+        if config.guide_update == "closed_form":
+            settle(model, guide, batches, config)
+    return history

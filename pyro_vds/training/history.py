@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+OVER_EPOCHS = ("elbo", "expected_log_prob", "kl", "gap", "tempered_num_data")
+
 
 @dataclass(frozen=True)
 class History:
@@ -22,6 +24,11 @@ class History:
         elbo: Full-data ELBO, mean over the epoch's batches, nats.
         expected_log_prob: ``sum_n sum_i q_i log p(y_n | x_n, d=i)``, nats; ``elbo`` plus ``kl``.
         kl: ``KL(q || prior)``, nats.
+        gap: Tightness of the bound: the log evidence for the epoch's mean log likelihood of each architecture, minus
+            ``elbo``, nats. An estimate, since weights and batch norm change within an epoch; exact is
+            ``exact_posterior(model, data).gap(guide)``. NaN where each input has its own architecture.
+        tempered_num_data: The number of points that the posterior counts after an epoch's last step: ``N``, and fewer
+            while a guide in closed form is annealed.
         probs: The guide's probabilities of each axis, ``(epochs, size)``.
         validation: Values of each validation metric; empty without validation data. ``"log_prob"`` is the mean
             log predictive density in nats per point, ``"error"`` the fraction misclassified.
@@ -34,6 +41,8 @@ class History:
     elbo: Float[Tensor, "epochs *replicate"]
     expected_log_prob: Float[Tensor, "epochs *replicate"]
     kl: Float[Tensor, "epochs *replicate"]
+    gap: Float[Tensor, "epochs *replicate"]
+    tempered_num_data: Float[Tensor, "epochs *replicate"]
     probs: Mapping[str, Float[Tensor, "epochs *replicate size"]]
     validation: Mapping[str, Float[Tensor, "epochs *replicate"]]
     best_epoch: int | tuple[int, ...]
@@ -58,6 +67,8 @@ class History:
             elbo=self.elbo[:, index],
             expected_log_prob=self.expected_log_prob[:, index],
             kl=self.kl[:, index],
+            gap=self.gap[:, index],
+            tempered_num_data=self.tempered_num_data[:, index],
             probs={axis: values[:, index] for axis, values in self.probs.items()},
             validation={metric: values[:, index] for metric, values in self.validation.items()},
             best_epoch=self.best_epoch[index],
@@ -69,12 +80,13 @@ class History:
         """Return the record as an ``xarray.Dataset`` over ``epoch``, which counts from 0.
 
         Returns:
-            ``elbo``, ``expected_log_prob`` and ``kl`` in nats; the probabilities of each axis, such as ``q_depth``;
-            the validation metrics, such as ``validation_log_prob``; ``best_epoch``, ``stopped`` and
-            ``compile_seconds``. With replicates, all but ``compile_seconds`` have a dimension ``chain``.
+            ``elbo``, ``expected_log_prob``, ``kl`` and ``gap`` in nats; ``tempered_num_data``; the probabilities of
+            each axis, such as ``q_depth``; the validation metrics, such as ``validation_log_prob``; ``best_epoch``,
+            ``stopped`` and ``compile_seconds``. With replicates, all but ``compile_seconds`` have a dimension
+            ``chain``.
         """
         chain = ("chain",) if isinstance(self.best_epoch, tuple) else ()
-        over_epochs = {"elbo": self.elbo, "expected_log_prob": self.expected_log_prob, "kl": self.kl}
+        over_epochs = {name: getattr(self, name) for name in OVER_EPOCHS}
         over_epochs |= {f"validation_{metric}": values for metric, values in self.validation.items()}
         variables = {name: (("epoch", *chain), values.numpy()) for name, values in over_epochs.items()}
         variables |= {f"q_{axis}": (("epoch", *chain, axis), values.numpy()) for axis, values in self.probs.items()}
@@ -84,7 +96,7 @@ class History:
 
     def save(self, path: Path) -> None:
         """Write the record as a safetensors file."""
-        tensors = {"elbo": self.elbo, "expected_log_prob": self.expected_log_prob, "kl": self.kl}
+        tensors = {name: getattr(self, name) for name in OVER_EPOCHS}
         tensors |= {f"probs.{axis}": values for axis, values in self.probs.items()}
         tensors |= {f"validation.{metric}": values for metric, values in self.validation.items()}
         scalars = {name: getattr(self, name) for name in ("best_epoch", "stopped", "compile_seconds")}
@@ -102,9 +114,7 @@ class History:
             group, key = name.split(".", 1)
             groups[group][key] = tensors.pop(name)
         return cls(
-            elbo=tensors["elbo"],
-            expected_log_prob=tensors["expected_log_prob"],
-            kl=tensors["kl"],
+            **{name: tensors[name] for name in OVER_EPOCHS},
             probs=groups["probs"],
             validation=groups["validation"],
             **{name: _plain(json.loads(metadata[name])) for name in ("best_epoch", "stopped", "compile_seconds")},
@@ -126,8 +136,8 @@ class EpochRecord(History):
 
     @property
     def metrics(self) -> dict[str, float | list[float]]:
-        """``elbo`` and ``kl`` of the last epoch in nats, and its validation metrics; lists with replicates."""
-        values = {"elbo": self.elbo, "kl": self.kl} | dict(self.validation)
+        """``elbo``, ``kl`` and ``gap`` of the last epoch in nats, and its validation metrics; lists with replicates."""
+        values = {"elbo": self.elbo, "kl": self.kl, "gap": self.gap} | dict(self.validation)
         return {name: value[-1].tolist() for name, value in values.items()}
 
 

@@ -114,6 +114,8 @@ class TrainingLoop:
         """Train for one pass over the data, evaluate the state, and call the callbacks."""
         if self.average is not None and epoch == self.config.averaging_start > 0:
             self.best.forget_values()
+        if epoch < self.config.annealed_epochs and self.objective.closed_form is not None:
+            self.best.forget_values()  # a state counts once the posterior counts all points
         results, sizes = self._pass(epoch)
         value = self._record(results, sizes)
         self.best.consider(epoch, value.reshape(-1), self.active)
@@ -148,15 +150,26 @@ class TrainingLoop:
         Only here an epoch waits for the device.
         """
         shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
-        losses, kls = (torch.stack([getattr(r, name) for r in results]).double().cpu() for name in ("loss", "kl"))
+        losses, kls, tables = (
+            torch.stack([getattr(r, name) for r in results]).double().cpu() for name in ("loss", "kl", "log_likelihood")
+        )
         elbo = -(shares @ losses)
         first = (losses.reshape(len(losses), -1).isfinite().all(1)).cumprod(0).sum()
         self._check_finite("ELBO", elbo, self.steps + int(first))
         metrics = {} if self.validation is None else self._validate(self.validation, self.steps + len(results) - 1)
         self.steps += len(results)
         probs = {axis: log_prob.exp() for axis, log_prob in results[-1].log_probs.items()}
-        self.recorder.add(elbo, shares @ kls, probs, metrics)
+        numbers = {"elbo": elbo, "kl": shares @ kls, "gap": self._log_evidence(tables, shares) - elbo}
+        self.recorder.add(numbers | {"tempered_num_data": results[-1].counted}, probs, metrics)
         return metrics["log_prob"] if metrics else elbo
+
+    def _log_evidence(self, tables: Tensor, shares: Tensor) -> Tensor:
+        """Return the log evidence for the mean log likelihood of each architecture over an epoch, nats."""
+        model = self.objective.elbo.model
+        if model.by_input:
+            return torch.tensor(torch.nan)
+        mean = torch.tensordot(shares, tables, 1) + model.log_prior().detach().double().cpu()
+        return mean.flatten(-len(model.space)).logsumexp(-1) if model.space else mean
 
     def _validate(self, data: Data, step: int) -> dict[str, Tensor]:
         self._remember()

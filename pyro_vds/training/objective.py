@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.elbo import EnumELBO
+from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.guide_updates import ClosedForm
 
 
 @dataclass(frozen=True)
@@ -17,25 +19,52 @@ class StepResult:
     Attributes:
         loss: Full-data negative ELBO, nats; a scalar, or ``(replicate,)``.
         kl: ``KL(q || prior)``, nats, in the same shape.
+        counted: The number of points that the posterior counts, ``tau N``, in the same shape.
+        log_likelihood: Log likelihood of each architecture on the batch, scaled to all data, nats.
         log_probs: ``log q`` of each entry of each axis, nats.
     """
 
     loss: Tensor
     kl: Tensor
+    counted: Tensor
+    log_likelihood: Tensor
     log_probs: dict[str, Tensor]
+
+    def flattened(self) -> list[Tensor]:
+        """Return the numbers without their graph, as a list for a compiled graph."""
+        return [t.detach() for t in (self.loss, self.kl, self.counted, self.log_likelihood, *self.log_probs.values())]
 
     def detached(self) -> "StepResult":
         """Return the same numbers without their graph."""
-        log_probs = {axis: p.detach() for axis, p in self.log_probs.items()}
-        return StepResult(self.loss.detach(), self.kl.detach(), log_probs)
+        return StepResult.of(self.flattened(), self.log_probs)
+
+    @classmethod
+    def of(cls, values: list[Tensor], axes: "dict[str, Tensor] | tuple[str, ...]") -> "StepResult":
+        """Return the record from the list of :meth:`flattened`.
+
+        Args:
+            values: The numbers.
+            axes: The names of the axes.
+        """
+        return cls(*values[:4], log_probs=dict(zip(axes, values[4:], strict=True)))
 
 
 class Objective(nn.Module):
-    """The loss, with the other values that training records in each step."""
+    """The loss, with the other values that training records in each step.
 
-    def __init__(self, elbo: EnumELBO) -> None:
+    Args:
+        elbo: The ELBO.
+        config: The settings of training.
+    """
+
+    def __init__(self, elbo: EnumELBO, config: TrainingConfig) -> None:
         super().__init__()
         self.elbo = elbo
+        if config.weight_floor and elbo.model.by_input:
+            raise ValueError("Expected weight_floor=0 for a model with an architecture for each input, got another.")
+        self.weight_floor = config.weight_floor
+        closed = config.guide_update == "closed_form" and bool(elbo.model.space)
+        self.closed_form = ClosedForm(elbo.model, self.guide, config) if closed else None
 
     @property
     def guide(self) -> Guide:
@@ -49,8 +78,33 @@ class Objective(nn.Module):
         buffers = {name: b for name, b in self.named_buffers() if b not in fixed}
         return dict(self.named_parameters()) | buffers
 
-    def forward(self, x: Tensor, y: Tensor) -> StepResult:
-        """Return the differentiable loss, and KL and the guide's log probabilities without gradients."""
-        loss = self.elbo.losses(x, y)
+    def set_in_place(self) -> set[Tensor]:
+        """Return the parameters that the objective itself sets: the logits of a guide in closed form."""
+        return set() if self.closed_form is None else set(self.guide.logits.values())
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, StepResult]:
+        """Return what the optimiser minimises, nats, and the record; then set a guide in closed form."""
+        model = self.elbo.model
+        bound = self.elbo.bound(x, y)
+        minimised = bound.losses
+        if self.weight_floor:
+            minimised = minimised + self.weight_floor * self._towards_equal_weights(bound.log_likelihood)
         with torch.no_grad():
-            return StepResult(loss, self.guide.kl(self.elbo.model, x).expand_as(loss), self.guide.log_probs(x))
+            loss = bound.losses
+            counted = torch.full_like(loss, model.num_data)
+            if self.closed_form is not None:
+                counted = self.closed_form.counted().to(loss)
+            kl = self.guide.kl(model, x).expand_as(loss)
+            result = StepResult(loss, kl, counted, bound.log_likelihood.detach(), self.guide.log_probs(x))
+            if self.closed_form is not None:
+                points = x.shape[len(model.batch_shape)]
+                self.closed_form(self.guide, result.log_likelihood, model.log_prior(), points)
+        return minimised, result
+
+    def _towards_equal_weights(self, log_likelihood: Tensor) -> Tensor:
+        """Return ``sum_a (q(a) - 1 / K) l(a)`` with ``q`` constant: added, it turns weights ``q`` into ``1 / K``."""
+        space = self.elbo.model.space
+        if not space:
+            return torch.zeros_like(log_likelihood)
+        q = self.guide.joint_log_probs().detach().exp()
+        return ((q - 1 / space.count) * log_likelihood).flatten(-len(space)).sum(-1)

@@ -11,6 +11,7 @@ from pyro_vds.training.best import BestState
 from pyro_vds.training.history import EpochRecord, History
 
 ROWS = 64
+NUMBERS = ("elbo", "kl", "gap", "tempered_num_data")
 
 
 class Recorder:
@@ -27,25 +28,25 @@ class Recorder:
         sizes = dict(zip(model.axes, model.sizes, strict=True))
         self.rows = rows
         self.length = 0
-        self.losses = {name: self._column(*rows) for name in ("elbo", "kl")}
+        self.losses = {name: self._column(*rows) for name in NUMBERS}
         self.probs = {axis: self._column(*rows, size) for axis, size in sizes.items()}
         self.validation: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         return self.length
 
-    def add(self, elbo: Tensor, kl: Tensor, probs: Mapping[str, Tensor], metrics: Mapping[str, Tensor]) -> None:
+    def add(self, numbers: Mapping[str, Tensor], probs: Mapping[str, Tensor], metrics: Mapping[str, Tensor]) -> None:
         """Add an epoch.
 
         Args:
-            elbo: ELBO of the epoch in nats, a scalar or ``(replicate,)``.
-            kl: ``KL(q || prior)`` in nats, in the same shape.
+            numbers: ``elbo``, ``kl`` and ``gap`` of the epoch in nats, and ``tempered_num_data``; scalars or
+                ``(replicate,)``.
             probs: The guide's probabilities of each axis.
             metrics: The validation metrics, with the same names in every epoch.
         """
         self.validation = self.validation or {name: self._column(*self.rows) for name in metrics}
         for columns, values in (
-            (self.losses, {"elbo": elbo, "kl": kl}),
+            (self.losses, numbers),
             (self.probs, probs),
             (self.validation, metrics),
         ):
@@ -64,7 +65,7 @@ class Recorder:
             compile_seconds: Seconds that compiling took.
         """
         fields = self._fields(best, compile_seconds)
-        for name in ("elbo", "expected_log_prob", "kl"):
+        for name in ("expected_log_prob", *NUMBERS):
             fields[name] = fields[name].clone()
         for name in ("probs", "validation"):
             fields[name] = {key: values.clone() for key, values in fields[name].items()}
@@ -89,12 +90,11 @@ class Recorder:
         return torch.empty(ROWS, *shape, dtype=self.dtype)
 
     def _fields(self, best: BestState, compile_seconds: float) -> dict[str, Any]:
-        elbo, kl = (self.losses[name][: self.length] for name in ("elbo", "kl"))
+        numbers = {name: self.losses[name][: self.length] for name in NUMBERS}
         epochs = tuple(best.epochs.tolist())
         return {
-            "elbo": elbo,
-            "expected_log_prob": elbo + kl,
-            "kl": kl,
+            **numbers,
+            "expected_log_prob": numbers["elbo"] + numbers["kl"],
             "probs": {axis: values[: self.length] for axis, values in self.probs.items()},
             "validation": {name: values[: self.length] for name, values in self.validation.items()},
             "best_epoch": epochs if self.batch_shape else epochs[0],

@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import Optimizer
 
 from pyro_vds.ops.compat import checks_of_distributions, copy_tensors, fix_address
+from pyro_vds.training.block_rate import BlockRate
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.flat import FlatTensors
 from pyro_vds.training.objective import Objective, StepResult
@@ -26,6 +27,7 @@ class _Step:
         self.replicates = bool(model.batch_shape)
         self.num_data = model.num_data
         self.clip_norm = config.clip_norm
+        self.block_rate = BlockRate(model, config)
         self.groups = parameter_groups(model, objective.guide, config)
 
 
@@ -52,20 +54,23 @@ class EagerStep(_Step):
     def __call__(self, x: Tensor, y: Tensor) -> StepResult:
         """Run one step on a batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        result = self.objective(x, y)
-        (result.loss.sum() / self.num_data).backward()
-        if self.clip_norm is not None:
-            self._clip(self.clip_norm)
+        minimised, result = self.objective(x, y)
+        (minimised.sum() / self.num_data).backward()
+        if self.clip_norm is not None or self.block_rate.first:
+            self._change_gradients(result)
         self.optimizer.step()
         return result.detached()
 
     def release(self) -> None:
         """Do nothing: the module's tensors are its own."""
 
-    def _clip(self, largest: float) -> None:
+    def _change_gradients(self, result: StepResult) -> None:
         gradients = {p: p.grad for p in self.parameters if p.grad is not None}
-        shorter = clipped(list(gradients.values()), largest, replicates=self.replicates)
-        for parameter, gradient in zip(gradients, shorter, strict=True):
+        gradients = self.block_rate.scaled(gradients, result.log_probs)
+        found = list(gradients.values())
+        if self.clip_norm is not None:
+            found = clipped(found, self.clip_norm, replicates=self.replicates)
+        for parameter, gradient in zip(gradients, found, strict=True):
             parameter.grad = gradient
 
 
@@ -91,7 +96,8 @@ class CompiledStep(_Step):
         optimizer = make_optimizer(self.groups, config, replicates=self.replicates)
         groups = merged(self.groups, optimizer, config)
         self.parameters = [FlatTensors({names[p]: p for p in group["params"]}, rows) for group in groups]
-        buffers = {name: t for name, t in tensors.items() if not isinstance(t, nn.Parameter)}
+        changed = objective.set_in_place()
+        buffers = {name: t for name, t in tensors.items() if not isinstance(t, nn.Parameter) or t in changed}
         self.buffers = [
             FlatTensors({name: b for name, b in buffers.items() if b.dtype == dtype}, rows)
             for dtype in sorted({b.dtype for b in buffers.values()}, key=str)
@@ -121,11 +127,10 @@ class CompiledStep(_Step):
                     self._compile(inputs)
             same = self.shapes == (x.shape, y.shape)
             function = self.compiled if same and self.compiled is not None else self._gradients
-            loss, kl, *log_probs = function(*inputs)
+            values = function(*inputs)
         self.optimizer.step()
-        axes = self.objective.elbo.model.axes
         # A copy: a graph may reuse the memory of its outputs in the next step.
-        return StepResult(loss.clone(), kl.clone(), {a: p.clone() for a, p in zip(axes, log_probs, strict=True)})
+        return StepResult.of([value.clone() for value in values], self.objective.elbo.model.axes)
 
     def release(self) -> None:
         """Give the module's tensors memory of their own again."""
@@ -171,7 +176,7 @@ class CompiledStep(_Step):
         self.compile_seconds = time.perf_counter() - started
 
     def _gradients(self, x: Tensor, y: Tensor, *flat: Tensor) -> list[Tensor]:
-        """Write gradients and buffers into the flat tensors, and return loss, KL and log probabilities."""
+        """Write gradients and buffers into the flat tensors, and return the record of the step as a list."""
         parameters, buffers, gradients = self._parted(flat)
         leaves = {
             name: view.detach().requires_grad_()
@@ -184,15 +189,17 @@ class CompiledStep(_Step):
             for name, view in group.views(tensor).items()
         }
         with torch.enable_grad():
-            result = torch.func.functional_call(self.objective, leaves | changing, (x, y))
-            found = torch.autograd.grad(result.loss.sum() / self.num_data, list(leaves.values()))
+            minimised, result = torch.func.functional_call(self.objective, leaves | changing, (x, y))
+            found = torch.autograd.grad(minimised.sum() / self.num_data, list(leaves.values()))
+        own = {name: p for group in self.parameters for name, p in group.tensors.items()}
+        by_parameter = dict(zip((own[name] for name in leaves), found, strict=True))
+        found = list(self.block_rate.scaled(by_parameter, result.log_probs).values())
         if self.clip_norm is not None:
             found = clipped(found, self.clip_norm, replicates=self.replicates)
         by_name = dict(zip(leaves, found, strict=True)) | changing
         for group, tensor in zip((*self.parameters, *self.buffers), (*gradients, *buffers), strict=True):
             tensor.copy_(group.joined([by_name[name] for name in group.names]))
-        result = result.detached()
-        return [result.loss, result.kl, *result.log_probs.values()]
+        return result.flattened()
 
     def _parted(self, flat: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
         """Return the flat tensors of parameters, of buffers, and of gradients."""

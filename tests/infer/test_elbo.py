@@ -238,9 +238,34 @@ def test_the_step_can_be_traced():
     graph = make_fx(gradient, tracing_mode="fake", _allow_non_fake_inputs=True)(names, x, y)
     for one, other in zip(graph(names, x, y), gradient(names, x, y), strict=True):
         torch.testing.assert_close(one, other)
-    elbo._loss = TraceEnum_ELBO(max_plate_nesting=1)
+
+    class Theirs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model, self.guide = model, guide
+
+        def forward(self, x, y):
+            return TraceEnum_ELBO(max_plate_nesting=1).differentiable_loss(self.model, self.guide, x, y)
+
+    elbo = Theirs()
     with pytest.raises(RuntimeError):
         make_fx(gradient, tracing_mode="fake", _allow_non_fake_inputs=True)(names, x, y)
+
+
+def test_the_bound_has_the_log_likelihood_of_each_architecture():
+    network, (x, y) = TwoAxes(), (torch.randn(6, 2), torch.randint(4, (6,)))
+    model = vds.VDSModel(network, num_data=30)
+    bound = vds.enum_elbo(model, vds.AutoJointCategorical(model)).bound(x, y)
+    log_probs = network(x).log_softmax(-1)
+    expected = log_probs.gather(-1, y.expand(3, 2, -1)[..., None])[..., 0].sum(-1) * 30 / 6
+    torch.testing.assert_close(bound.log_likelihood, expected)
+    copies = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 4, width=3, max_depth=2), 2), num_data=30)
+    copies.eval()
+    shared = copies.shared(x), copies.shared(y)
+    bound = vds.enum_elbo(copies, vds.AutoCategorical(copies)).bound(*shared)
+    for r, (single, _) in enumerate(vds.replicates(copies, vds.AutoCategorical(copies))):
+        expected = vds.exact_posterior(single, (x, y)).log_likelihood * 5
+        torch.testing.assert_close(bound.log_likelihood[r].double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_guide_of_the_users_own_without_enumeration_is_refused():

@@ -97,9 +97,10 @@ def test_a_callback_sees_the_record_so_far():
     # An early record stays as it was while the run goes on.
     torch.testing.assert_close(seen[3].elbo, history.elbo[:4], rtol=0, atol=0)
     torch.testing.assert_close(seen[3].probs["depth"], history.probs["depth"][:4], rtol=0, atol=0)
-    expected = {"elbo": history.elbo[3], "kl": history.kl[3]} | {n: v[3] for n, v in history.validation.items()}
+    expected = {name: getattr(history, name)[3] for name in ("elbo", "kl", "gap")}
+    expected |= {name: values[3] for name, values in history.validation.items()}
     assert seen[3].metrics == {name: float(value) for name, value in expected.items()}
-    assert set(expected) == {"elbo", "kl", "log_prob", "error", "confidence", "brier"}
+    assert set(expected) == {"elbo", "kl", "gap", "log_prob", "error", "confidence", "brier"}
     # The record has the guide before the step, the model is as it is after it.
     torch.testing.assert_close(states[2], history.probs["depth"][3])
 
