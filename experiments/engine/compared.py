@@ -130,7 +130,7 @@ def _depth(task: Task, how: dict[str, str]) -> int:
 
 
 def _mixtures(name: str, data: DataSet, trained: Trained) -> Compared:
-    """Return the mixture by the guide, by stacking on validation data, pruned by the rule "95", and by equal weights."""
+    """Return the mixture by the guide, by stacking on validation data, pruned by the rule "95", and by equal parts."""
     q = trained.guide.probs()["depth"].detach()
     depth, count = vds.choose_depth(q), len(q)
     cut = torch.cat([q[:depth], q[depth:].sum(0, keepdim=True), torch.zeros(count - depth - 1)])

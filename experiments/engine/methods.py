@@ -5,6 +5,7 @@ The last state counts for every method: none is chosen on validation data or by 
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -122,10 +123,8 @@ def train(
             states.extend(copy.deepcopy(part.state_dict()) for part in (model, guide))
 
     started = perf_counter()
-    try:
+    with suppress(vds.NonFiniteLossError):  # the best state before that is then its result
         vds.fit(model, guide, data.train, on_epoch=keep_last, progress=False, seed=seed, **settings)
-    except vds.NonFiniteLossError:
-        pass  # the best state before that is its result
     seconds = perf_counter() - started
     for part, state in zip((model, guide), states, strict=False):
         part.load_state_dict(state)
