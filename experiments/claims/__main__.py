@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import per_input, shift
+from experiments import per_input, shift, spirals_recipe
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS
@@ -44,6 +44,11 @@ def per_input_table() -> str:
     return per_input.table(_single("per_input")) + "\n"
 
 
+def recipe_table() -> str:
+    """Return the table of the experiment ``spirals_recipe``."""
+    return spirals_recipe.table(_single("spirals_recipe")) + "\n"
+
+
 def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
@@ -56,6 +61,7 @@ PAGES: dict[Path, Tables] = {
         "ablations": ablations_tables,
         "shift": shift_tables,
         "per input": per_input_table,
+        "recipe": recipe_table,
     },
 }
 

@@ -19,7 +19,7 @@ from pyro_vds.runs.cuts import as_labels
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.files import CONFIG, DATA, HISTORY, METRICS, POSTERIOR, WEIGHTS, check_run_folder, read_json, reading
 from pyro_vds.runs.settings import Settings
-from pyro_vds.runs.summary import summary_text
+from pyro_vds.runs.summary import summary_text, training_line
 from pyro_vds.training.history import History
 
 
@@ -68,7 +68,8 @@ class Run:
     def summary(self) -> str:
         """The results of the run as a short text."""
         head = f"{self.settings.data}: {len(self.history)} epochs ({self.history.stopped})"
-        return f"{head}\n\n{summary_text(self.metrics)}"
+        lines = [head, training_line(self.settings)] if self.model.axes else [head]
+        return "\n".join([*lines, "", summary_text(self.metrics)])
 
     @cached_property
     def data(self) -> DataSet:

@@ -167,6 +167,8 @@ class Settings(_TrainingConfig):
             raise ValueError("Expected readout 'all' to learn the width with the depth, got 'last'.")
         if self.guide == "per_input" and (self.widths or self.readout == "last"):
             raise ValueError("Expected readout 'all' and no widths for the guide per_input, got others.")
+        if self.guide == "per_input" and (self.guide_update == "closed_form" or self.weight_floor):
+            raise ValueError("Expected guide_update gradient and weight_floor 0 for the guide per_input, got others.")
         if not 0 <= self.threshold < 1:
             raise ValueError(f"Expected a threshold in [0, 1), got {self.threshold}.")
         self._check_network()

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from pyro_vds.training.config import TrainingConfig
+
 
 def summary_text(metrics: dict[str, Any]) -> str:
     """Return the metrics as a short text."""
@@ -24,6 +26,21 @@ def summary_text(metrics: dict[str, Any]) -> str:
     head, *rows = measures_table(metrics["test"])
     parameters = [f"   {metrics['parameters'][case]:,} parameters" for case in metrics["test"]]
     return "\n".join([*lines, head, *(row + count for row, count in zip(rows, parameters, strict=True))])
+
+
+def training_line(config: TrainingConfig) -> str:
+    """Return how guide and weights were trained as one line.
+
+    Args:
+        config: The settings of training.
+    """
+    blocks = "blocks at full rate" if config.block_rate == "full" else "blocks at the paper's rate"
+    floor = f", weight floor {config.weight_floor:g}" if config.weight_floor else ""
+    if config.guide_update == "gradient":
+        return f"guide by gradient steps, {blocks}{floor}"
+    bound = "" if config.tempered_num_data is None else f", at most {config.tempered_num_data:g} points counted"
+    start = f"annealed over {config.annealed_epochs} epochs, {config.anneal_start} start{bound}"
+    return f"guide in closed form ({start}), {blocks}{floor}"
 
 
 def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:

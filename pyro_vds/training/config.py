@@ -133,10 +133,11 @@ class TrainingConfig:
                 raise ValueError(f"Expected {name} as one of {get_args(kind)}, got {getattr(self, name)!r}.")
         if not 0 <= self.weight_floor <= 1:
             raise ValueError(f"Expected a weight_floor in [0, 1], got {self.weight_floor}.")
-        if self.anneal_epochs is not None and not 0 <= self.anneal_epochs < self.max_epochs:
-            raise ValueError(
-                f"Expected anneal_epochs in 0..{self.max_epochs - 1}, fewer than max_epochs, got {self.anneal_epochs}."
-            )
+        last = None if self.max_epochs is None else self.max_epochs - 1  # a run's settings fill it in later
+        if self.anneal_epochs is not None and (
+            self.anneal_epochs < 0 or (last is not None and self.anneal_epochs > last)
+        ):
+            raise ValueError(f"Expected anneal_epochs in 0..{last}, fewer than max_epochs, got {self.anneal_epochs}.")
 
     def _check_schedule(self) -> None:
         milestones = list(self.milestones or ())

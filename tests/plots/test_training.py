@@ -70,7 +70,7 @@ def test_history_of_a_plain_network_is_its_loss_alone(trained):
 
 def test_history_without_an_epoch_is_drawn(trained, tmp_path):
     history = trained[-1]
-    none = {name: torch.zeros(0) for name in ("elbo", "expected_log_prob", "kl")}
+    none = {name: torch.zeros(0) for name in ("elbo", "expected_log_prob", "kl", "gap", "tempered_num_data")}
     axes = vds.plots.plot_history(replace(history, **none, probs={"depth": torch.zeros(0, 4)}, best_epoch=-1))
     axes[0].figure.savefig(tmp_path / "empty.png")
 

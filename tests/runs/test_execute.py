@@ -177,3 +177,23 @@ def test_loading_executes_no_code(run, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"Expected an intact run folder at .*, but config\.yaml is damaged"):
         vds.load_run(run)
     assert not marker.exists()
+
+
+def test_a_run_in_closed_form_says_so_and_ends_at_the_exact_posterior(tmp_path):
+    given = {"guide_update": "closed_form", "block_rate": "full", "weight_floor": 0.1, "tempered_num_data": 150.0}
+    small = {"max_epochs": 6, "anneal_epochs": 2, "max_depth": 2, "num_points": 200, "train_fraction": 0.5}
+    run = vds.runs.execute(vds.runs.Settings(data="spirals", **given, **small), tmp_path / "run", progress=False)
+    again = vds.load_run(tmp_path / "run")
+    line = "guide in closed form (annealed over 2 epochs, deep start, at most 150 points counted), blocks at full rate"
+    assert f"{line}, weight floor 0.1" in again.summary
+    assert again.settings == run.settings  # YAML and back
+    assert abs(again.metrics["posterior"]["evidence_gap"]) < 1e-5
+    torch.testing.assert_close(again.history.gap, run.history.gap)
+    assert again.history.tempered_num_data.tolist() == run.history.tempered_num_data.tolist()
+    assert set(again.history.to_dataset()) >= {"gap", "tempered_num_data"}
+
+
+def test_a_run_in_the_paper_s_way_says_so(tmp_path):
+    settings = vds.runs.Settings(data="spirals", max_epochs=2, max_depth=1)
+    summary = vds.runs.execute(settings, tmp_path / "run", progress=False).summary
+    assert "guide by gradient steps, blocks at the paper's rate" in summary

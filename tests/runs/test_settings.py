@@ -63,3 +63,9 @@ def test_another_optimiser_keeps_its_own_rate_and_another_schedule_has_no_milest
     cosine = Settings(data="mnist", scheduler=partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=9)).resolved()
     assert cosine.milestones == ()
     assert cosine.lr == 0.1
+
+
+@pytest.mark.parametrize("given", [{"guide_update": "closed_form"}, {"weight_floor": 0.1}])
+def test_a_guide_of_inputs_is_trained_by_gradients_of_the_bound(given):
+    with pytest.raises(ValueError, match="Expected guide_update gradient and weight_floor 0"):
+        Settings(guide="per_input", **given)

@@ -175,6 +175,12 @@ def test_what_cannot_be_set_is_refused():
     for wrong in ({"weight_floor": 1.5}, {"anneal_epochs": -1}, {"anneal_epochs": 8000}, {"tempered_num_data": 0}):
         with pytest.raises(ValueError, match="Expected"):
             vds.TrainingConfig(**wrong)
+    # A run fills in the epochs of its data set, and checks them then.
+    assert vds.runs.Settings(anneal_epochs=300).resolved().annealed_epochs == 0
+    assert vds.runs.Settings(anneal_epochs=300, guide_update="closed_form").resolved().annealed_epochs == 300
+    assert vds.runs.Settings(guide_update="closed_form").resolved().annealed_epochs == 2400
+    with pytest.raises(ValueError, match="anneal_epochs"):
+        vds.runs.Settings(data="digits", anneal_epochs=300).resolved()
 
 
 def test_the_reference_is_deep_along_nested_axes_only():
