@@ -17,7 +17,9 @@
 """
 
 import math
+import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -51,7 +53,8 @@ def measure_method(values: Mapping[str, Any], repeats: int, resources: Resources
     }
     sizes = {part: len(getattr(data, part)[0]) for part in ("train", "validation", "test")}
     about = {"sizes": sizes, "depths": list(task.depths), "width": task.width, "channels": task.channels}
-    return {"settings": {**values, **about, **settings_of(task, values["method"])}, "rows": rows, **compared.about}
+    settings = {**values, **about, **settings_of(task, values["method"])}
+    return {"settings": settings, "commit": _commit(), "rows": rows, **compared.about}
 
 
 def table(results: Sequence[Mapping[str, Any]], data: str) -> str:
@@ -78,6 +81,15 @@ def table(results: Sequence[Mapping[str, Any]], data: str) -> str:
         cells += [_spread(found, "ece", 1, 100), _spread(found, "seconds", 1), _spread(found, "milliseconds", 1)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _commit() -> str | None:
+    """Return the commit that is checked out, with ``-dirty`` if tracked files differ; ``None`` outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.check_output(command, cwd=Path(__file__).parent, text=True, stderr=subprocess.DEVNULL).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _method_of(row: str) -> str:
