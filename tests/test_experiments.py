@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 
 import experiments
 import pyro_vds as vds
-from experiments import __main__, figures
+from experiments import __main__, figures, plain_or_learnt
 from experiments.engine import results
 from experiments.engine.measures import measure_depths, measure_repeat, measure_repeats, paper_ece
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
@@ -265,6 +265,33 @@ def test_guide_lag_on_images_compares_each_mode(tiny):
             modes = [np.array(state[mode]["exact_posterior"]) for mode in ("train_mode", "recalibrated")]
             np.testing.assert_allclose(*modes, atol=0.01)
             assert np.abs(modes[0] - state["exact_posterior"]).max() > 0.1
+
+
+def test_plain_or_learnt_weighs_each_network_in_every_way(tiny):
+    rows = {name: row for result in tiny["plain_or_learnt"] for name, row in result["rows"].items()}
+    learnt = [f"ldn_{how}{end}" for how in ("paper", "recipe") for end in ("", "_stacked", "_pruned", "_uniform")]
+    supervised = [f"deep_supervision{end}" for end in ("", "_stacked", "_last")]
+    assert set(rows) == {"ddn", "ddn_full", "ensemble", *learnt, *supervised}
+    assert all(sum(row["weights"]) == pytest.approx(1, abs=1e-5) for row in rows.values())
+    for result in tiny["plain_or_learnt"]:
+        if result["settings"]["method"] == "ldn_recipe":
+            assert result["gap"] == pytest.approx(0, abs=1e-3)
+        if result["settings"]["method"] == "ddn":
+            scores = dict(map(tuple, result["validation_log_likelihood_by_depth"]))
+            assert scores[result["chosen_depth"]] == max(scores.values())
+    assert len(plain_or_learnt.table(tiny["plain_or_learnt"], "digits").splitlines()) == 2 + len(rows)
+
+
+def test_plain_or_learnt_takes_differences_by_pairs_of_seeds():
+    measures = {"error": 0.0, "ece": 0.0, "seconds": 1.0, "milliseconds": 1.0}
+    found = [
+        {"settings": {"data": "digits", "seed": seed}, "rows": {row: measures | {"log_likelihood": value}}}
+        for row, values in (("ddn", (-1.0, -3.0, -2.0)), ("ldn_paper", (-0.5, -2.0, -0.5)))
+        for seed, value in enumerate(values)
+    ]
+    # 0.5, 1 and 1.5: mean 1, standard deviation 0.5, half width 4.303 * 0.5 / sqrt(3) = 1.242.
+    line = plain_or_learnt.table(found, "digits").splitlines()[-1]
+    assert line.startswith("| `ldn_paper` | -1.000 ± 0.866 | +1.000 [-0.242, +2.242] |")
 
 
 def test_every_setting_of_training_reaches_the_repeats():

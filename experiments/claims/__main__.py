@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import per_input, shift, spirals_recipe
+from experiments import per_input, plain_or_learnt, shift, spirals_recipe
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
 from experiments.claims.parts import enough, load, seconds
-from experiments.engine.results import RESULTS
+from experiments.engine.results import RESULTS, results
 from pyro_vds.runs.files import atomic
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,12 @@ def recipe_table() -> str:
     return spirals_recipe.table(_single("spirals_recipe")) + "\n"
 
 
+def compared_tables() -> str:
+    """Return the tables of the experiment ``plain_or_learnt``, one for each data set."""
+    found = results("plain_or_learnt")
+    return "\n\n".join(f"{name}:\n\n{plain_or_learnt.table(found, name)}" for name in plain_or_learnt.TASKS) + "\n"
+
+
 def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
@@ -62,6 +68,7 @@ PAGES: dict[Path, Tables] = {
         "shift": shift_tables,
         "per input": per_input_table,
         "recipe": recipe_table,
+        "plain or learnt": compared_tables,
     },
 }
 
