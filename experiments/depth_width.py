@@ -41,7 +41,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
         data_root: Folder of Fashion-MNIST.
     """
     size = TINY if tiny else SIZE
-    settings = Settings(**size, guide="joint", data_root=data_root).resolved()
+    settings = Settings(preset="paper", **size, guide="joint", data_root=data_root).resolved()
     data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     history = train(settings, model, guide, data, progress=False)

@@ -35,7 +35,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
         data_root: Not used: the points are drawn.
     """
     small: dict[str, Any] = {"max_epochs": 20, "max_depth": 2, "width": 8} if tiny else {}
-    settings = Settings(**SETTINGS | small, data_root=data_root).resolved()
+    settings = Settings(preset="paper", **SETTINGS | small, data_root=data_root).resolved()
     data = load_data(settings)
     model, guide = build(settings, DataSummary.of(data))
     history = train(settings, model, guide, data, progress=False)

@@ -17,7 +17,11 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     small: dict[str, Any] = {"data": "digits", "max_depth": 2, "max_epochs": 1}
     network: dict[str, Any] = {"channels": 32, "bottleneck": 16, "batch_size": 256}
     shared, per_depth = (
-        _one(Settings(**(small if tiny else size), **network, head_statistics=how, data_root=data_root).resolved())
+        _one(
+            Settings(
+                preset="paper", **(small if tiny else size), **network, head_statistics=how, data_root=data_root
+            ).resolved()
+        )
         for how in ("shared", "per_depth")
     )
     return {"settings": (small if tiny else size) | network, "test": {"shared": shared, "per_depth": per_depth}}

@@ -25,7 +25,10 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
         data_root: Not used: the digits come with scikit-learn.
     """
     size: dict[str, Any] = SIZE | ({"max_depth": 2, "channels": 4, "bottleneck": 2, "max_epochs": 1} if tiny else {})
-    return {"settings": size, "priors": [_with_prior(Settings(**size, prior=prior)) for prior in PRIORS]}
+    return {
+        "settings": size,
+        "priors": [_with_prior(Settings(preset="paper", **size, prior=prior)) for prior in PRIORS],
+    }
 
 
 def table(content: Mapping[str, Any]) -> str:

@@ -60,7 +60,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     }
     for name, others in {"digits": ()}.items() if tiny else OUTSIDE.items():
         given: dict[str, Any] = size | {"data": name, "data_root": data_root}
-        each = [Settings(**given, seed=seed).resolved() for seed in range(seeds)]
+        each = [Settings(preset="paper", **given, seed=seed).resolved() for seed in range(seeds)]
         sets = [load_data(settings) for settings in each]
         trained = [train_rivals(settings, data) for settings, data in zip(each, sets, strict=True)]
         methods = {method: [one[method] for one in trained] for method in trained[0]}

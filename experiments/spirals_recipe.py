@@ -73,7 +73,7 @@ def _spread(values: Iterable[float], digits: int) -> str:
 
 
 def _one(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    metrics, epochs = run_once(Settings(**{"data": "spirals", **given}, seed=seed).resolved())
+    metrics, epochs = run_once(Settings(**{"preset": "paper", "data": "spirals", **given}, seed=seed).resolved())
     posterior = metrics["posterior"]
     found = {"depth": posterior["chosen"]["depth"], "gap": posterior["evidence_gap"], "elbo": posterior["elbo"]}
     return {"seed": seed, "epochs": epochs, **found, **metrics["test"]}

@@ -16,7 +16,10 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     """
     seeds = range(2 if tiny else 6)
     small: dict[str, Any] = {"max_epochs": 20, "max_depth": 3} if tiny else {}
-    runs = [_one(Settings(data="spirals", seed=seed, data_root=data_root, **small).resolved()) for seed in seeds]
+    runs = [
+        _one(Settings(preset="paper", data="spirals", seed=seed, data_root=data_root, **small).resolved())
+        for seed in seeds
+    ]
     summary = {
         case: {
             measure: {"mean": mean(values), "std": stdev(values)}

@@ -63,6 +63,7 @@ from pyro_vds.training import (
     estimate_memory,
     fit,
     recalibrate_batch_norm,
+    recipe,
 )
 
 # Public modules are imported by their public names too: ``from pyro_vds.calibration import ece``.
@@ -130,6 +131,7 @@ __all__ = [
     "priors",
     "prune",
     "recalibrate_batch_norm",
+    "recipe",
     "replicates",
     "resampling",
     "reweight",

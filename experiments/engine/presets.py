@@ -6,7 +6,7 @@ from experiments.engine.svhn import SVHN_TEST_DIGITS
 
 REPEATS_SPIRALS, REPEATS_IMAGES = 6, 4
 
-# The paper's settings are the defaults of pyro_vds; a batch is the whole training set.
+# What differs from the paper's settings; a batch is the whole training set.
 SPIRALS: dict[str, Any] = {"data": "spirals", "batch_size": 1000}
 LESS_NOISE: dict[str, Any] = SPIRALS | {"noise": 0.15}
 TINY_SPIRALS: dict[str, Any] = {"num_points": 200, "max_epochs": 4, "width": 4, "max_depth": 2}

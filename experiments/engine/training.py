@@ -45,12 +45,12 @@ def as_settings(values: Mapping[str, Any], resources: Resources) -> Settings:
     """Return the full settings of a run.
 
     Args:
-        values: What differs from the defaults; the data set may also be ``svhn_test_digits``.
+        values: What differs from the paper's settings; the data set may also be ``svhn_test_digits``.
         resources: How it is run.
     """
     known = {"data": "svhn"} if values.get("data") == SVHN_TEST_DIGITS else {}
     how: dict[str, Any] = {"data_root": resources.data_root, "compile": resources.compile}
-    return Settings(**{**values, **known}, **how, device=str(resources.device)).resolved()
+    return Settings(**{"preset": "paper", **values, **known}, **how, device=str(resources.device)).resolved()
 
 
 def described(settings: Settings, values: Mapping[str, Any]) -> dict[str, Any]:

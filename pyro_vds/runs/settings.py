@@ -3,7 +3,7 @@
 import inspect
 import re
 from dataclasses import dataclass, field, fields, make_dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pyro_vds.backbones.named import DEPTHS, NetworkName
 from pyro_vds.backbones.normalisation import HeadStatistics
@@ -13,66 +13,23 @@ from pyro_vds.ops.checks import check_positive
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.pruning.rules import Rule
+from pyro_vds.runs.presets import DECIDED, PresetName, defaults, described
 from pyro_vds.training.config import TrainingConfig
-from pyro_vds.training.optim import PAPER_LR, PAPER_MOMENTUM, check_makers
+from pyro_vds.training.optim import check_makers
+from pyro_vds.training.recipe import SGD_SETTINGS
 
 GuideName = Literal["independent", "conditional", "joint", "per_input"]
 
 
 DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "uci", "npz"]
 
-
-_IMAGES: dict[str, Any] = {
-    "max_depth": 50,
-    "max_epochs": 500,
-    "patience": 30,
-    "milestones": (30,),
-    "validation_fraction": 0.1,
-}
-
-
-# A regression also learns its noise scale, and steps grow as the scale shrinks: the learning rate is smaller.
-_REGRESSION: dict[str, Any] = {"max_depth": 5, "max_epochs": 500, "patience": 60, "lr": 0.01}
-
-
-_TABLE: dict[str, Any] = _REGRESSION | {"validation_fraction": 0.1, "batch_size": 64}
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "spirals": {},
-    "digits": {
-        "max_depth": 8,
-        "max_epochs": 60,
-        "patience": 15,
-        "validation_fraction": 0.1,
-        "batch_size": 128,
-    },
-    "diabetes": _TABLE,
-    "gap_1d": _REGRESSION | {"max_epochs": 3000, "patience": 300},
-    "mnist": _IMAGES,
-    "fashion_mnist": _IMAGES,
-    "svhn": _IMAGES,
-    "uci": _TABLE,
-    "npz": {"max_depth": 10, "max_epochs": 1000, "patience": 100},
-}
-
-
-_DEFAULTS: dict[str, Any] = {
-    "max_depth": 20,
-    "validation_fraction": 0.0,
-    **{name: getattr(TrainingConfig, name) for name in ("max_epochs", "batch_size", "patience", "milestones")},
-}
-
-# Defaults without a given optimiser, which a run folder records.
-_PAPER_SGD: dict[str, Any] = {"lr": PAPER_LR, "momentum": PAPER_MOMENTUM, "weight_decay": 0.0}
-
 if TYPE_CHECKING:
     _TrainingConfig = TrainingConfig
 else:
-    # The fields of TrainingConfig; None is the default of the data set if data sets differ.
+    # The fields of TrainingConfig; None is the default of preset and data set.
     _TrainingConfig = make_dataclass(
         "_TrainingConfig",
-        [(f.name, f.type | None, field(default=None)) for f in fields(TrainingConfig) if f.name in _DEFAULTS],
+        [(f.name, f.type | None, field(default=None)) for f in fields(TrainingConfig) if f.name in DECIDED],
         bases=(TrainingConfig,),
         frozen=True,
     )
@@ -80,9 +37,11 @@ else:
 
 @dataclass(frozen=True)
 class Settings(_TrainingConfig):
-    """The settings of data, network, model and training. The defaults are the paper's.
+    """The settings of data, network, model and training.
 
     Args:
+        preset: Where the defaults of training come from: the recipe of :func:`pyro_vds.recipe`, or the paper. A
+            setting that is given counts more.
         data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz is your own, see data_path.
         data_root: Folder of MNIST, Fashion-MNIST or SVHN in torchvision's layout; missing files are downloaded to
             it. For uci the folder that holds uci/, which is not downloaded.
@@ -127,6 +86,7 @@ class Settings(_TrainingConfig):
         ValueError: If a number is out of range, or milestones do not increase from 1.
     """
 
+    preset: PresetName = "recipe"
     data: DataName = "spirals"
     data_root: str = "data"
     data_path: str | None = None
@@ -198,13 +158,20 @@ class Settings(_TrainingConfig):
             TypeError: If optimizer does not make an optimiser, or scheduler does not make a schedule.
             ValueError: If a setting of the optimiser or the schedule is out of range.
         """
-        preset = _PRESETS[self.data]
-        defaults = (_DEFAULTS | _PAPER_SGD | preset) if self.optimizer is None else (_DEFAULTS | preset | {"lr": None})
+        usual = defaults(self.preset, self.data)
+        if self.optimizer is not None:
+            usual |= dict.fromkeys(("lr", *SGD_SETTINGS))
+        if self.guide == "per_input":
+            usual |= {"guide_update": "gradient", "block_rate": "paper"}
         if self.scheduler is not None:
-            defaults["milestones"] = ()
+            usual["milestones"] = ()
+        elif self.milestones:
+            usual["scheduler"] = None
         if self.network != "residual":
-            defaults["max_depth"] = DEPTHS[self.network]
-        full = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+            usual["max_depth"] = DEPTHS[self.network]
+        if usual["patience"] is None:
+            usual["patience"] = self.max_epochs or usual["max_epochs"]
+        full = replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
         check_makers(full)
         return full
 
@@ -215,14 +182,7 @@ def _training_help() -> str:
     lines = []
     for entry in re.split(r"\n(?=    \w+: )", text):
         name = entry.strip().partition(":")[0]
-        sets: dict[Any, list[str]] = {}
-        for data, preset in _PRESETS.items():
-            if name in preset:
-                sets.setdefault(preset[name], []).append(data)
-        usual = [str((_PAPER_SGD | _DEFAULTS)[name])] if sets else []
-        others = [f"{value} for {', '.join(names)}" for value, names in sets.items()]
-        default = f" Default: {'; '.join([*usual, *others])}." if sets else ""
-        lines.append(f"    {' '.join(entry.split())}{default}")
+        lines.append(f"    {' '.join(entry.split())}{described(name)}")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from pyro_vds.training.fit import fit
 from pyro_vds.training.history import EpochRecord, History
 from pyro_vds.training.loop import NonFiniteLossError
 from pyro_vds.training.memory import estimate_memory
+from pyro_vds.training.recipe import recipe
 
 __all__ = [
     "BoundGap",
@@ -18,4 +19,5 @@ __all__ = [
     "estimate_memory",
     "fit",
     "recalibrate_batch_norm",
+    "recipe",
 ]

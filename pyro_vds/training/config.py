@@ -14,6 +14,7 @@ from pyro_vds.training.precision import Precision
 
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
+ScheduleName = Literal["cosine"]
 Averaging = Literal["ema", "swa"]
 GuideUpdate = Literal["closed_form", "gradient"]
 AnnealStart = Literal["deep", "uniform"]
@@ -31,9 +32,10 @@ class TrainingConfig:
         batch_size: Points in a batch. A DataLoader has its own.
         optimizer: A torch optimiser: its class, a functools.partial of it with its settings, or any function from
             parameter groups to an optimiser. The default is SGD with lr 0.1 and momentum 0.5.
-        scheduler: A torch schedule of the learning rate: a functools.partial of its class with its settings, or any
-            function from an optimiser to a schedule. It takes a step after each epoch; ReduceLROnPlateau gets the
-            value that decides early stopping. The default follows milestones and gamma.
+        scheduler: The learning rate over epochs: cosine lets it fall to 0 at max_epochs, along half a cosine; or a
+            torch schedule, a functools.partial of its class with its settings, or any function from an optimiser to a
+            schedule. It takes a step after each epoch; ReduceLROnPlateau gets the value that decides early stopping.
+            The default follows milestones and gamma.
         lr: Learning rate; None is the optimiser's own.
         momentum: Momentum of SGD or RMSprop. The default is the optimiser's own.
         guide_lr: Learning rate of the guide. The default is that of the network; ten times as much follows the exact
@@ -79,7 +81,7 @@ class TrainingConfig:
     max_epochs: int = 8000
     batch_size: int = 512
     optimizer: MakeOptimizer | None = None
-    scheduler: MakeScheduler | None = None
+    scheduler: MakeScheduler | ScheduleName | None = None
     lr: float | None = None
     momentum: float | None = None
     guide_lr: float | None = None
@@ -129,9 +131,9 @@ class TrainingConfig:
 
     def _check_guide(self) -> None:
         for name, kind in (("guide_update", GuideUpdate), ("anneal_start", AnnealStart), ("block_rate", BlockRate)):
-            if getattr(self, name) not in get_args(kind):
+            if getattr(self, name) not in (*get_args(kind), None):  # a run's settings fill it in later
                 raise ValueError(f"Expected {name} as one of {get_args(kind)}, got {getattr(self, name)!r}.")
-        if not 0 <= self.weight_floor <= 1:
+        if self.weight_floor is not None and not 0 <= self.weight_floor <= 1:
             raise ValueError(f"Expected a weight_floor in [0, 1], got {self.weight_floor}.")
         last = None if self.max_epochs is None else self.max_epochs - 1  # a run's settings fill it in later
         if self.anneal_epochs is not None and (
@@ -145,7 +147,8 @@ class TrainingConfig:
             raise ValueError(f"Expected milestones as increasing epochs of at least 1, got {milestones}.")
         if milestones and self.scheduler is not None:
             raise ValueError(f"Expected a scheduler or milestones, got both: milestones {milestones}. Leave one out.")
-        for name, make in (("optimizer", self.optimizer), ("scheduler", self.scheduler)):
+        makers = {"optimizer": self.optimizer, "scheduler": None if self.scheduler == "cosine" else self.scheduler}
+        for name, make in makers.items():
             if make is not None and not callable(make):
                 raise TypeError(
                     f"Expected {name} as a class of torch.optim or a function that returns an instance, got {make!r}. "
@@ -175,7 +178,7 @@ class TrainingSettings(TypedDict, total=False):
     max_epochs: int
     batch_size: int
     optimizer: MakeOptimizer | None
-    scheduler: MakeScheduler | None
+    scheduler: MakeScheduler | ScheduleName | None
     lr: float | None
     momentum: float | None
     guide_lr: float | None

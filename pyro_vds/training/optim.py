@@ -21,7 +21,7 @@ from torch.optim import (
     RMSprop,
     Rprop,
 )
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
 
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.training.config import TrainingConfig
@@ -94,7 +94,7 @@ def merged(groups: list[dict[str, Any]], optimizer: Optimizer, config: TrainingC
     Args:
         groups: Parameters with their settings.
         optimizer: Has the settings that a group does not name.
-        config: The settings of training; with a scheduler the groups stay, which it may tell apart.
+        config: The settings of training; with a scheduler of its own the groups stay, which it may tell apart.
     """
     found: list[dict[str, Any]] = []
     for group in groups:
@@ -105,7 +105,7 @@ def merged(groups: list[dict[str, Any]], optimizer: Optimizer, config: TrainingC
             for other in found
             if optimizer.defaults | other | {"params": None} == optimizer.defaults | own | {"params": None}
         ]
-        if alike and config.scheduler is None:
+        if alike and config.scheduler in (None, "cosine"):
             alike[0]["params"].extend(learning)
         elif learning:
             found.append(own | {"params": learning})
@@ -138,8 +138,12 @@ class Schedule:
     """
 
     def __init__(self, optimizer: Optimizer, config: TrainingConfig, *, replicates: bool) -> None:
-        make = config.scheduler or partial(MultiStepLR, milestones=list(config.milestones), gamma=config.gamma)
-        self.scheduler = make(optimizer)
+        if config.scheduler is None:
+            self.scheduler = MultiStepLR(optimizer, list(config.milestones), config.gamma)
+        elif config.scheduler == "cosine":
+            self.scheduler = CosineAnnealingLR(optimizer, T_max=config.max_epochs)
+        else:
+            self.scheduler = config.scheduler(optimizer)
         if not isinstance(self.scheduler, LRScheduler):
             kind = type(self.scheduler).__name__
             raise TypeError(f"Expected scheduler to make one of torch.optim.lr_scheduler, got {kind}.")
@@ -194,16 +198,16 @@ def spelled(make: Any) -> Any:
     """Return an optimiser or a schedule in plain words that ``--config`` reads back.
 
     Args:
-        make: A class, a ``functools.partial`` of one, a function of a module, or ``None``.
+        make: A class, a ``functools.partial`` of one, a function of a module, a word such as ``"cosine"``, or ``None``.
 
     Returns:
-        ``{"class_path": ..., "init_args": {...}}``; the import path of a function.
+        ``{"class_path": ..., "init_args": {...}}``; the import path of a function; a word as it is.
 
     Raises:
         TypeError: If it has no name to import it by.
     """
-    if make is None:
-        return None
+    if make is None or isinstance(make, str):
+        return make
     target = _target(make)
     arguments = dict(make.keywords) if isinstance(make, partial) else {}
     name = getattr(target, "__qualname__", "<")

@@ -116,7 +116,10 @@ def test_help_has_every_setting_of_training_with_its_defaults(capsys):
     words = " ".join(capsys.readouterr().out.split())
     for field in fields(TrainingConfig):
         assert f"--{field.name} " in words
-    assert "Learning rate; None is the optimiser's own. Default: 0.1; 0.01 for diabetes, gap_1d, uci." in words
+    assert (
+        "Learning rate; None is the optimiser's own. Default of recipe: 0.1, 0.01 for diabetes and gap_1d and uci"
+        in words
+    )
 
 
 def test_optimiser_and_schedule_arrive_in_the_config_and_repeat_the_run(tmp_path):
@@ -137,7 +140,7 @@ def test_optimiser_and_schedule_arrive_in_the_config_and_repeat_the_run(tmp_path
 
 
 def test_the_optimiser_of_the_command_line_trains_as_in_python(tmp_path):
-    words = ["--optimizer", "torch.optim.RMSprop", "--optimizer.lr", "0.005", "--max-epochs", "4"]
+    words = ["--optimizer", "torch.optim.RMSprop", "--optimizer.lr", "0.005", "--max-epochs", "4", "--preset", "paper"]
     cli.main([*BRIEF, *words, "--out", str(tmp_path / "run")])
     settings = Settings(num_points=40, max_depth=2, width=4)
     data = load_data(settings)

@@ -23,11 +23,11 @@ def test_a_run_has_every_setting_of_training_with_its_documentation():
     assert {field.name for field in fields(TrainingConfig)} <= {field.name for field in fields(Settings)}
     for field in fields(TrainingConfig):
         assert f"\n    {field.name}: " in (Settings.__doc__ or "")
-    assert "500 for diabetes, mnist, fashion_mnist, svhn, uci" in (Settings.__doc__ or "")
+    assert "of paper: 500, 8000 for spirals, 60 for digits" in (Settings.__doc__ or "")
 
 
 def test_settings_of_a_run_train_as_the_same_keywords():
-    settings = Settings(data="digits", max_epochs=4, guide_lr=0.5, clip_norm=0.1, seed=3).resolved()
+    settings = Settings(preset="paper", data="digits", max_epochs=4, guide_lr=0.5, clip_norm=0.1, seed=3).resolved()
     elbos = []
     for how in ({"config": settings}, {"max_epochs": 4, "guide_lr": 0.5, "clip_norm": 0.1, "seed": 3}):
         model, guide, x, y = oracles.problem(2)

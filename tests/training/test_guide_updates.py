@@ -186,9 +186,9 @@ def test_what_cannot_be_set_is_refused():
         with pytest.raises(ValueError, match="Expected"):
             vds.TrainingConfig(**wrong)
     # A run fills in the epochs of its data set, and checks them then.
-    assert vds.runs.Settings(anneal_epochs=300).resolved().annealed_epochs == 0
+    assert vds.runs.Settings(anneal_epochs=300, preset="paper").resolved().annealed_epochs == 0
     assert vds.runs.Settings(anneal_epochs=300, guide_update="closed_form").resolved().annealed_epochs == 300
-    assert vds.runs.Settings(guide_update="closed_form").resolved().annealed_epochs == 2400
+    assert vds.runs.Settings(guide_update="closed_form", max_epochs=8000).resolved().annealed_epochs == 2400
     with pytest.raises(ValueError, match="anneal_epochs"):
         vds.runs.Settings(data="digits", anneal_epochs=300).resolved()
 
