@@ -49,7 +49,9 @@ def measure_method(values: Mapping[str, Any], repeats: int, resources: Resources
     found = compared.predict(data.test)
     rows = {row: measured(found[row], data.test[1], data) | asdict(cost) for row, cost in compared.rows.items()}
     sizes = {part: len(getattr(data, part)[0]) for part in ("train", "validation", "test")}
-    settings = {**values, "sizes": sizes, "task": asdict(task), "training": described(task, method)}
+    # The recipe is in the settings of training, in plain words.
+    about = {name: value for name, value in asdict(task).items() if name != "recipe"}
+    settings = {**values, "sizes": sizes, "task": about, "training": described(task, method)}
     content = {"settings": settings, "commit": _commit(), "rows": rows, **compared.about}
     if task.shifted:
         content["corruptions"] = under_corruptions(compared, data)

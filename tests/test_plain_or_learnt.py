@@ -83,6 +83,7 @@ def test_the_last_state_counts():
 @pytest.mark.usefixtures("float32")
 def test_other_data_are_told_by_each_row():
     task, data = small("digits")
+    assert float(METHODS["ddn"](task, data, 0).predict(data.test)["mc_dropout"]["mutual_information"].min()) > 0
     rivals = METHODS["deep_supervision"](task, data, 0)
     flipped = (data.test[0].flip(2)[:50], data.test[1][:50])
     found = detection(rivals, data, flipped[0])

@@ -9,6 +9,7 @@ from experiments import per_input, shift, spirals_recipe
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
+from experiments.figures.parts import NAMES
 from pyro_vds.runs.files import atomic
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,9 @@ def compared_tables() -> str:
     found = results("plain_or_learnt")
     parts = [compared.summary(found)]
     for name in dict.fromkeys(result["settings"]["data"] for result in found):
-        parts.append(f"{name}:\n\n{compared.table(found, name)}\n\n{compared.choices(found, name)}")
+        parts.append(
+            f"#### {NAMES.get(name, name)}\n\n{compared.table(found, name)}\n\n{compared.choices(found, name)}"
+        )
     return "\n\n".join(parts) + "\n"
 
 

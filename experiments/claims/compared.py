@@ -8,13 +8,15 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from experiments.figures.parts import NAMES
+
 Results = Sequence[Mapping[str, Any]]
 # What a seed measured of each row: rows[row][seed][measure].
 Rows = dict[str, dict[int, Mapping[str, Any]]]
 
 BASE, RECIPE = "ddn", "ldn_recipe"
-SHIFTED = ("ddn", "ensemble3", "ensemble5", "mc_dropout", "ldn_paper_uniform", "ldn_recipe", "ldn_recipe_uniform")
-SHIFTED += ("deep_supervision", "deep_supervision_stacked")
+SHIFTED = ("ddn", "ensemble3", "ensemble5", "mc_dropout", "ldn_paper", "ldn_paper_uniform", "ldn_recipe")
+SHIFTED += ("ldn_recipe_uniform", "deep_supervision", "deep_supervision_stacked")
 SCORES = {"entropy": "entropy", "mutual_information": "disagreement"}
 # Name, digits and factor of the measures of classes and of numbers.
 Measure = tuple[str, str, int, float]
@@ -64,25 +66,27 @@ def choices(results: Results, data: str) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return the recipe against ``ddn`` on every data set in Markdown.
+    """Return differences of the recipe, and of an ensemble, from ``ddn`` on every data set in Markdown.
 
     Args:
         results: Contents of the result files.
     """
-    heads = ["data", "seeds", "`ddn`", "recipe", "stacked", "ensemble of 3", "error of `ddn`", "recipe", "stacked"]
-    heads += ["ensemble of 3", "training with the search"]
+    others = (RECIPE, f"{RECIPE}_stacked", f"{RECIPE}_pruned", "ensemble3")
+    heads = ["data", "seeds"]
+    for measure in ("log-likelihood", "error, %, or RMSE"):
+        heads += [f"{measure} of `{BASE}`", *(f"`{name}`" for name in others)]
+    heads += [f"depth of `{BASE}`", f"of `{RECIPE}_pruned`", "training with the search, times that of `ddn`"]
     lines = []
     for data in dict.fromkeys(result["settings"]["data"] for result in results):
         rows = _rows(results, data)
         if BASE not in rows or RECIPE not in rows:
             continue
-        others = (RECIPE, f"{RECIPE}_stacked", "ensemble3")
-        cells = [data.replace("_", " "), str(len(rows[BASE].keys() & rows[RECIPE].keys()))]
+        cells = [NAMES.get(data, data), str(len(rows[BASE].keys() & rows[RECIPE].keys()))]
         for measure in (LOG_LIKELIHOOD, _measures(rows)[0]):
-            unit = " (RMSE)" if measure[0] == "rmse" else ""
-            cells += [_spread(rows[BASE], measure) + unit, *(_difference(rows, name, measure) for name in others)]
+            cells += [_spread(rows[BASE], measure), *(_difference(rows, name, measure) for name in others)]
+        cells += [_spread(rows[name], ("depth", "", 1, 1)) for name in (BASE, f"{RECIPE}_pruned")]
         times = [mean(row["search_seconds"] for row in rows[name].values()) for name in (RECIPE, BASE)]
-        lines.append([*cells, f"x {times[0] / times[1]:.2f}"])
+        lines.append([*cells, f"{times[0] / times[1]:.2f}"])
     return _markdown(heads, lines)
 
 
@@ -102,7 +106,7 @@ def shift_table(results: Results) -> str:
         detected = [result for result in given if "detection" in result]
         for score, title in SCORES.items() if detected else ():
             rows = _rows(detected, data, lambda result: result["detection"])
-            kind = f"against {detected[0]['outside'].replace('_', ' ')}"
+            kind = f"against {NAMES[detected[0]['outside']]}"
             lines.append(_shifted(data, kind, (score, f"AUROC of {title}, %", 1, 100), rows))
     return _markdown(["data", "images", "measure", *(f"`{name}`" for name in SHIFTED)], lines)
 
@@ -111,7 +115,7 @@ def _shifted(data: str, kind: str, measure: Measure, rows: Rows) -> list[str]:
     # A single network has no disagreement.
     skipped = {BASE} if measure[0] == "mutual_information" else set()
     cells = [_spread(rows.get(name, {}), measure) if name not in skipped else "" for name in SHIFTED]
-    return [data.replace("_", " "), kind, measure[1], *cells]
+    return [NAMES[data], kind, measure[1], *cells]
 
 
 def _rows(results: Results, data: str, get: Callable[[Any], Any] = lambda result: result["rows"]) -> Rows:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import pyro_vds as vds
+from experiments.engine.dropout import DROPOUT
 from experiments.engine.methods import OPTIMISERS, PAPER_OPTIMISER, Trained, settings_of, train
 from experiments.engine.predictions import OF_CLASSES, OF_NUMBERS, combined, milliseconds
 from experiments.engine.tasks import Task
@@ -99,7 +100,8 @@ def plain(task: Task, data: DataSet, seed: int) -> Compared:
     for size in ENSEMBLES:
         rows[f"ensemble{size}"] = Row(sum(seconds[:size]), search + sum(seconds[1:size]), size * time, depth)
     rows["mc_dropout"] = Row(dropped.seconds, search + dropped.seconds, PASSES * of_dropped, depth)
-    about = {"chosen_optimiser": optimiser, "chosen_depth": depth}
+    about: dict[str, Any] = {"chosen_optimiser": optimiser, "chosen_depth": depth}
+    about |= {"dropout": DROPOUT, "passes": PASSES}
     about["validation_log_likelihood"] = [[*tried_choice, score] for tried_choice, score in scores.items()]
     return Compared(predict, rows, about)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from experiments.engine.svhn import read_svhn_test_digits
+from experiments.engine.svhn import SVHN_TEST_DIGITS, read_svhn_test_digits
 from pyro_vds import datasets
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise
 from pyro_vds.spaces.typing import Data
@@ -21,7 +21,7 @@ def small_images(name: str, data_root: str, seed: int) -> DataSet:
     """Return 5,400 training, 600 validation and up to 5,000 test images, drawn by a seed.
 
     Args:
-        name: ``"mnist"``, ``"fashion_mnist"``, ``"svhn"`` (the test digits alone) or ``"cifar10"``.
+        name: ``"mnist"``, ``"fashion_mnist"``, ``"svhn_test_digits"`` or ``"cifar10"``.
         data_root: Folder of the image data sets.
         seed: The seed.
     """
@@ -75,6 +75,6 @@ def _library(read: Callable[..., DataSet]) -> Callable[[str], tuple[Data, Data]]
 READERS: dict[str, Callable[[str], tuple[Data, Data]]] = {
     "mnist": _library(datasets.mnist),
     "fashion_mnist": _library(datasets.fashion_mnist),
-    "svhn": lambda data_root: read_svhn_test_digits(Path(data_root)),
+    SVHN_TEST_DIGITS: lambda data_root: read_svhn_test_digits(Path(data_root)),
     "cifar10": _library(datasets.cifar10),
 }

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from experiments.engine.small_images import VALIDATION, small_images
+from experiments.engine.svhn import SVHN_TEST_DIGITS
 from pyro_vds import datasets
 from pyro_vds.datasets.dataset import DataSet
 
@@ -56,8 +57,8 @@ TASKS = {
     "digits": Task((2, 4, 8), 30, shifted=True),
     "mnist": replace(_IMAGES, outside="fashion_mnist"),
     "fashion_mnist": replace(_IMAGES, outside="mnist"),
-    "svhn": replace(_IMAGES, epochs=20, outside="cifar10"),
-    "cifar10": replace(_IMAGES, epochs=20, outside="svhn"),
+    SVHN_TEST_DIGITS: replace(_IMAGES, epochs=20, outside="cifar10"),
+    "cifar10": replace(_IMAGES, epochs=20, outside=SVHN_TEST_DIGITS),
     "concrete": _NUMBERS,
     "kin8nm": replace(_NUMBERS, train_size=2000),
 }
