@@ -41,9 +41,15 @@ def measure_method(values: Mapping[str, Any], repeats: int, resources: Resources
         values: ``data``, ``method``, ``seed``, and ``tiny``.
         repeats: Not used: a seed is a repeat.
         resources: Where the files of data sets are; the networks train on the CPU.
+
+    Raises:
+        ValueError: If the form has no such data set.
     """
     name, method, seed = values["data"], values["method"], values["seed"]
-    task = (TINY if values["tiny"] else TASKS)[name]
+    known = TINY if values["tiny"] else TASKS
+    if name not in known:
+        raise ValueError(f"Expected a data set of {', '.join(known)}, got {name}.")
+    task = known[name]
     data = load_task(name, task, seed, resources.data_root)
     compared = METHODS[method](task, data, seed)
     found = compared.predict(data.test)

@@ -14,8 +14,10 @@ from experiments.engine.predictions import OF_CLASSES, OF_NUMBERS, combined, mea
 from experiments.engine.shifted import detection
 from experiments.engine.small_images import other_images
 from experiments.engine.tasks import TASKS, TINY, load_task
+from experiments.plain_or_learnt import measure_method
 from pyro_vds.metrics.uncertainty import detect_outside
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.sweeps import Resources
 
 
 def test_plain_or_learnt_takes_differences_by_pairs_of_seeds():
@@ -33,6 +35,29 @@ def test_plain_or_learnt_takes_differences_by_pairs_of_seeds():
     assert line.startswith("| `ldn_paper` | -1.000 ± 0.866 | +1.000 [-0.242, +2.242] |")
     one = compared.table(found[2:4], "digits").splitlines()[-1]  # no seed in common
     assert one.startswith("| `ldn_paper` | -0.500 |  | 0.00 |")
+
+
+def test_detection_and_corruptions_are_tabled_from_what_is_there():
+    def result(method, rows, **settings):
+        measures = {"error": 0.25, "log_likelihood": -1.0}
+        return {
+            "settings": {"data": "mnist", "method": method, **settings},
+            "corruptions": [{"kind": "blur", "level": 0.5, "rows": dict.fromkeys(rows, measures)}],
+            "outside": "svhn_test_digits",
+            "detection": {row: {"entropy": 0.9, "mutual_information": 0.5 + 0.1 * settings["seed"]} for row in rows},
+        }
+
+    found = [result("ldn_recipe", ["ldn_recipe", "ldn_recipe_uniform"], seed=seed) for seed in (1, 2)]
+    *_, blurred, entropy, disagreement = compared.shift_table([result("ddn", ["ddn"], seed=1), *found]).splitlines()
+    filled = [[cell.strip() for cell in line.split("|") if cell.strip()] for line in (blurred, entropy, disagreement)]
+    assert filled[0] == ["MNIST", "blur 0.5", "error, %", "25.00", "25.00 ± 0.00", "25.00 ± 0.00"]
+    assert filled[1] == ["MNIST", "against SVHN test digits", "AUROC of entropy, %", "90.0", *["90.0 ± 0.0"] * 2]
+    assert filled[2][2:] == ["AUROC of disagreement, %", *["65.0 ± 7.1"] * 2]
+
+
+def test_another_data_set_is_refused():
+    with pytest.raises(ValueError, match="Expected a data set of spirals, .*, got svhn"):
+        measure_method({"data": "svhn", "method": "ddn", "seed": 0, "tiny": False}, 1, Resources(torch.device("cpu")))
 
 
 def small(name, seed=0):
