@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from experiments.engine.dropout import DROPOUT
 from experiments.engine.outside import EMNIST_LETTERS, SVHN_DIGITS, outside_images
 from experiments.engine.presets import CPU_IMAGES
-from experiments.engine.rivals import DROPOUT, PASSES, Mixture, ensemble, train_rivals
+from experiments.engine.rivals import PASSES, Mixture, ensemble, train_rivals
 from experiments.figures.shift import NAMES, draw_corruptions
 from pyro_vds.datasets import corruptions
 from pyro_vds.metrics import calibration

@@ -13,7 +13,8 @@ import torch.nn.functional as F  # noqa: N812
 
 import experiments
 import pyro_vds as vds
-from experiments import __main__, figures, plain_or_learnt
+from experiments import __main__, figures
+from experiments.claims import compared
 from experiments.engine import results
 from experiments.engine.measures import measure_depths, measure_repeat, measure_repeats, paper_ece
 from experiments.engine.svhn import LAST_TRAINING_PHOTO, svhn_test_digits
@@ -267,31 +268,48 @@ def test_guide_lag_on_images_compares_each_mode(tiny):
             assert np.abs(modes[0] - state["exact_posterior"]).max() > 0.1
 
 
-def test_plain_or_learnt_weighs_each_network_in_every_way(tiny):
-    rows = {name: row for result in tiny["plain_or_learnt"] for name, row in result["rows"].items()}
+def test_plain_or_learnt_measures_each_row(tiny):
+    found = tiny["plain_or_learnt"]
+    plain = ["ddn", "ddn_full", "ensemble3", "ensemble5", "mc_dropout"]
     learnt = [f"ldn_{how}{end}" for how in ("paper", "recipe") for end in ("", "_stacked", "_pruned", "_uniform")]
     supervised = [f"deep_supervision{end}" for end in ("", "_stacked", "_last")]
-    assert set(rows) == {"ddn", "ddn_full", "ensemble", *learnt, *supervised}
-    assert all(sum(row["weights"]) == pytest.approx(1, abs=1e-5) for row in rows.values())
+    for data, measures in (("digits", {"error", "ece"}), ("diabetes", {"rmse", "interval_error"})):
+        given = [result for result in found if result["settings"]["data"] == data]
+        rows = {name: row for result in given for name, row in result["rows"].items()}
+        assert list(rows) == [*plain, *learnt, *supervised]
+        costs = {"seconds", "search_seconds", "milliseconds", "depth"}
+        assert all(set(row) == {"log_likelihood", *measures, *costs} for row in rows.values())
+        assert all(row["seconds"] <= row["search_seconds"] for row in rows.values())
+        assert len(compared.table(given, data).splitlines()) == 2 + len(rows)
+    lines = compared.summary(found).splitlines()
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [["| digits", "2"], ["| diabetes", "2"]]
+    assert compared.summary([]).count("\n") == compared.shift_table([]).count("\n") == 1
+
+
+def test_plain_or_learnt_chooses_by_validation_data(tiny):
     for result in tiny["plain_or_learnt"]:
-        if result["settings"]["method"] == "ldn_recipe":
+        *choices, scores = zip(*result["validation_log_likelihood"], strict=True)
+        best = scores.index(max(scores))
+        method, data = result["settings"]["method"], result["settings"]["data"]
+        assert result["chosen_optimiser"] == choices[0][best]
+        if method == "ddn":
+            assert result["chosen_depth"] == choices[1][best] == result["rows"]["ddn"]["depth"]
+            # Digits: three optimisers at depth 2, then depth 1; diabetes: three optimisers and two depths.
+            assert len(scores) == {"digits": 4, "diabetes": 6}[data]
+        else:
+            assert len(scores) == (1 if method == "ldn_paper" else 3)
+        if method == "ldn_recipe":
             assert result["gap"] == pytest.approx(0, abs=1e-3)
-        if result["settings"]["method"] == "ddn":
-            scores = dict(map(tuple, result["validation_log_likelihood_by_depth"]))
-            assert scores[result["chosen_depth"]] == max(scores.values())
-    assert len(plain_or_learnt.table(tiny["plain_or_learnt"], "digits").splitlines()) == 2 + len(rows)
+    assert "`ldn_paper` sgd_0.5 (2);" in compared.choices(tiny["plain_or_learnt"], "digits")
 
 
-def test_plain_or_learnt_takes_differences_by_pairs_of_seeds():
-    measures = {"error": 0.0, "ece": 0.0, "seconds": 1.0, "milliseconds": 1.0}
-    found = [
-        {"settings": {"data": "digits", "seed": seed}, "rows": {row: measures | {"log_likelihood": value}}}
-        for row, values in (("ddn", (-1.0, -3.0, -2.0)), ("ldn_paper", (-0.5, -2.0, -0.5)))
-        for seed, value in enumerate(values)
-    ]
-    # 0.5, 1 and 1.5: mean 1, standard deviation 0.5, half width 4.303 * 0.5 / sqrt(3) = 1.242.
-    line = plain_or_learnt.table(found, "digits").splitlines()[-1]
-    assert line.startswith("| `ldn_paper` | -1.000 ± 0.866 | +1.000 [-0.242, +2.242] |")
+def test_plain_or_learnt_sees_corrupted_images(tiny):
+    digits = [result for result in tiny["plain_or_learnt"] if "corruptions" in result]
+    assert len(digits) == len(tiny["plain_or_learnt"]) / 2
+    for result in digits:
+        assert [case["kind"] for case in result["corruptions"]] == ["rotation"] * 3 + ["noise"] * 3 + ["blur"] * 2
+        assert all(set(case["rows"]) == set(result["rows"]) for case in result["corruptions"])
+    assert len(compared.shift_table(digits).splitlines()) == 2 + 8 * 2
 
 
 def test_every_setting_of_training_reaches_the_repeats():

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import per_input, plain_or_learnt, shift, spirals_recipe
-from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, finding
+from experiments import per_input, shift, spirals_recipe
+from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
+from experiments.figures.parts import NAMES
 from pyro_vds.runs.files import atomic
 
 ROOT = Path(__file__).parents[2]
@@ -50,9 +51,19 @@ def recipe_table() -> str:
 
 
 def compared_tables() -> str:
-    """Return the tables of the experiment ``plain_or_learnt``, one for each data set."""
+    """Return the tables of the experiment ``plain_or_learnt``: a summary, and one for each data set with results."""
     found = results("plain_or_learnt")
-    return "\n\n".join(f"{name}:\n\n{plain_or_learnt.table(found, name)}" for name in plain_or_learnt.TASKS) + "\n"
+    parts = [compared.summary(found)]
+    for name in dict.fromkeys(result["settings"]["data"] for result in found):
+        parts.append(
+            f"#### {NAMES.get(name, name)}\n\n{compared.table(found, name)}\n\n{compared.choices(found, name)}"
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def compared_shift_table() -> str:
+    """Return the table of ``plain_or_learnt`` for shifted images and other data."""
+    return compared.shift_table(results("plain_or_learnt")) + "\n"
 
 
 def _single(name: str) -> dict[str, Any]:
@@ -69,6 +80,7 @@ PAGES: dict[Path, Tables] = {
         "per input": per_input_table,
         "recipe": recipe_table,
         "plain or learnt": compared_tables,
+        "plain or learnt under shift": compared_shift_table,
     },
 }
 

@@ -1,30 +1,38 @@
 """Plain networks and learnt depth, trained alike on small data sets.
 
-The last state counts for every method: none is chosen on validation data or by its ELBO within a training.
+The last state counts for every method: none is chosen on validation data or by its ELBO within a training. Only
+averaged weights are those of the best train ELBO, since ``fit`` has no others.
 """
 
 import copy
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import pyro_vds as vds
+from experiments.engine.dropout import add_dropout
 from experiments.engine.tasks import Task
 from pyro_vds.datasets.dataset import DataSet
-from pyro_vds.guides.categorical import Guide
-from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.training.config import TrainingConfig
+from pyro_vds.training.guide_updates import settle
+from pyro_vds.training.optim import spelled
+from pyro_vds.training.recipe import RECIPE, SGD_SETTINGS
 
-BATCH = 500
-LR, PAPER_MOMENTUM = 0.1, 0.5
 # Fields of TrainingConfig beside those that all methods share.
-RECIPE: dict[str, Any] = {"guide_update": "closed_form", "block_rate": "full"}
+OPTIMISERS: dict[str, dict[str, Any]] = {
+    "sgd_0.5": {"momentum": 0.5},
+    "sgd_0.9": {name: RECIPE[name] for name in SGD_SETTINGS},
+    "adamw": {"optimizer": torch.optim.AdamW, "lr": 0.003},
+}
+PAPER_OPTIMISER = "sgd_0.5"
+LEARNT_DEPTH = {name: RECIPE[name] for name in ("guide_update", "block_rate")}
 SUPERVISION: dict[str, Any] = {"weight_floor": 1.0, "guide_update": "closed_form", "anneal_epochs": 0}
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -34,35 +42,53 @@ class Trained:
     Attributes:
         model: The model.
         guide: Its guide.
-        seconds: Time of its training.
+        seconds: CPU time of its training.
     """
 
     model: vds.VDSModel
-    guide: Guide
+    guide: vds.AutoCategorical
     seconds: float
 
-    @torch.inference_mode()
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the log class probabilities of each depth ``(depth, N, classes)``."""
-        with eval_mode(self.model):
-            return torch.cat([self.model.outputs(part) for part in x.split(BATCH)], 1).log_softmax(-1)
 
-
-def settings_of(task: Task, method: str) -> dict[str, Any]:
-    """Return the fields of training of a method: SGD, whose rate falls to a tenth after 70 % of the epochs.
+def settings_of(task: Task, method: str, optimiser: str) -> dict[str, Any]:
+    """Return the fields of training of a method.
 
     Args:
         task: The sizes.
-        method: ``"ldn_paper"`` has the paper's momentum and guide, ``"ldn_recipe"`` and ``"deep_supervision"`` the
-            closed form; every other is a plain network.
+        method: ``"ldn_recipe"`` has the fields of the recipe, ``"deep_supervision"`` equal weights of all depths, and
+            every other none of its own.
+        optimiser: Its name in :data:`OPTIMISERS`.
     """
-    momentum = PAPER_MOMENTUM if method == "ldn_paper" else task.momentum
-    shared = {"max_epochs": task.epochs, "batch_size": task.batch_size, "patience": None, "lr": LR}
-    shared |= {"momentum": momentum, "milestones": (max(1, round(0.7 * task.epochs)),)}
-    return shared | {"ldn_recipe": RECIPE, "deep_supervision": SUPERVISION}.get(method, {})
+    shared: dict[str, Any] = {"max_epochs": task.epochs, "batch_size": task.batch_size, "patience": None}
+    shared |= {"lr": task.lr, "scheduler": RECIPE["scheduler"]}
+    own = {"ldn_recipe": LEARNT_DEPTH | dict(task.recipe), "deep_supervision": SUPERVISION}.get(method, {})
+    return shared | OPTIMISERS[optimiser] | own
 
 
-def train(task: Task, data: DataSet, seed: int, settings: Mapping[str, Any], *, depth: int | None = None) -> Trained:
+def described(task: Task, method: str) -> dict[str, Any]:
+    """Return the fields of training of a method for a result file, for each optimiser.
+
+    Args:
+        task: The sizes.
+        method: The method.
+    """
+    makers = ("optimizer", "scheduler")
+    found: dict[str, Any] = {}
+    for optimiser in [PAPER_OPTIMISER] if method == "ldn_paper" else OPTIMISERS:
+        settings = settings_of(task, method, optimiser)
+        found[optimiser] = {name: spelled(v) if name in makers else v for name, v in settings.items()}
+    return found
+
+
+def train(
+    task: Task,
+    data: DataSet,
+    seed: int,
+    settings: Mapping[str, Any],
+    *,
+    depth: int | None = None,
+    dropout: bool = False,
+) -> Trained:
     """Train one network to its last state.
 
     Args:
@@ -71,29 +97,33 @@ def train(task: Task, data: DataSet, seed: int, settings: Mapping[str, Any], *, 
         seed: Seed of the weights and of the order of batches.
         settings: Fields of :class:`pyro_vds.TrainingConfig`.
         depth: Depth of a plain network; ``None`` for learnt depth of the full depth.
+        dropout: Whether to drop units behind every block.
     """
+    likelihood = vds.likelihoods.Classification() if data.classes else vds.likelihoods.Gaussian(learn_scale=True)
     with isolated_rng(seed=seed):
         network = _network(task, data, depth)
-    model = vds.VDSModel(network, num_data=len(data.train[0]))
-    guide = vds.AutoCategorical(model)
+    if dropout:
+        add_dropout(network)
+    model = vds.VDSModel(network, likelihood=likelihood, num_data=len(data.train[0]))
+    guide, config = vds.AutoCategorical(model), TrainingConfig(seed=seed, **settings)
     states: list[dict[str, Any]] = []
 
     def keep_last(record: vds.EpochRecord) -> None:
-        if record.epoch + 1 == settings["max_epochs"]:
+        if record.epoch + 1 == config.max_epochs and config.averaging is None:
             states.extend(copy.deepcopy(part.state_dict()) for part in (model, guide))
 
-    started = perf_counter()
+    started = process_time()
     with suppress(vds.NonFiniteLossError):  # the best state before that is then its result
-        vds.fit(model, guide, data.train, on_epoch=keep_last, progress=False, seed=seed, **settings)
+        vds.fit(model, guide, data.train, on_epoch=keep_last, progress=False, config=config)
     for part, state in zip((model, guide), states, strict=False):
         part.load_state_dict(state)
-    if settings.get("guide_update") == "closed_form":  # the pass at the end of ``fit`` was for its best state
-        guide.set_probs({"depth": vds.exact_posterior(model, data.train).probs["depth"]})
-    return Trained(model, guide, perf_counter() - started)
+    if config.guide_update == "closed_form":  # the pass at the end of ``fit`` was for its best state
+        settle(model, guide, zip(*(part.split(BATCH) for part in data.train), strict=True), config)
+    return Trained(model, guide, process_time() - started)
 
 
 def _network(task: Task, data: DataSet, depth: int | None) -> vds.ResidualMLP | vds.ResidualConvNet:
-    outputs, features = int(data.classes or 0), data.train[0].shape[1]
+    outputs, features = data.classes or 1, data.train[0].shape[1]
     how: dict[str, Any] = {"max_depth": task.depths[-1] if depth is None else depth}
     how["readout"] = "all" if depth is None else "last"
     if task.width is not None:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import pyro_vds as vds
+from experiments.engine.dropout import add_dropout
 from experiments.engine.training import refuse_left_out
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.models.vds_model import VDSModel
@@ -16,7 +17,7 @@ from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.runs.build import build_backbone
 from pyro_vds.runs.settings import Settings
 
-DROPOUT, PASSES = 0.1, 16
+PASSES = 16
 
 # Maps inputs to log class probabilities (components, batch, classes) and the log weight of each component.
 Mixture = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -60,7 +61,7 @@ def _fit(settings: Settings, data: DataSet, *, dropout: bool = False) -> tuple[V
     refuse_left_out(settings)
     backbone = build_backbone(settings, tuple(data.train[0].shape[1:]), int(data.classes or 0))
     if dropout:
-        backbone.blocks = nn.ModuleList(nn.Sequential(block, nn.Dropout(DROPOUT)) for block in backbone.blocks)
+        add_dropout(backbone)
     model = VDSModel(backbone, priors=settings.prior if backbone.space else None, num_data=len(data.train[0]))
     guide = vds.AutoCategorical(model)
     vds.fit(model, guide, data.train, validation=data.validation, progress=False, config=settings)
@@ -68,14 +69,11 @@ def _fit(settings: Settings, data: DataSet, *, dropout: bool = False) -> tuple[V
 
 
 def _mixture(model: VDSModel, weights: Tensor, *, passes: int = 1, seed: int = 0) -> Mixture:
-    """Return the components of a network's prediction: its first depths, or passes with dropout on."""
-    drops = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    """Return the components of a network's prediction: its first depths, or passes with dropout."""
 
     @torch.inference_mode()
     def components(x: Tensor) -> tuple[Tensor, Tensor]:
         with eval_mode(model), isolated_rng(seed=seed):
-            for drop in drops:
-                drop.train()
             parts = [torch.cat([model.outputs(part) for _ in range(passes)]) for part in x.split(500)]
         return torch.cat(parts, dim=1)[: len(weights)].log_softmax(-1), weights.log()
 

@@ -10,6 +10,7 @@ import torch
 
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise
 from pyro_vds.runs.settings import Settings
+from pyro_vds.spaces.typing import Data
 
 SVHN_TEST_DIGITS = "svhn_test_digits"
 LAST_TRAINING_PHOTO = 4032
@@ -18,11 +19,31 @@ LAST_TRAINING_PHOTO = 4032
 def svhn_test_digits(settings: Settings) -> DataSet:
     """Return 8,001 digits to train on and 1,999 to test on, with no photograph in both.
 
+    Args:
+        settings: Say where the data lie, how many points to train on, and what is split off to validate on.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it does not say which photograph each digit was cut from.
+    """
+    train, test = ((x.float() / 255, y) for x, y in read_svhn_test_digits(Path(settings.data_root)))
+    return split_and_normalise(
+        train,
+        test,
+        classes=10,
+        validation_fraction=settings.validation_fraction or 0.0,
+        train_size=settings.train_size,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+
+
+def read_svhn_test_digits(data_root: Path) -> tuple[Data, Data]:
+    """Return the two parts as bytes ``(N, 3, 32, 32)``.
+
     Digits of one photograph overlap each other's crops, so they are split by photograph.
 
     Args:
-        settings: Say where the data lie, ``data_root/SVHN/test_32x32.mat``, how many points to train on, and
-            what is split off to validate on.
+        data_root: Folder of the image data sets; the file is ``data_root/SVHN/test_32x32.mat``.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -30,7 +51,7 @@ def svhn_test_digits(settings: Settings) -> DataSet:
     """
     from scipy.io import loadmat  # an optional dependency of the package, which only this function needs
 
-    path = Path(settings.data_root) / "SVHN" / "test_32x32.mat"
+    path = data_root / "SVHN" / "test_32x32.mat"
     if not path.is_file():
         raise FileNotFoundError(f"Expected the SVHN test digits at {path}, found none. Give their folder: --data-root.")
     content = loadmat(path)
@@ -39,14 +60,7 @@ def svhn_test_digits(settings: Settings) -> DataSet:
             f"Expected an array 'photo' with the photograph of each digit in {path}, found none: this is SVHN's own "
             "file. Run on full SVHN instead: --data svhn."
         )
-    x = torch.from_numpy(content["X"]).permute(3, 2, 0, 1).float() / 255
+    x = torch.from_numpy(content["X"]).permute(3, 2, 0, 1)
     y = torch.from_numpy(content["y"]).flatten().long() % 10  # SVHN writes the digit 0 as 10
     training = torch.from_numpy(content["photo"].astype("int64")).flatten() <= LAST_TRAINING_PHOTO
-    return split_and_normalise(
-        (x[training], y[training]),
-        (x[~training], y[~training]),
-        classes=10,
-        validation_fraction=settings.validation_fraction or 0.0,
-        train_size=settings.train_size,
-        generator=torch.Generator().manual_seed(settings.seed),
-    )
+    return (x[training], y[training]), (x[~training], y[~training])

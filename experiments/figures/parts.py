@@ -25,6 +25,7 @@ NAMES = {
     "fashion_mnist": "Fashion-MNIST",
     "svhn": "SVHN",
     "svhn_test_digits": "SVHN test digits",
+    "cifar10": "CIFAR-10",
     "digits": "digits",
 }
 

@@ -2,7 +2,7 @@
 
 from pyro_vds.datasets.arrays import npz
 from pyro_vds.datasets.dataset import DataSet
-from pyro_vds.datasets.images import Pixels, fashion_mnist, mnist, svhn
+from pyro_vds.datasets.images import Pixels, cifar10, fashion_mnist, mnist, svhn
 from pyro_vds.datasets.tables import UCIName, diabetes, digits, uci
 from pyro_vds.datasets.toy import Noise, gap_1d, gap_1d_mean, spiral_points, spirals
 
@@ -11,6 +11,7 @@ __all__ = [
     "Noise",
     "Pixels",
     "UCIName",
+    "cifar10",
     "diabetes",
     "digits",
     "fashion_mnist",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise
+from pyro_vds.datasets.jpeg import read_jpeg_npz
 from pyro_vds.spaces.typing import Data
 
 # torchvision takes a second to import, so the functions that need it import it.
@@ -107,6 +108,52 @@ def svhn(
             images = SVHN(root, split=split, download=not file.exists())
         parts.append((_pixels(torch.from_numpy(images.data), pixels), torch.from_numpy(images.labels).long()))
     train, test = parts
+    return split_and_normalise(
+        train,
+        test,
+        classes=10,
+        validation_fraction=validation_fraction,
+        train_size=train_size,
+        generator=generator,
+    )
+
+
+def cifar10(
+    root: str | Path,
+    *,
+    validation_fraction: float = 0.0,
+    train_size: int | None = None,
+    pixels: Pixels = "float32",
+    generator: torch.Generator,
+) -> DataSet:
+    """Return CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 colour images of 32x32 pixels, 10 classes.
+
+    Args:
+        root: Folder with torchvision's layout, ``root/cifar-10-batches-py``. Without it,
+            ``root/CIFAR10-jpeg/cifar10_jpeg.npz`` is read if it is there: the same images with the losses of JPEG, in
+            another order. Else the originals are downloaded.
+        validation_fraction: Share of the training points to validate on.
+        train_size: Number of training points to use; ``None`` uses all.
+        pixels: ``"float32"``, normalised; or ``"uint8"``, as in the files, for :class:`pyro_vds.Standardise` to
+            normalise in the network.
+        generator: Generator of the split.
+
+    Raises:
+        FileNotFoundError: If files are absent and cannot be downloaded.
+        ValueError: If a number is out of range, or the file of JPEG images is damaged.
+    """
+    folder, jpeg = Path(root) / "cifar-10-batches-py", Path(root) / "CIFAR10-jpeg" / "cifar10_jpeg.npz"
+    if jpeg.exists() and not folder.exists():
+        parts = read_jpeg_npz(jpeg)
+    else:
+        from torchvision.datasets import CIFAR10
+
+        parts = []
+        for training in (True, False):
+            with _Explained([folder]):
+                images = CIFAR10(root, train=training, download=not folder.exists())
+            parts.append((torch.from_numpy(images.data).permute(0, 3, 1, 2), torch.tensor(images.targets)))
+    train, test = ((_pixels(x, pixels), y) for x, y in parts)
     return split_and_normalise(
         train,
         test,

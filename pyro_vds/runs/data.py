@@ -89,7 +89,7 @@ def load_data(settings: Settings) -> DataSet:
         FileNotFoundError: If files are missing and cannot be downloaded.
         ValueError: If a setting is out of range.
     """
-    if settings.pixels != "float32" and settings.data not in ("mnist", "fashion_mnist", "svhn"):
+    if settings.pixels != "float32" and settings.data not in ("mnist", "fashion_mnist", "svhn", "cifar10"):
         raise ValueError(
             f"Expected pixels float32 for {settings.data}, which has no bytes as pixels, got {settings.pixels}."
         )

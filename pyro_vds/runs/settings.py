@@ -21,7 +21,8 @@ from pyro_vds.training.recipe import SGD_SETTINGS
 GuideName = Literal["independent", "conditional", "joint", "per_input"]
 
 
-DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "uci", "npz"]
+DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "cifar10", "uci", "npz"]
+
 
 if TYPE_CHECKING:
     _TrainingConfig = TrainingConfig
@@ -43,8 +44,8 @@ class Settings(_TrainingConfig):
         preset: Where the defaults of training come from: the recipe of :func:`pyro_vds.recipe`, or the paper. A
             setting that is given counts more.
         data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz is your own, see data_path.
-        data_root: Folder of MNIST, Fashion-MNIST or SVHN in torchvision's layout; missing files are downloaded to
-            it. For uci the folder that holds uci/, which is not downloaded.
+        data_root: Folder of MNIST, Fashion-MNIST, SVHN or CIFAR-10 in torchvision's layout; missing files are
+            downloaded to it. For uci the folder that holds uci/, which is not downloaded.
         data_path: The npz file with arrays x and y (and x_test, y_test) for the data set npz.
         uci_name: UCI: name of the set.
         split: UCI: number of the standard split, 0 to 19 (protein 0 to 4).
@@ -56,8 +57,8 @@ class Settings(_TrainingConfig):
         train_size: Number of training points to use. Default: all. Not for spirals.
         validation_fraction: Share of the training points that decides early stopping; with 0 the train ELBO
             decides. Default: 0.1 for images, digits, diabetes and uci, else 0.
-        pixels: Images of MNIST, Fashion-MNIST or SVHN on the device: float32, or uint8 in a quarter of the memory,
-            which the network normalises.
+        pixels: Images of MNIST, Fashion-MNIST, SVHN or CIFAR-10 on the device: float32, or uint8 in a quarter of the
+            memory, which the network normalises.
         network: residual, of Linear layers for points and convolutions for images; or, for images, a network of
             torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers.
         pretrained: Start torchvision's network from its weights, which are downloaded once.
@@ -162,7 +163,7 @@ class Settings(_TrainingConfig):
         if self.optimizer is not None:
             usual |= dict.fromkeys(("lr", *SGD_SETTINGS))
         if self.guide == "per_input":
-            usual |= {"guide_update": "gradient", "block_rate": "paper"}
+            usual |= {"guide_update": "gradient", "block_rate": "paper", "weight_floor": 0.0}
         if self.scheduler is not None:
             usual["milestones"] = ()
         elif self.milestones:

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import io
 import math
+import pickle
 import socket
 from pathlib import Path
 
@@ -457,6 +459,7 @@ def test_real_mnist_is_complete_and_its_folder_left_alone(shared_data, no_networ
         (datasets.mnist, "MNIST/raw/t10k-labels-idx1-ubyte.gz"),
         (datasets.fashion_mnist, "FashionMNIST/raw/train-images-idx3-ubyte.gz"),
         (datasets.svhn, "train_32x32.mat"),
+        (datasets.cifar10, "cifar-10-batches-py"),
     ],
 )
 def test_missing_files_are_named_when_there_is_no_network(tmp_path, no_network, load, file):
@@ -477,3 +480,76 @@ def test_svhn_file_of_another_edition_is_refused(tmp_path, no_network):
     (tmp_path / "train_32x32.mat").write_bytes(b"another edition")
     with pytest.raises(FileNotFoundError, match="train_32x32.mat, but they are missing or damaged"):
         datasets.svhn(tmp_path, generator=seeded())
+
+
+def jpeg_npz(root: Path, colours: np.ndarray, **other) -> Path:
+    """Write an npz file of plain JPEG images, one for each colour; every third is a test image."""
+    from PIL import Image
+
+    parts = []
+    for colour in colours:
+        stream = io.BytesIO()
+        Image.fromarray(np.full((32, 32, 3), colour, np.uint8)).save(stream, "JPEG", quality=95)
+        parts.append(np.frombuffer(stream.getvalue(), np.uint8))
+    path = root / "CIFAR10-jpeg" / "cifar10_jpeg.npz"
+    path.parent.mkdir(parents=True)
+    number = np.arange(len(parts))
+    offset = np.cumsum([0, *map(len, parts)])
+    arrays = {"jpeg": np.concatenate(parts), "offset": offset, "label": number % 10, "is_test": number % 3 == 2}
+    np.savez(path, **(arrays | other))
+    return path
+
+
+def test_cifar10_is_read_from_jpeg_images(tmp_path, no_network):
+    colours = np.random.default_rng(0).integers(20, 235, (12, 3))
+    jpeg_npz(tmp_path, colours)
+    data = datasets.cifar10(tmp_path, validation_fraction=0.25, pixels="uint8", generator=seeded())
+    assert data.validation is not None
+    assert [x.shape for x, _ in (data.train, data.validation, data.test)] == [(n, 3, 32, 32) for n in (6, 2, 4)]
+    assert data.test[1].tolist() == [2, 5, 8, 1]
+    for (x, y), place in ((data.train, slice(0, 1)), (data.test, slice(0, 4))):
+        for image, label in zip(x[place], y[place], strict=True):
+            known = [colours[n] for n in range(12) if n % 10 == label]
+            error = min(np.abs(image.numpy().mean((1, 2)) - colour).max() for colour in known)
+            assert error < 4
+    again = datasets.cifar10(tmp_path, generator=seeded())
+    torch.testing.assert_close(
+        again.test[0] * again.std[:, None, None] + again.mean[:, None, None], (data.test[0] / 255).to(again.test[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [({"offset": np.array([0, 10])}, "cannot read them"), ({"label": np.zeros(3)}, "Expected a label and is_test")],
+)
+def test_damaged_jpeg_images_are_refused(tmp_path, other, message):
+    jpeg_npz(tmp_path, np.zeros((4, 3)), **other)
+    with pytest.raises(ValueError, match=message):
+        datasets.cifar10(tmp_path, generator=seeded())
+
+
+def test_cifar10_is_read_in_torchvisions_layout(tmp_path, no_network, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    files = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"]
+    for file in files:
+        content = {"data": generator.integers(0, 256, (4, 3072), np.uint8), "labels": [0, 1, 2, 3]}
+        (folder / file).write_bytes(pickle.dumps(content | {"label_names": list("abcd")}))
+    sums = [[file, hashlib.md5((folder / file).read_bytes()).hexdigest()] for file in files]
+    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", sums[5:6])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": sums[6][1]})
+    data = datasets.cifar10(tmp_path, pixels="uint8", generator=seeded())
+    assert [x.shape for x, _ in (data.train, data.test)] == [(20, 3, 32, 32), (4, 3, 32, 32)]
+    expected = pickle.loads((folder / "test_batch").read_bytes())["data"].reshape(4, 3, 32, 32)
+    np.testing.assert_array_equal(data.test[0].numpy(), expected)
+
+
+def test_real_cifar10_is_complete(shared_data, no_network):
+    data = datasets.cifar10(shared_data, pixels="uint8", generator=seeded())
+    assert data.train[1].bincount().tolist() == [5000] * 10
+    assert data.test[1].bincount().tolist() == [1000] * 10
+    assert data.train[0].shape == (50000, 3, 32, 32)
