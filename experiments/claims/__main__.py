@@ -47,7 +47,7 @@ def per_input_table() -> str:
 
 def recipe_table() -> str:
     """Return the table of the experiment ``spirals_recipe``."""
-    return spirals_recipe.table(_single("spirals_recipe")) + "\n"
+    return spirals_recipe.table(results("spirals_recipe")) + "\n"
 
 
 def compared_tables() -> str:
