@@ -1,8 +1,8 @@
 """Spirals by the recipe, by the paper, and with parts of the recipe: ten seeds to choose by, and ten fresh ones.
 
-The recipe's settings for spirals (batches of 50, floor 0.3) were chosen on the seeds 100 to 123, in a batched copy of the
-network that is not part of this project; the seeds 100 to 109 show that choice again. The seeds 0 to 9 were not used for
-it. Learnt depth trains as replicates, each with its own data.
+The recipe's settings for spirals (batches of 50, floor 0.3) were chosen on the seeds 100 to 123, in a batched copy of
+the network that is not part of this project; the seeds 100 to 109 show that choice again. The seeds 0 to 9 were not
+used for it. Learnt depth trains as replicates, each with its own data.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
