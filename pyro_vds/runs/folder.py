@@ -68,8 +68,8 @@ class Run:
     def summary(self) -> str:
         """The results of the run as a short text."""
         head = f"{self.settings.data}: {len(self.history)} epochs ({self.history.stopped})"
-        lines = [head, training_line(self.settings)] if self.model.axes else [head]
-        return "\n".join([*lines, "", summary_text(self.metrics)])
+        how = f": {training_line(self.settings)}" if self.model.axes else ""
+        return "\n".join([head, f"preset {self.settings.preset}{how}", "", summary_text(self.metrics)])
 
     @cached_property
     def data(self) -> DataSet:
