@@ -66,7 +66,7 @@ class WeightTables(nn.Module):
         return {name: table for name, table in self.named_buffers() if name != "uniform"}
 
     def table(self, name: Weights) -> Float[Tensor, "*batch_shape_and_axes"]:
-        """Return a table, nats; that of a space without axes has the one architecture with weight one.
+        """Return a copy of a table, nats; that of a space without axes has the one architecture with weight one.
 
         Args:
             name: Name of the weights, other than ``"posterior"``.
@@ -77,11 +77,11 @@ class WeightTables(nn.Module):
         if name not in get_args(Weights):
             raise ValueError(f"Expected weights of {', '.join(map(repr, get_args(Weights)))}; got {name!r}.")
         if name == "uniform" or not self.space:
-            return self.uniform
+            return self.uniform.clone()
         table = self._own(name)
         if bool(table.isnan().any()):
             raise ValueError(f"Expected a guide with {name} weights, got one that has none yet. {REMEDIES[name]}")
-        return table
+        return table.clone()  # what is kept next leaves predictions of now alone
 
     @torch.no_grad()
     def keep(self, name: str, log_weights: Tensor) -> None:
@@ -102,10 +102,11 @@ class WeightTables(nn.Module):
                 f"Expected log weights of shape {tuple(table.shape)}, for the axes {list(self.space)}; got "
                 f"{tuple(log_weights.shape)}."
             )
-        sums = log_weights.double().flatten(-len(self.space)).logsumexp(-1).exp()
+        log_sums = log_weights.double().flatten(-len(self.space)).logsumexp(-1)
+        sums = log_sums.exp()
         if not bool(((sums - 1).abs() <= SUM_TOLERANCE).all()):  # a NaN is refused, too
             raise ValueError(f"Expected log weights whose exponentials sum to one, got a sum of {sums.tolist()}.")
-        table.copy_(log_weights)
+        table.copy_(log_weights.double() - log_sums[(..., *[None] * len(self.space))])
 
     def forget(self) -> None:
         """Unset every kept table, as after a change of the network's weights."""

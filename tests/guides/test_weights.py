@@ -1,5 +1,6 @@
 """Weights of the architectures that a guide keeps by name."""
 
+import copy
 import math
 
 import oracles
@@ -72,6 +73,38 @@ def test_kept_weights_are_in_the_state_and_earlier_states_load():
     other.load_state_dict(earlier)
     assert other.available_weights == ("posterior", "uniform")
     assert [name for name, _ in guide.named_parameters()] == ["logits.depth"]
+
+
+def test_what_is_kept_later_leaves_what_was_read_before_alone():
+    model, guide, x, _ = oracles.problem(2)
+    guide.keep_weights("stacked", SOME.log())
+    before, mixture = guide.log_weights("stacked"), vds.predict(model, guide, x, weights="stacked")
+    uniform = guide.log_weights("uniform")
+    uniform.zero_()
+    expected = vds.predict_proba(model, guide, x, weights="stacked")
+    guide.forget_weights()
+    torch.testing.assert_close(before.exp(), SOME)
+    torch.testing.assert_close(mixture.probs, expected)
+    torch.testing.assert_close(guide.log_weights("uniform"), torch.full((3,), -math.log(3)))
+
+
+def test_sums_within_the_tolerance_become_one():
+    _, guide, *_ = oracles.problem(2)
+    guide.keep_weights("stacked", SOME.log() + 5e-5)
+    assert float(guide.log_weights("stacked").exp().sum()) == pytest.approx(1, abs=1e-12)
+    torch.testing.assert_close(guide.log_weights("stacked").exp(), SOME)
+
+
+def test_they_move_with_the_guide():
+    model, guide, x, _ = oracles.problem(2)
+    guide.keep_weights("stacked", torch.tensor([0.5, 0.5, 0.0]).log())
+    expected = vds.predict_proba(model, guide, x, weights="stacked")
+    single, its_guide = copy.deepcopy(model).float(), copy.deepcopy(guide).float()
+    assert its_guide.available_weights == ("posterior", "uniform", "stacked")
+    found = vds.predict_proba(single, its_guide, x.float(), weights="stacked")
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+    uniform = vds.predict_proba(single, its_guide, x.float(), weights="uniform")
+    torch.testing.assert_close(uniform.sum(-1), torch.ones(12, dtype=torch.float32))
 
 
 def test_each_replicate_carries_its_weights():

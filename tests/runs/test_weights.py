@@ -40,6 +40,16 @@ def test_the_weights_come_back_with_the_run(run):
     torch.testing.assert_close(loaded.guide.log_weights("stacked").exp(), stacked.float(), atol=1e-3, rtol=0)
 
 
+def test_new_statistics_of_batch_norm_have_their_own_weights(tmp_path):
+    """Recalibration changes the network after training, and with it the densities of the validation data."""
+    settings = BRIEF.__class__(**{**vars(BRIEF), "recalibrate": True})
+    run = vds.runs.execute(settings, tmp_path / "run", progress=False)
+    stacked = vds.stacked_weights(run.model, run.data.validation).exp()
+    torch.testing.assert_close(run.guide.log_weights("stacked").exp(), stacked.float(), atol=1e-5, rtol=0)
+    again = vds.load_run(run.folder)
+    torch.testing.assert_close(again.guide.log_weights("stacked"), run.guide.log_weights("stacked"))
+
+
 def test_all_are_measured_in_one_pass_over_the_test_data(run, monkeypatch):
     points, outputs = [], type(run.model).outputs
     x, y = run.data.test
