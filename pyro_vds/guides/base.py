@@ -144,8 +144,7 @@ class Guide(PyroModule):
     @property
     def available_weights(self) -> tuple[Weights, ...]:
         """The names of the weights that there are: ``"posterior"``, ``"uniform"``, and those that are kept."""
-        kept = held(self, "kept").kept.items()
-        return ("posterior", "uniform", *(name for name, table in kept if not bool(table.isnan().any())))
+        return ("posterior", "uniform", *held(self, "kept").kept)
 
     def require_space(self, space: Space) -> None:
         """Raise unless the guide is one over some axes, in their order.

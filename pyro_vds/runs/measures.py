@@ -45,9 +45,9 @@ def measure_test(
         weights: The weights of the architectures in ``"full"``, ``"pruned"`` and ``"adaptive"``.
 
     Returns:
-        ``test``, the result of :func:`evaluate_run`; ``weights``, the name of the weights of each of its predictions;
-        and for a model with axes ``disagreement``: its unit, and its mean over the test data with uniform weights and
-        with the posterior (:func:`pyro_vds.predict_disagreement`), unless the likelihood has none.
+        ``test``, the result of :func:`evaluate_run`; and for a model with axes ``weights``, the name of the weights of
+        each of its predictions, and ``disagreement``: its unit, and its mean over the test data with uniform weights
+        and with the posterior (:func:`pyro_vds.predict_disagreement`), unless the likelihood has none.
 
     Raises:
         ValueError: If the data do not fit the model, or there are no such weights.
@@ -60,8 +60,9 @@ def measure_test(
     scores = _predicted(model, guide, test, [*cases.values(), *map(Case, others)])
     result: dict[str, Any] = {
         "test": {name: _reported(of_case, target_std) for name, of_case in zip(cases, scores, strict=False)},
-        "weights": {name: case.weights for name, case in cases.items()},
     }
+    if model.space:
+        result["weights"] = {name: case.weights for name, case in cases.items()}
     uncut = {weights: scores[0]} | dict(zip(others, scores[len(cases) :], strict=True))
     means = {name: _disagreement(uncut[name], target_std) for name in DISAGREEMENT if model.space}
     if means and None not in means.values():

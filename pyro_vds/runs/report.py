@@ -128,7 +128,7 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _weights(metrics: Mapping[str, Any]) -> list[str]:
     """Return sentences on the weights of the architectures, for a model that has several."""
-    if "weights" not in metrics or not {"posterior", "per_input"} & set(metrics):
+    if "weights" not in metrics:
         return []  # a plain network, or a run of an earlier version
     lines = [weights_line(metrics["weights"])]
     lines += [disagreement_line(metrics["disagreement"])] if "disagreement" in metrics else []

@@ -64,12 +64,19 @@ def test_models_without_one_table_keep_none():
 
 def test_kept_weights_are_in_the_state_and_earlier_states_load():
     model, guide, *_ = oracles.problem(2)
-    earlier = {name: value for name, value in guide.state_dict().items() if not name.startswith("kept.")}
+    earlier = guide.state_dict()
+    assert list(earlier) == ["logits.depth"]  # what is not set is in no state
     guide.keep_weights("stacked", SOME.log())
+    assert list(guide.state_dict()) == ["logits.depth", "kept.stacked"]
     other = vds.AutoCategorical(model)
     other.load_state_dict(guide.state_dict())
     torch.testing.assert_close(other.log_weights("stacked").exp(), SOME)
     assert other.available_weights == ("posterior", "uniform", "stacked")
+    unset = guide.state_dict() | {"kept.exact": torch.full((3,), math.nan)}  # as a version in between stored them
+    other.load_state_dict(unset)
+    assert other.available_weights == ("posterior", "uniform", "stacked")
+    with pytest.raises(RuntimeError, match="size mismatch for kept.stacked"):
+        other.load_state_dict(guide.state_dict() | {"kept.stacked": torch.zeros(4)})
     other.load_state_dict(earlier)
     assert other.available_weights == ("posterior", "uniform")
     assert [name for name, _ in guide.named_parameters()] == ["logits.depth"]

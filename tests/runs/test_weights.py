@@ -157,6 +157,26 @@ def test_it_is_pruned_with_the_weights_that_are_named(run, name, tmp_path):
     torch.testing.assert_close(torch.export.load(out).module()(x).exp(), expected)
 
 
+def test_a_plain_network_and_one_for_each_input_have_the_weights_that_they_can(tmp_path):
+    brief = vds.runs.Settings(num_points=60, max_depth=1, width=4, max_epochs=1)
+    plain = vds.runs.execute(replace(brief, readout="last"), tmp_path / "plain", progress=False)
+    assert not {"weights", "disagreement"} & set(plain.metrics)
+    assert "disagreement" not in render(plain)
+    found = vds.runs.evaluate(plain, weights="uniform")
+    assert found["test"] == {"full": pytest.approx(plain.metrics["test"]["full"])}
+    by_input = vds.runs.execute(replace(brief, guide="per_input"), tmp_path / "by_input", progress=False)
+    x, y = by_input.data.test
+    expected = float(vds.log_predictive(by_input.model, by_input.guide, x, y, weights="uniform").double().mean())
+    found = vds.runs.evaluate(by_input, weights="uniform")
+    assert found["test"]["full"]["log_likelihood"] == pytest.approx(expected, abs=1e-5)
+    assert found["weights"] == {"full": "uniform", "adaptive": "uniform"}
+    uniform = float(vds.predict_disagreement(by_input.model, by_input.guide, x).double().mean())
+    assert found["disagreement"]["mean"]["uniform"] == pytest.approx(uniform)
+    assert "Mean disagreement of the architectures" in squeezed(render(by_input))
+    with pytest.raises(ValueError, match="'posterior' or 'uniform' for an architecture of its own for each input"):
+        vds.runs.evaluate(by_input, weights="stacked")
+
+
 def test_weights_that_a_run_has_not_are_reported(capsys, tmp_path):
     folder = tmp_path / "run"
     vds.runs.execute(vds.runs.Settings(num_points=60, max_depth=1, width=4, max_epochs=1), folder, progress=False)
