@@ -83,7 +83,7 @@ def _pair(model: VDSModel, flat: Tensor) -> Architecture:
 
 def _measured(model: VDSModel, guide: Guide, test: Data, pair: Architecture, costs: Tensor) -> dict[str, Any]:
     """Return what the network cut to a pair achieves, and what it costs."""
-    small = vds.prune(model, guide, weights="posterior", **pair)
+    small = vds.prune(model, guide, weights="posterior", disagreement=False, **pair)
     index = model.space.index(pair)
     return {
         **pair,

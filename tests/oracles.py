@@ -57,6 +57,14 @@ def predictive(outputs: Tensor, q: Tensor, depth: int | None = None) -> Tensor:
     return sum((q[i] * outputs[i].softmax(-1) for i in range(len(q))), start=torch.zeros(()))
 
 
+def disagreement(outputs: Tensor, depth: int | None = None) -> Tensor:
+    """``I(y; d | x)`` with each depth up to one counted the same, by a loop over depths: nats, ``(batch,)``."""
+    kept = [f.softmax(-1) for f in (outputs if depth is None else outputs[: depth + 1])]
+    mean = sum(kept, start=torch.zeros(())) / len(kept)
+    each = sum((-(p * p.log()).sum(-1) for p in kept), start=torch.zeros(())) / len(kept)
+    return -(mean * mean.log()).sum(-1) - each
+
+
 def prior(decay: float, size: int) -> Tensor:
     """The paper's prior, ``beta_i ∝ decay ** (1 + i)``."""
     weights = torch.tensor([decay ** (1 + i) for i in range(size)])

@@ -97,6 +97,8 @@ def test_it_is_chosen_by_cost_and_pruned(trained):
     small = vds.prune(model, guide, colour="red")
     torch.testing.assert_close(small(x).exp(), vds.predict_proba(model, guide, x, colour="red"))
     assert sum(p.numel() for p in small.parameters()) == 2 * 4 + 4 + 4 * 3 + 3
+    with pytest.raises(ValueError, match=r"Expected a nested axis.*got the axes \['colour'\], of which none is nested"):
+        vds.prune(model, guide, disagreement=True, colour="red")
 
 
 def test_it_is_stored_drawn_and_measured(trained, tmp_path):
@@ -217,7 +219,11 @@ def test_a_nested_axis_of_any_name_is_chosen_cut_and_pruned(switches):
             row = switches.index(cut["switch"]) if "switch" in cut else i
             expected += q[i, k] * outputs[row, min(k, (0, 10, 20).index(cut["step"]))]
         torch.testing.assert_close(vds.predict_proba(model, guide, x, **cut), expected)
-        torch.testing.assert_close(vds.prune(model, guide, **cut)(x).exp(), expected)
+        small = vds.prune(model, guide, disagreement=True, **cut)
+        torch.testing.assert_close(small(x).exp(), expected)
+        rows = [switches.index(cut["switch"])] if "switch" in cut else list(range(len(switches)))
+        kept = outputs[rows, : (0, 10, 20).index(cut["step"]) + 1].flatten(0, 1)
+        torch.testing.assert_close(small.disagreement(x).detach(), oracles.disagreement(kept.log()))
     metrics, _ = collect_metrics(model, guide, (x, y), (x, y), rule="argmax")
     chosen = metrics["posterior"]["chosen"]
     assert chosen["step"] in (0, 10, 20)

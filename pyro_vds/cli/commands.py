@@ -14,6 +14,7 @@ from pyro_vds.runs.cuts import cut_text, parse_cut
 from pyro_vds.runs.evaluate import choose_architecture, draw, evaluate, export_network, prune_run, reweight_run
 from pyro_vds.runs.files import FIGURES, check_free, write_json
 from pyro_vds.runs.folder import Run, load_run
+from pyro_vds.runs.measures import Weights
 from pyro_vds.runs.metrics import count_parameters
 from pyro_vds.runs.report import write_report
 from pyro_vds.runs.reweighting import comparison_text
@@ -50,6 +51,9 @@ def run_parser(name: str) -> ArgumentParser:
         parser.add_argument("--cut", type=str | None, help="Architecture to prune to: depth=3 or depth=3,width=16.")
         parser.add_argument("--depth", type=int | None, help="Short for --cut depth=DEPTH.")
         parser.add_argument("--rule", type=Rule | None, help="Rule for axes that are not given. Default: the run's.")
+        parser.add_argument(
+            "--weights", type=Weights, default="posterior", help="Weights of the architectures that predict."
+        )
     if name != "plot":
         parser.add_argument("--out", type=Path | None, help="A file to write to.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Replace an existing file.")
@@ -62,7 +66,7 @@ def evaluate_command(options: Namespace) -> None:
         check_free(options.out, overwrite=options.overwrite)
     run = _load(options)
     cut = choose_architecture(run, _given(options), options.rule)
-    metrics = evaluate(run, cut)
+    metrics = evaluate(run, cut, weights=options.weights)
     if cut:
         print(f"pruned to {cut_text(cut)}")
     print(summary_text(metrics))
@@ -74,7 +78,7 @@ def prune_command(options: Namespace) -> None:
     """Write the pruned network to a file."""
     run = _load(options)
     cut = choose_architecture(run, _given(options), options.rule)
-    network = prune_run(run, cut)
+    network = prune_run(run, cut, weights=options.weights)
     out = options.out or run.folder / "pruned.pt2"
     export_network(run, network, out, overwrite=options.overwrite)
     print(f"{cut_text(cut)}, {count_parameters(network):,} parameters: {out}")

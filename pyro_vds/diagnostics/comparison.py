@@ -13,7 +13,6 @@ With more than 11 results ``az.compare`` may warn that the best result is best b
 refuses a mixture of its results and held-out results, since the two are not comparable.
 """
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
@@ -36,6 +35,7 @@ from pyro_vds.diagnostics.quantities import (
     log_likelihood_along,
     quantities_of_one_model,
 )
+from pyro_vds.ops.stacking import maximise_log_score
 
 Weights = Literal["q", "exact"]
 
@@ -120,8 +120,8 @@ def stacking_weights(tree: xr.DataTree, axis: str | None = None) -> xr.DataArray
     """Return the weights over one axis that maximise the log score of the mixture, to compare with the guide.
 
     ``max_w sum_n log sum_a w_a p(y_n | x_n, a)`` (Yao et al. 2018, "Using Stacking to Average Bayesian Predictive
-    Distributions"), computed by ``az.compare``. Entries with the same predictions share their weight arbitrarily. The
-    guide averages over other axes.
+    Distributions"), by the solver of :func:`pyro_vds.stacked_weights`. Entries with the same predictions share their
+    weight. The guide averages over other axes.
 
     Args:
         tree: A DataTree from :func:`pyro_vds.to_datatree` of held-out data.
@@ -131,22 +131,15 @@ def stacking_weights(tree: xr.DataTree, axis: str | None = None) -> xr.DataArray
         Weights over the axis that sum to one.
 
     Raises:
-        ValueError: If the tree is of replicates or lacks the axis, or a value is not finite.
+        ValueError: If the tree is of replicates or lacks the axis, a value is NaN, or a point is impossible.
     """
     exact = quantities_of_one_model(tree)
     axis = axis_of(exact, axis)
     log_p = log_likelihood_along(exact, axis).transpose(axis, "obs_id").to_numpy()
-    labels = {axis: exact[axis]}
-    if len(log_p) == 1:
-        return xr.DataArray([1.0], labels, name="stacking")
-    # Subtracting a constant for each point does not change the weights, and prevents underflow of exp().
-    centred = log_p - log_p.max(0)
-    with warnings.catch_warnings():
-        # ArviZ warns against choosing one of many, and recommends stacking, which is done here.
-        warnings.filterwarnings("ignore", "Difference in performance|All models have nearly", UserWarning)
-        table = az.compare({str(i): elpd(row) for i, row in enumerate(centred)}, method="stacking", round_to="none")
-    weights = table["weight"].reindex([str(i) for i in range(len(log_p))]).to_numpy()
-    return xr.DataArray(weights, labels, name="stacking")
+    weights = maximise_log_score(torch.as_tensor(log_p, dtype=torch.float64))
+    if weights.isnan().any():
+        raise ValueError("Expected log densities that are numbers, and no point that every entry thinks impossible.")
+    return xr.DataArray(weights.numpy(), {axis: exact[axis]}, name="stacking")
 
 
 def power_scaled_posterior(

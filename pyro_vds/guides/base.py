@@ -122,8 +122,9 @@ class Guide(PyroModule):
     def keep_weights(self, name: Weights, log_weights: Float[Tensor, "..."]) -> None:
         """Keep log weights of the architectures under a name, beside ``q``; they are part of the guide's state.
 
-        They belong to the weights of the network as they are: :func:`pyro_vds.fit` forgets them as it starts, and with
-        validation data it leaves stacked ones.
+        They belong to the network as it is: :func:`pyro_vds.fit` forgets them as it starts, and with validation data
+        it leaves stacked ones. After any other change of the network, such as new statistics of batch norm, keep them
+        again, or call :meth:`forget_weights`.
 
         Args:
             name: ``"stacked"``, those of :func:`pyro_vds.stacked_weights`; or ``"exact"``, the ``log_joint_probs`` of
@@ -143,8 +144,7 @@ class Guide(PyroModule):
     @property
     def available_weights(self) -> tuple[Weights, ...]:
         """The names of the weights that there are: ``"posterior"``, ``"uniform"``, and those that are kept."""
-        kept = held(self, "kept").kept.items()
-        return ("posterior", "uniform", *(name for name, table in kept if not bool(table.isnan().any())))
+        return ("posterior", "uniform", *held(self, "kept").kept)
 
     def require_space(self, space: Space) -> None:
         """Raise unless the guide is one over some axes, in their order.

@@ -40,8 +40,8 @@ REMEDIES = {
 class WeightTables(nn.Module):
     """Tables of log weights over the architectures, ``(*batch_shape, *sizes)``, nats.
 
-    Kept tables are buffers, in the state of the guide and NaN until they are set. A state of an earlier version,
-    without them, is loaded as one in which they are not set.
+    A table that is set is a buffer, in the state of the guide; one that is not set is in no state. Loading a state sets
+    its tables and unsets the others.
 
     Args:
         space: The space of architectures. If each input has its own, there is no table to keep.
@@ -57,16 +57,16 @@ class WeightTables(nn.Module):
         shape = (*batch_shape, *space.sizes)
         self.register_buffer("uniform", like.new_full(shape, -math.log(space.count)), persistent=False)
         for name in REMEDIES if space and DATA not in space.plates else ():
-            self.register_buffer(name, like.new_full(shape, math.nan))
-        self.register_load_state_dict_pre_hook(_fill_with_nan)
+            self.register_buffer(name, None)
+        self.register_load_state_dict_pre_hook(_make_room)
 
     @property
     def kept(self) -> dict[str, Tensor]:
-        """The tables that can be set, by name."""
-        return {name: table for name, table in self.named_buffers() if name != "uniform"}
+        """The tables that are set, by name."""
+        return {name: table for name, table in self.named_buffers() if name in REMEDIES}
 
     def table(self, name: Weights) -> Float[Tensor, "*batch_shape_and_axes"]:
-        """Return a table, nats; that of a space without axes has the one architecture with weight one.
+        """Return a copy of a table, nats; that of a space without axes has the one architecture with weight one.
 
         Args:
             name: Name of the weights, other than ``"posterior"``.
@@ -77,11 +77,11 @@ class WeightTables(nn.Module):
         if name not in get_args(Weights):
             raise ValueError(f"Expected weights of {', '.join(map(repr, get_args(Weights)))}; got {name!r}.")
         if name == "uniform" or not self.space:
-            return self.uniform
-        table = self._own(name)
-        if bool(table.isnan().any()):
+            return self.uniform.clone()
+        self._check_own(name)
+        if name not in self.kept:
             raise ValueError(f"Expected a guide with {name} weights, got one that has none yet. {REMEDIES[name]}")
-        return table
+        return self.kept[name].clone()
 
     @torch.no_grad()
     def keep(self, name: str, log_weights: Tensor) -> None:
@@ -96,23 +96,23 @@ class WeightTables(nn.Module):
         """
         if name not in REMEDIES:
             raise ValueError(f"Expected weights of {', '.join(map(repr, REMEDIES))} to keep, got {name!r}.")
-        table = self._own(name)
-        if log_weights.shape != table.shape:
+        self._check_own(name)
+        if log_weights.shape != self.uniform.shape:
             raise ValueError(
-                f"Expected log weights of shape {tuple(table.shape)}, for the axes {list(self.space)}; got "
+                f"Expected log weights of shape {tuple(self.uniform.shape)}, for the axes {list(self.space)}; got "
                 f"{tuple(log_weights.shape)}."
             )
-        sums = log_weights.double().flatten(-len(self.space)).logsumexp(-1).exp()
+        log_sums = log_weights.double().flatten(-len(self.space)).logsumexp(-1)
+        sums = log_sums.exp()
         if not bool(((sums - 1).abs() <= SUM_TOLERANCE).all()):  # a NaN is refused, too
             raise ValueError(f"Expected log weights whose exponentials sum to one, got a sum of {sums.tolist()}.")
-        table.copy_(log_weights)
+        setattr(self, name, (log_weights.double() - log_sums[(..., *[None] * len(self.space))]).to(self.uniform))
 
     def forget(self) -> None:
         """Unset every kept table, as after a change of the network's weights."""
-        for table in self.kept.values():
-            table.fill_(math.nan)
+        for name in self.kept:
+            setattr(self, name, None)
 
-    @torch.no_grad()
     def copy_replicate(self, replicates: "WeightTables", index: int) -> None:
         """Take over the tables of one replicate.
 
@@ -120,19 +120,21 @@ class WeightTables(nn.Module):
             replicates: The tables of all replicates.
             index: Number of the replicate.
         """
-        for name, table in self.kept.items():
-            table.copy_(replicates.kept[name][index])
+        for name, table in replicates.kept.items():
+            setattr(self, name, table[index].clone())
 
-    def _own(self, name: str) -> Tensor:
-        """Return a kept table, which may not be set yet."""
-        if name not in self.kept:
+    def _check_own(self, name: str) -> None:
+        """Raise unless there can be a table of a name."""
+        if not hasattr(self, name):
             reason = "an architecture of its own for each input" if self.space else "a single architecture"
             raise ValueError(f"Expected the weights 'posterior' or 'uniform' for {reason}, got {name!r}.")
-        return self.kept[name]
 
 
-def _fill_with_nan(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Add the tables that a state to be loaded lacks."""
+def _make_room(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Set the tables of a state that is to be loaded, and unset the others, which an earlier version stored as NaN."""
     assert isinstance(module, WeightTables)
-    for name, table in module.kept.items():
-        state.setdefault(prefix + name, torch.full_like(table, math.nan))
+    for name in REMEDIES:
+        if hasattr(module, name):
+            if prefix + name in state and bool(state[prefix + name].isnan().any()):
+                del state[prefix + name]
+            setattr(module, name, torch.empty_like(module.uniform) if prefix + name in state else None)

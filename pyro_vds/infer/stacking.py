@@ -13,13 +13,11 @@ from pyro_vds.infer.exact import log_likelihood, require_one_posterior
 from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out, read_out_replicates
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.stacking import maximise_log_score
 from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Data
 
 logger = logging.getLogger(__name__)
-
-LEAST_GAIN = 1e-9
-MOST_STEPS = 2000
 
 
 def stacked_weights(
@@ -51,12 +49,15 @@ def stacked_weights(
     x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
     log_weights = _stacked(model, read_out(model, x, y, batch_size=batch_size))
     if log_weights.isnan().any():
-        raise ValueError("Expected finite log densities of the held-out data, got others. Look for extreme inputs.")
+        raise ValueError(
+            "Expected held-out data that each architecture gives a log density, got a point with NaN, or one that no "
+            "architecture thinks possible. Look for extreme inputs and targets."
+        )
     return log_weights
 
 
 def keep_stacked(model: VDSModel, guide: object, data: Data) -> None:
-    """Keep the stacked weights for held-out data in a guide that can keep them.
+    """Keep the stacked weights for held-out data in a guide that can keep them; there are none if a density is NaN.
 
     Args:
         model: The model, with the weights that are to stay.
@@ -78,34 +79,3 @@ def _stacked(model: VDSModel, batches: Iterable[ReadOut]) -> Tensor:
         log_probs = torch.cat([log_likelihood(model, batch).double().cpu() for batch in batches], -1)
     weights = maximise_log_score(log_probs.clone())
     return weights.movedim(0, -1).reshape(model.batch_shape + model.sizes).log()
-
-
-def maximise_log_score(log_probs: Float[Tensor, "architecture *batch_shape N"]) -> Float[Tensor, "architecture *rest"]:
-    """Return the weights of a mixture with the largest mean log density, by expectation maximisation.
-
-    ``w_a <- mean_n w_a p_a(n) / sum_b w_b p_b(n)`` never lowers the mean log density, which is concave in ``w``. It
-    starts from uniform weights, and ends if the gain is below 1e-9 nats, or after 2,000 steps.
-
-    Args:
-        log_probs: Log density of each point under each component, nats, in float64.
-
-    Returns:
-        Weights ``(architecture, *batch_shape)`` that sum to one; NaN where a point is
-        impossible under all components, or a density is not a number.
-    """
-    best = log_probs.amax(0)
-    usable = (best.isfinite() & ~log_probs.isnan().any(0)).all(-1)
-    # A constant for each point changes no weight, and keeps exp() from underflow.
-    probs = (log_probs - best).exp().where(usable[..., None], 1.0)
-    weights = torch.full(probs.shape[:-1], 1 / len(probs), dtype=probs.dtype)
-    before = torch.full_like(weights[0], -torch.inf)
-    active = torch.ones_like(before, dtype=torch.bool)  # each replicate ends as it would alone
-    for _ in range(MOST_STEPS):
-        mixed = torch.einsum("a...,a...n->...n", weights, probs)
-        score = mixed.log().mean(-1)
-        active &= score - before >= LEAST_GAIN
-        if not active.any():
-            break
-        better = weights * torch.einsum("a...n,...n->a...", probs, 1 / mixed) / probs.shape[-1]
-        before, weights = score, weights.where(~active, better)
-    return weights.where(usable, torch.nan)

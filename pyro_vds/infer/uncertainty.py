@@ -122,15 +122,14 @@ def predict_disagreement(
         ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     (result,) = predict(model, guide, x, cuts=[cut], want=["disagreement"], weights=weights, batch_size=batch_size)
-    return mean_over_targets(result["disagreement"], model)
+    return mean_over_targets(result["disagreement"], len(model.batch_shape) + 1)
 
 
-def mean_over_targets(values: Tensor, model: VDSModel) -> Float[Tensor, "*batch_shape batch"]:
+def mean_over_targets(values: Tensor, points: int) -> Float[Tensor, "*batch_shape batch"]:
     """Return the mean over the targets of each input.
 
     Args:
         values: A number for each input, or for each of its targets, ``(*batch_shape, batch, *target)``.
-        model: The model.
+        points: The number of dimensions of ``(*batch_shape, batch)``: 1 without replicates.
     """
-    points = len(model.batch_shape) + 1
     return values.flatten(points).mean(-1) if values.ndim > points else values

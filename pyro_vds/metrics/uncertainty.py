@@ -38,7 +38,8 @@ def risk_coverage(uncertainty: ArrayLike, errors: ArrayLike) -> RiskCoverage:
     order, over which the curve is the mean. The area for a useless score is the overall error.
 
     Args:
-        uncertainty: A score of each point ``(N,)``; larger is less certain.
+        uncertainty: A score of each point ``(N,)``; larger is less certain: ``predict_entropy(...).total``, or
+            ``predict_disagreement(...)``, each with the ``weights`` of the architectures by name.
         errors: The loss of each point ``(N,)``, for instance ``probs.argmax(1) != labels``.
 
     Raises:
@@ -74,7 +75,8 @@ def detect_outside(inside: ArrayLike, outside: ArrayLike) -> Detection:
     Hendrycks and Gimpel 2017, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples".
 
     Args:
-        inside: Scores of points from the distribution ``(N,)``, for instance ``predict_entropy(...).total``.
+        inside: Scores of points from the distribution ``(N,)``: ``predict_disagreement(model, guide, x)``, which counts
+            the architectures alike unless other ``weights`` are named, or ``predict_entropy(...).total``.
         outside: Scores of other points ``(M,)``.
 
     Raises:

@@ -1,6 +1,14 @@
 """One run: from settings to a folder, and from a folder to a run."""
 
-from pyro_vds.runs.evaluate import choose_architecture, draw, evaluate, export_network, prune_run, reweight_run
+from pyro_vds.runs.evaluate import (
+    choose_architecture,
+    detect_other_data,
+    draw,
+    evaluate,
+    export_network,
+    prune_run,
+    reweight_run,
+)
 from pyro_vds.runs.execute import execute
 from pyro_vds.runs.folder import Run, load_run
 from pyro_vds.runs.report import write_report
@@ -10,6 +18,7 @@ __all__ = [
     "Run",
     "Settings",
     "choose_architecture",
+    "detect_other_data",
     "draw",
     "evaluate",
     "execute",

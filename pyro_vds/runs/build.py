@@ -16,6 +16,7 @@ from pyro_vds.backbones.width import WithWidths
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, Guide
 from pyro_vds.guides.per_input import AutoPerInput
+from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.likelihoods.gaussian import Gaussian
 from pyro_vds.models.vds_model import VDSModel
@@ -27,7 +28,9 @@ from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.axis import DATA
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
 from pyro_vds.training.fit import fit
+from pyro_vds.training.guide_updates import settle
 from pyro_vds.training.history import History
+from pyro_vds.training.preflight import moved
 
 GUIDES = {
     "independent": AutoCategorical,
@@ -143,7 +146,7 @@ def train(
     device: torch.device | None = None,
     progress: bool = True,
 ) -> History:
-    """Train a model with resolved settings.
+    """Train a model with resolved settings; weights of the architectures are those of the network as it is at the end.
 
     Args:
         settings: Settings with the data set's defaults filled in.
@@ -158,4 +161,16 @@ def train(
     )
     if settings.recalibrate:
         recalibrate_batch_norm(model, data.train, batch_size=settings.batch_size, seed=settings.seed)
+        _weigh_again(settings, model, guide, data)
     return history
+
+
+def _weigh_again(settings: Settings, model: VDSModel, guide: Guide, data: DataSet) -> None:
+    """Set the guide in closed form, and keep stacked weights, as ``fit`` does, after a change of the network."""
+    device = model.device_tensor().device
+    if settings.guide_update == "closed_form":
+        parts = (part.split(settings.batch_size or len(part)) for part in moved(data.train, device))
+        settle(model, guide, zip(*parts, strict=True), settings)
+    guide.forget_weights()
+    if data.validation is not None:
+        keep_stacked(model, guide, moved(data.validation, device))

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.exact import exact_posterior
+from pyro_vds.infer.uncertainty import predict_disagreement
+from pyro_vds.metrics.uncertainty import Detection, detect_outside
 from pyro_vds.priors.base import PriorLike
 from pyro_vds.pruning.export import export
 from pyro_vds.pruning.prune import PrunedNetwork, prune
@@ -16,10 +20,11 @@ from pyro_vds.runs.cuts import as_labels
 from pyro_vds.runs.figures import draw_run
 from pyro_vds.runs.files import atomic, check_free
 from pyro_vds.runs.folder import Run
-from pyro_vds.runs.measures import evaluate_run
+from pyro_vds.runs.measures import measure_test
 from pyro_vds.runs.metrics import choose_cut, costs_to_choose_by, count_parameters, find_stops
 from pyro_vds.runs.reweighting import compare_priors
 from pyro_vds.spaces.space import Architecture
+from pyro_vds.spaces.typing import Inputs
 
 
 def choose_architecture(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None) -> Architecture:
@@ -45,25 +50,33 @@ def choose_architecture(run: Run, cut: Mapping[str, Any] | None = None, rule: Ru
     return {**choose_cut(run.model, run.guide, rule, costs), **given}
 
 
-def evaluate(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None) -> dict[str, Any]:
+def evaluate(
+    run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None, *, weights: Weights = "posterior"
+) -> dict[str, Any]:
     """Measure the full and the cut network of a run on its test data.
 
     Args:
         run: A finished run.
         cut: Labels of some axes, such as ``{"depth": 3}``, or their text.
         rule: The rule for the other axes; ``None`` uses the architecture that the run chose.
+        weights: The weights of the architectures that predict, ``"posterior"``, ``"uniform"``, ``"stacked"`` or
+            ``"exact"``. They do not choose the cut, which the posterior does.
 
     Returns:
-        ``test``, ``test_size`` and ``parameters`` as in ``metrics.json``, and the label of each axis.
+        ``test``, ``weights``, ``disagreement``, ``test_size`` and ``parameters`` as in ``metrics.json``, and the label
+        of each axis.
 
     Raises:
-        ValueError: If the cut or the rule does not fit the run, or the data have changed since the run.
+        ValueError: If the cut or the rule does not fit the run, the run has no such weights, or the data have changed
+            since the run.
     """
     data, chosen = run.data, choose_architecture(run, cut, rule)
     parameters = {"full": run.parameters}
     metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": parameters}
     stops, saving = find_stops(run.model, run.guide, data.test[0], run.settings.threshold)
-    metrics["test"] = evaluate_run(run.model, run.guide, data.test, cut=chosen, stops=stops, target_std=data.target_std)
+    metrics |= measure_test(
+        run.model, run.guide, data.test, cut=chosen, stops=stops, target_std=data.target_std, weights=weights
+    )
     if "stacked" in metrics["test"]:
         parameters["stacked"] = run.parameters
     if saving:
@@ -74,19 +87,56 @@ def evaluate(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None =
     return metrics | chosen
 
 
-def prune_run(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None) -> PrunedNetwork:
+def prune_run(
+    run: Run,
+    cut: Mapping[str, Any] | None = None,
+    rule: Rule | None = None,
+    *,
+    weights: Weights = "posterior",
+    disagreement: bool = False,
+) -> PrunedNetwork:
     """Return the network of a run, cut to an architecture.
 
     Args:
         run: A finished run with one posterior for all inputs.
         cut: Labels of some axes, such as ``{"depth": 3}``, or their text.
         rule: The rule for the other axes; ``None`` uses the architecture that the run chose.
+        weights: The weights of the architectures that predict; they do not choose the cut, which the posterior does.
+        disagreement: Whether the network says how much its architectures disagree, as in :func:`pyro_vds.prune`.
 
     Raises:
-        ValueError: If the cut or the rule does not fit the run.
+        ValueError: If the cut or the rule does not fit the run, the run has no such weights, or no axis is nested and
+            ``disagreement`` is asked for.
     """
     run.check_posterior()
-    return prune(run.model, run.guide, weights="posterior", **choose_architecture(run, cut, rule))
+    chosen = choose_architecture(run, cut, rule)
+    return prune(run.model, run.guide, weights=weights, disagreement=disagreement, **chosen)
+
+
+def detect_other_data(
+    run: Run, x: Inputs | DataLoader, cut: Mapping[str, Any] | None = None, *, weights: Weights = "uniform"
+) -> Detection:
+    """Measure how well the disagreement of a run's architectures tells other data from its test data.
+
+    With the default weights each architecture counts the same, see :func:`pyro_vds.predict_disagreement`: a sharp
+    posterior leaves nothing to disagree.
+
+    Args:
+        run: A finished run.
+        x: Inputs of another kind, prepared as the inputs of the run are, ``(batch, ...)``; or a ``DataLoader``.
+        cut: Labels of some axes, such as ``{"depth": 3}``, or their text; ``None`` takes all architectures.
+        weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``.
+
+    Raises:
+        ValueError: If the inputs or the cut do not fit the run, the run has no such weights, or the data have changed
+            since the run.
+    """
+    labels: dict[str, Any] = as_labels(run.model.coords, cut or {})
+    inside, outside = (
+        predict_disagreement(run.model, run.guide, inputs, weights=weights, **labels)
+        for inputs in (run.data.test[0], x)
+    )
+    return detect_outside(inside, outside)
 
 
 def export_network(run: Run, network: torch.nn.Module, out: str | Path, *, overwrite: bool = False) -> None:

@@ -1,18 +1,74 @@
 """Measures of predictions on test data, from one pass of the network."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.cases import Case, Cut
 from pyro_vds.infer.exact import ExactPosterior
-from pyro_vds.infer.predict import predict
+from pyro_vds.infer.predict import Prediction, Want, predict
+from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.metrics import calibration, intervals
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import Data
+
+DISAGREEMENT: tuple[Weights, ...] = ("uniform", "posterior")
+"""The weights with which a run reports how much its architectures disagree."""
+
+
+def measure_test(
+    model: VDSModel,
+    guide: Guide,
+    test: Data,
+    *,
+    cut: Architecture,
+    stops: Tensor | None = None,
+    target_std: Tensor | None = None,
+    weights: Weights = "posterior",
+) -> dict[str, Any]:
+    """Return the parts of ``metrics.json`` that are measured on test data, from one pass of the network.
+
+    Args:
+        model: A trained model.
+        guide: The guide of the model.
+        test: Test inputs and targets.
+        cut: The architecture to prune to, from :func:`pyro_vds.runs.metrics.choose_cut`; empty for a plain network.
+        stops: The entry at which each input stops, for a model with an architecture for each input.
+        target_std: Standard deviation by which regression targets were divided.
+        weights: The weights of the architectures in ``"full"``, ``"pruned"`` and ``"adaptive"``.
+
+    Returns:
+        ``test``, the result of :func:`evaluate_run`; and for a model with axes ``weights``, the name of the weights of
+        each of its predictions, and ``disagreement``: its unit, and its mean over the test data with uniform weights
+        and with the posterior (:func:`pyro_vds.predict_disagreement`), unless the likelihood has none.
+
+    Raises:
+        ValueError: If the data do not fit the model, or there are no such weights.
+    """
+    cases = {"full": Case(weights)} | ({"pruned": Case(weights, cut)} if cut else {})
+    cases |= {} if stops is None else {"adaptive": Case(weights, stops)}
+    kept = "stacked" in guide.available_weights and weights != "stacked"
+    cases |= {"stacked": Case("stacked")} if kept else {}
+    others: list[Weights] = [name for name in DISAGREEMENT if model.space and name != weights]
+    scores = _predicted(model, guide, test, [*cases.values(), *map(Case, others)])
+    result: dict[str, Any] = {
+        "test": {name: _reported(of_case, target_std) for name, of_case in zip(cases, scores, strict=False)},
+    }
+    if model.space:
+        result["weights"] = {name: case.weights for name, case in cases.items()}
+    uncut = {weights: scores[0]} | dict(zip(others, scores[len(cases) :], strict=True))
+    means = {name: _disagreement(uncut[name], target_std) for name in DISAGREEMENT if model.space}
+    if means and None not in means.values():
+        unit = "squared units of the target" if model.likelihood.numeric else "nats"
+        result["disagreement"] = {"unit": unit, "mean": means}
+    return result
 
 
 def evaluate_run(
@@ -38,11 +94,7 @@ def evaluate_run(
         The measures of :func:`measure` for ``"full"``, for ``"pruned"`` or ``"adaptive"``, and for ``"stacked"``: all
         architectures, with stacked weights if the guide keeps any.
     """
-    cases: dict[str, Cut | Case] = {"full": {}}
-    cases |= {"pruned": cut} if cut else {}
-    cases |= {} if stops is None else {"adaptive": stops}
-    cases |= {"stacked": Case("stacked")} if "stacked" in guide.available_weights else {}
-    return measure_cases(model, guide, test, cases, target_std=target_std)
+    return measure_test(model, guide, test, cut=cut, stops=stops, target_std=target_std)["test"]
 
 
 def measure(
@@ -90,14 +142,37 @@ def measure_cases(
     Returns:
         The measures of :func:`measure`, by name.
     """
-    single = model.likelihood.numeric and test[1].ndim == 1
-    measured = predict(model, guide, *test, cuts=list(cases.values()), want=["metrics", *(["pit"] if single else [])])
-    return {name: _reported(scores, target_std) for name, scores in zip(cases, measured, strict=True)}
+    found = _predicted(model, guide, test, list(cases.values()), disagreement=False)
+    return {name: _reported(scores, target_std) for name, scores in zip(cases, found, strict=True)}
 
 
-def _reported(scores: Mapping[str, Tensor], target_std: Tensor | None) -> dict[str, float]:
+def _predicted(
+    model: VDSModel, guide: Guide | None, test: Data, cases: Sequence[Cut | Case], *, disagreement: bool = True
+) -> list[Prediction]:
+    """Return the metrics of each point for every case, with the disagreement if the likelihood has one."""
+    want: list[Want] = ["metrics"]
+    if model.likelihood.numeric and test[1].ndim == 1:
+        want.append("pit")
+    # A likelihood of classes of one's own may have no disagreement, and a distribution no mean.
+    own = type(model.likelihood).disagreement is not Likelihood.disagreement
+    if disagreement and (model.likelihood.numeric or own):
+        with suppress(NotImplementedError):
+            return predict(model, guide, *test, cuts=cases, want=[*want, "disagreement"])
+    return predict(model, guide, *test, cuts=cases, want=want)
+
+
+def _disagreement(scores: Prediction, target_std: Tensor | None) -> float | None:
+    """Return the mean disagreement over points and targets, in the units of the data; ``None`` without a number."""
+    if "disagreement" not in scores:
+        return None
+    units = 1 if target_std is None else target_std.double().cpu() ** 2
+    mean = float((scores["disagreement"].double().cpu() * units).mean())
+    return mean if math.isfinite(mean) else None
+
+
+def _reported(scores: Prediction, target_std: Tensor | None) -> dict[str, float]:
     """Return the measures that a run reports from the metrics of each point."""
-    by_point = {name: values.double().cpu() for name, values in scores.items()}
+    by_point = {name: values.double().cpu() for name, values in scores.items() if name != "disagreement"}
     reported: dict[str, float] = {}
     for name, values in by_point.items():
         if name == "log_prob":

@@ -15,7 +15,7 @@ from pyro_vds.ops.modes import eval_mode
 from pyro_vds.pruning.costs import count, multiply_adds
 from pyro_vds.pruning.prune import prune
 from pyro_vds.pruning.rules import Rule, choose, choose_depth
-from pyro_vds.runs.measures import evaluate_run, in_data_units
+from pyro_vds.runs.measures import in_data_units, measure_test
 from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import Data
 
@@ -103,7 +103,7 @@ def find_stops(
 def summarise_posterior(
     guide: Guide, exact: ExactPosterior, *, cut: Architecture, rule: Rule, total: int
 ) -> dict[str, Any]:
-    """Return the posterior part of a run's metrics.
+    """Return the posterior part of a run's metrics, with the stacked weights of each axis if the guide keeps any.
 
     Args:
         guide: A trained guide with at least one axis.
@@ -118,6 +118,11 @@ def summarise_posterior(
         | ({"chosen": {r: axis.labels[choose_depth(q[name], r)] for r in RULES}} if axis.nested else {})
         for name, axis in exact.space.items()
     }
+    if "stacked" in guide.available_weights:
+        stacked = guide.log_weights("stacked").exp()
+        for place, name in enumerate(axes):
+            others = [other for other in range(len(axes)) if other != place]
+            axes[name]["stacked"] = (stacked.sum(others) if others else stacked).tolist()
     joint = {"q_joint": guide.joint_probs().tolist()} if len(axes) > 1 else {}
     return {
         "rule": rule,
@@ -163,14 +168,14 @@ def collect_metrics(
         exact = exact_posterior(model, train)
         in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
-        parameters["pruned"] = count_parameters(prune(model, guide, weights="posterior", **cut))
+        parameters["pruned"] = count_parameters(prune(model, guide, weights="posterior", disagreement=False, **cut))
         if costs is not None:
             metrics["posterior"]["multiply_adds"] = costs.tolist()
     stops, saving = find_stops(model, guide, test[0], threshold)
     if stops is not None:
         metrics["per_input"] = saving
         parameters["adaptive"] = parameters["full"] + count_parameters(guide)
-    metrics["test"] = evaluate_run(model, guide, test, cut=cut, stops=stops, target_std=target_std)
+    metrics |= measure_test(model, guide, test, cut=cut, stops=stops, target_std=target_std)
     parameters |= {"stacked": parameters["full"]} if "stacked" in metrics["test"] else {}
     return metrics, exact
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
-from pyro_vds.runs.summary import chosen_line, saving_line
+from pyro_vds.runs.summary import chosen_line, disagreement_line, saving_line, weights_line
 
 PERCENT = ("error", "ece")
 
@@ -109,11 +109,12 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
             for case, values in metrics["test"].items()
         ],
     )
+    page: dict[str, Any] = {"test": test, "posterior": [], "weights": _weights(metrics)}
     if "per_input" in metrics:
         lead = [f"{saving_line(metrics['per_input']).capitalize()}.", f"{_error(metrics).capitalize()}."]
-        return {"test": test, "posterior": [], "lead": lead}
+        return page | {"lead": lead}
     if "posterior" not in metrics:
-        return {"test": test, "posterior": [], "lead": [f"A plain network, without a posterior: {_error(metrics)}."]}
+        return page | {"lead": [f"A plain network, without a posterior: {_error(metrics)}."]}
     posterior = metrics["posterior"]
     bound = (
         f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
@@ -122,7 +123,16 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
     tables = [_entries(posterior, axis) for axis in posterior["axes"]]
     tables += [_joint(posterior)] if len(tables) == 2 else []
     lead = [f"{chosen_line(posterior).capitalize()}.", f"{_error(metrics).capitalize()}.", f"{bound}."]
-    return {"test": test, "posterior": tables, "lead": lead}
+    return page | {"posterior": tables, "lead": lead}
+
+
+def _weights(metrics: Mapping[str, Any]) -> list[str]:
+    """Return sentences on the weights of the architectures, for a model that has several."""
+    if "weights" not in metrics:
+        return []  # a plain network, or a run of an earlier version
+    lines = [weights_line(metrics["weights"])]
+    lines += [disagreement_line(metrics["disagreement"])] if "disagreement" in metrics else []
+    return [f"{line.capitalize()}." for line in lines]
 
 
 def _measure(name: str, value: float) -> str:
@@ -142,11 +152,12 @@ def _entries(posterior: Mapping[str, Any], axis: str) -> Table:
     q = np.asarray(entries["q"])
     # With several axes the log-likelihood is that of a pair, which has no place in the table of one axis.
     likelihood = [[f"{p:.6f}"] for p in posterior["train_log_likelihood"]] if len(posterior["axes"]) == 1 else None
+    columns = [name for name in ("q", "exact", "stacked") if name in entries]
     rows = [
-        [str(label), f"{q[i]:.3f}", f"{entries['exact'][i]:.3f}", *(likelihood[i] if likelihood else [])]
+        [str(label), *(f"{entries[name][i]:.3f}" for name in columns), *(likelihood[i] if likelihood else [])]
         for i, label in enumerate(entries["labels"])
     ]
-    head = [axis, f"q({axis})", "exact", *(["train log-likelihood (nats per point)"] if likelihood else []), ""]
+    head = [axis, f"q({axis})", *columns[1:], *(["train log-likelihood (nats per point)"] if likelihood else []), ""]
     return Table(f"Posterior over {axis}", head, rows, [round(100 * float(p / q.max()), 1) for p in q])
 
 

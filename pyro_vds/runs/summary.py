@@ -6,6 +6,14 @@ import numpy as np
 
 from pyro_vds.training.config import TrainingConfig
 
+WEIGHTS = {
+    "posterior": "the posterior",
+    "uniform": "uniform ones",
+    "stacked": "stacked ones, chosen on the validation data,",
+    "exact": "the exact posterior",
+}
+"""The names of weights of the architectures in words."""
+
 
 def summary_text(metrics: dict[str, Any]) -> str:
     """Return the metrics as a short text."""
@@ -25,7 +33,37 @@ def summary_text(metrics: dict[str, Any]) -> str:
     lines.append(f"test ({metrics['test_size']} points)")
     head, *rows = measures_table(metrics["test"])
     parameters = [f"   {metrics['parameters'][case]:,} parameters" for case in metrics["test"]]
-    return "\n".join([*lines, head, *(row + count for row, count in zip(rows, parameters, strict=True))])
+    lines += [head, *(row + count for row, count in zip(rows, parameters, strict=True))]
+    # A run that predicts with its posterior only has nothing to tell apart.
+    if set(metrics.get("weights", {}).values()) - {"posterior"}:
+        lines += ["", weights_line(metrics["weights"])]
+        lines += [disagreement_line(metrics["disagreement"])] if "disagreement" in metrics else []
+    return "\n".join(lines)
+
+
+def weights_line(weights: dict[str, str]) -> str:
+    """Return which weights of the architectures each prediction used, as one line.
+
+    Args:
+        weights: The name of the weights of each prediction, from a run's metrics.
+    """
+    by_name: dict[str, list[str]] = {}
+    for case, name in weights.items():
+        by_name.setdefault(name, []).append(case)
+    return "weights: " + "; ".join(f"{WEIGHTS[name]} for {', '.join(cases)}" for name, cases in by_name.items())
+
+
+def disagreement_line(disagreement: dict[str, Any]) -> str:
+    """Return how much the architectures disagree about the test data, as one line.
+
+    Args:
+        disagreement: The unit, and the mean for each name of weights, from a run's metrics.
+    """
+    uniform, posterior = (disagreement["mean"][name] for name in ("uniform", "posterior"))
+    return (
+        f"mean disagreement of the architectures: {uniform:.4f} {disagreement['unit']} with uniform weights, "
+        f"{posterior:.4f} with the posterior"
+    )
 
 
 def training_line(config: TrainingConfig) -> str:
@@ -95,30 +133,37 @@ def _range(labels: list[Any]) -> str:
 
 
 def _joint_table(posterior: dict[str, Any]) -> list[str]:
-    """Return the joint probabilities of two axes, for entries of the first axis of at least 0.005."""
+    """Return the joint probabilities of two axes, for entries of the first axis with a weight of at least 0.005."""
     q = np.asarray(posterior["q_joint"])
     if q.ndim > 2:
         return [line for name in posterior["axes"] for line in _posterior_table(posterior, name)]
     (first, rows), (second, columns) = posterior["axes"].items()
-    shown = np.flatnonzero(q.sum(1) >= 0.005)
+    shown = np.flatnonzero(np.maximum(q.sum(1), rows.get("stacked", 0)) >= 0.005)
     head = f"{first:5} " + "".join(f"{f'{second} {label}':>12}" for label in columns["labels"]) + f"{f'q({first})':>12}"
     lines = [f"{rows['labels'][i]!s:>5} " + "".join(f"{p:12.3f}" for p in q[i]) + f"{q[i].sum():12.3f}" for i in shown]
-    foot = f"q({second})" + "".join(f"{p:12.3f}" for p in q.sum(0))[max(0, len(second) - 3) :]
-    return [head, *lines, foot]
+    foot = [f"q({second})" + "".join(f"{p:12.3f}" for p in q.sum(0))[max(0, len(second) - 3) :]]
+    if "stacked" in rows:
+        head += f"{'stacked':>12}"
+        lines = [f"{line}{rows['stacked'][i]:12.3f}" for line, i in zip(lines, shown, strict=True)]
+        foot.append("stacked" + "".join(f"{p:12.3f}" for p in columns["stacked"])[1:])
+    return [head, *lines, *foot]
 
 
 def _posterior_table(posterior: dict[str, Any], name: str) -> list[str]:
-    """Return the probabilities and log-likelihoods of an axis, for entries of at least 0.005."""
+    """Return the weights and log-likelihoods of an axis, for entries with a weight of at least 0.005."""
     axis = posterior["axes"][name]
-    q, labels, exact = np.asarray(axis["q"]), axis["labels"], axis["exact"]
-    shown = np.flatnonzero(q >= 0.005)
+    q, labels, exact, stacked = np.asarray(axis["q"]), axis["labels"], axis["exact"], axis.get("stacked")
+    shown = np.flatnonzero(np.maximum(q, q if stacked is None else stacked) >= 0.005)
     single = len(posterior["axes"]) == 1
-    head = f"{name}   q({name})   exact" + ("   log-likelihood (train, nats per point)" if single else "")
+    head = f"{name}   q({name})   exact" + ("" if stacked is None else "   stacked")
+    head += "   log-likelihood (train, nats per point)" if single else ""
     rows = [
         f"{labels[i]!s:>5}   {q[i]:8.3f}   {exact[i]:5.3f}   "
+        + ("" if stacked is None else f"{stacked[i]:7.3f}   ")
         + (f"{posterior['train_log_likelihood'][i]:10.6f}   " if single else "")
         + "█" * round(40 * q[i] / q.max())
         for i in shown
     ]
     left_out = len(q) - len(shown)
-    return [head, *rows] + ([f"({left_out} entries with q below 0.005 are not shown)"] if left_out else [])
+    small = "q" if stacked is None else "q and stacked weight"
+    return [head, *rows] + ([f"({left_out} entries with {small} below 0.005 are not shown)"] if left_out else [])

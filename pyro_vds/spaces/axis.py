@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 SITES = ("data", "obs", "replicate")
 # A cut is a keyword beside these parameters of predictions; a DataTree has dimensions and variables of these names.
-PARAMETERS = ("self", "model", "guide", "x", "y", "ensemble", "batch_size", "weights")
+PARAMETERS = ("self", "model", "guide", "x", "y", "ensemble", "batch_size", "weights", "disagreement")
 IN_A_TREE = ("chain", "draw", "obs_id", "epoch", "log_q", "log_prior", "log_exact_posterior", "log_likelihood")
 RESERVED = (*SITES, *PARAMETERS, *IN_A_TREE)
 

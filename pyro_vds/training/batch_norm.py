@@ -19,7 +19,8 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
     """Recompute the running statistics of batch norm on the training data with the final weights.
 
     Training averages the statistics over changing weights. The new statistics are plain means over one pass, as in
-    ``torch.optim.swa_utils.update_bn``. Frozen parts keep theirs, and after an error all parts do.
+    ``torch.optim.swa_utils.update_bn``. Frozen parts keep theirs, and after an error all parts do. Weights that a guide
+    keeps are those of the earlier statistics: keep them again, or call ``guide.forget_weights()``.
 
     Args:
         model: The trained model, changed in place; each replicate has its own statistics.

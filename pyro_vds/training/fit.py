@@ -84,11 +84,13 @@ def fit(
     batches = prepare(model, data, config, target, held_out)
     held_out = None if held_out is None else moved(held_out, target)
     callbacks = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
-    if isinstance(guide, Guide):
-        guide.forget_weights()
-    with isolated_rng(target, config.seed), computing_in(model, config.precision, target), logits_set(guide, config):
-        loop = TrainingLoop(Objective(elbo, config), batches, config, validation=held_out, callbacks=callbacks)
-        history = loop.run(progress=progress)
+    with isolated_rng(target, config.seed):
+        with computing_in(model, config.precision, target), logits_set(guide, config):
+            loop = TrainingLoop(Objective(elbo, config), batches, config, validation=held_out, callbacks=callbacks)
+            if isinstance(guide, Guide):
+                guide.forget_weights()
+            history = loop.run(progress=progress)
+        # Weights of the architectures are those of the densities that predictions have, in their precision.
         if config.guide_update == "closed_form":
             settle(model, guide, batches, config)
         if held_out is not None:

@@ -1,5 +1,6 @@
 """Weights of the architectures that a guide keeps by name."""
 
+import copy
 import math
 
 import oracles
@@ -63,15 +64,54 @@ def test_models_without_one_table_keep_none():
 
 def test_kept_weights_are_in_the_state_and_earlier_states_load():
     model, guide, *_ = oracles.problem(2)
-    earlier = {name: value for name, value in guide.state_dict().items() if not name.startswith("kept.")}
+    earlier = guide.state_dict()
+    assert list(earlier) == ["logits.depth"]  # what is not set is in no state
     guide.keep_weights("stacked", SOME.log())
+    assert list(guide.state_dict()) == ["logits.depth", "kept.stacked"]
     other = vds.AutoCategorical(model)
     other.load_state_dict(guide.state_dict())
     torch.testing.assert_close(other.log_weights("stacked").exp(), SOME)
     assert other.available_weights == ("posterior", "uniform", "stacked")
+    unset = guide.state_dict() | {"kept.exact": torch.full((3,), math.nan)}  # as a version in between stored them
+    other.load_state_dict(unset)
+    assert other.available_weights == ("posterior", "uniform", "stacked")
+    with pytest.raises(RuntimeError, match="size mismatch for kept.stacked"):
+        other.load_state_dict(guide.state_dict() | {"kept.stacked": torch.zeros(4)})
     other.load_state_dict(earlier)
     assert other.available_weights == ("posterior", "uniform")
     assert [name for name, _ in guide.named_parameters()] == ["logits.depth"]
+
+
+def test_what_is_kept_later_leaves_what_was_read_before_alone():
+    model, guide, x, _ = oracles.problem(2)
+    guide.keep_weights("stacked", SOME.log())
+    before, mixture = guide.log_weights("stacked"), vds.predict(model, guide, x, weights="stacked")
+    uniform = guide.log_weights("uniform")
+    uniform.zero_()
+    expected = vds.predict_proba(model, guide, x, weights="stacked")
+    guide.forget_weights()
+    torch.testing.assert_close(before.exp(), SOME)
+    torch.testing.assert_close(mixture.probs, expected)
+    torch.testing.assert_close(guide.log_weights("uniform"), torch.full((3,), -math.log(3)))
+
+
+def test_sums_within_the_tolerance_become_one():
+    _, guide, *_ = oracles.problem(2)
+    guide.keep_weights("stacked", SOME.log() + 5e-5)
+    assert float(guide.log_weights("stacked").exp().sum()) == pytest.approx(1, abs=1e-12)
+    torch.testing.assert_close(guide.log_weights("stacked").exp(), SOME)
+
+
+def test_they_move_with_the_guide():
+    model, guide, x, _ = oracles.problem(2)
+    guide.keep_weights("stacked", torch.tensor([0.5, 0.5, 0.0]).log())
+    expected = vds.predict_proba(model, guide, x, weights="stacked")
+    single, its_guide = copy.deepcopy(model).float(), copy.deepcopy(guide).float()
+    assert its_guide.available_weights == ("posterior", "uniform", "stacked")
+    found = vds.predict_proba(single, its_guide, x.float(), weights="stacked")
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+    uniform = vds.predict_proba(single, its_guide, x.float(), weights="uniform")
+    torch.testing.assert_close(uniform.sum(-1), torch.ones(12, dtype=torch.float32))
 
 
 def test_each_replicate_carries_its_weights():

@@ -31,6 +31,8 @@ def test_predictions_equal_those_of_tensors():
     torch.testing.assert_close(
         vds.predict_entropy(model, guide, pairs).total, vds.predict_entropy(model, guide, x).total
     )
+    scores = vds.predict_disagreement(model, guide, x)
+    torch.testing.assert_close(vds.predict_disagreement(model, guide, inputs), scores)
 
 
 def test_exact_posterior_and_tree_equal_those_of_tensors():

@@ -47,6 +47,13 @@ def test_classes(classes, name):
     torch.testing.assert_close(vds.predict_disagreement(model, guide, x, weights=name), information)
 
 
+@pytest.mark.parametrize("depth", [None, 0, 2])
+def test_uniform_disagreement_is_that_of_a_loop_over_depths(classes, depth):
+    model, guide, x, *_ = classes
+    expected = oracles.disagreement(oracles.outputs(model.backbone, x), depth).detach()
+    torch.testing.assert_close(vds.predict_disagreement(model, guide, x, depth=depth), expected)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_numbers(numbers, name):
     model, guide, x, y, weights = numbers

@@ -67,8 +67,57 @@ def test_it_is_measured_and_reported(trained):
     mean, _ = vds.predict_moments(model, guide, test[0])
     assert full["rmse"] == pytest.approx(float((mean - test[1]).square().mean().sqrt()))
     assert "interval-error" in summary_text(metrics)
+    with torch.inference_mode():
+        rates = model.backbone.eval()(test[0]).squeeze(-1).exp()
+    assert metrics["disagreement"]["unit"] == "squared units of the target"
+    assert metrics["disagreement"]["mean"]["uniform"] == pytest.approx(float(rates.var(0, correction=0).mean()))
     small = vds.prune(model, guide, depth=1)
     torch.testing.assert_close(small(test[0]), vds.predict_moments(model, guide, test[0], depth=1))
+
+
+class Scored(vds.likelihoods.Likelihood):
+    """A likelihood of classes that says nothing of disagreement."""
+
+    numeric = False
+
+    def forward(self, outputs):
+        return dist.Categorical(logits=outputs)
+
+    def check_targets(self, y, outputs):
+        pass
+
+    def metrics(self, mixture, y):
+        return {"log_prob": mixture.log_prob(y)}
+
+
+class Logistic(vds.likelihoods.Likelihood):
+    """A distribution without a mean of its own, and measures that need none."""
+
+    def forward(self, outputs):
+        base = torch.distributions.Uniform(torch.zeros(()), torch.ones(()), validate_args=False)
+        parts = [torch.distributions.SigmoidTransform().inv]
+        return dist.TransformedDistribution(
+            base.expand(outputs.shape[:-1]), [*parts, torch.distributions.AffineTransform(outputs[..., 0], 1.0)]
+        )
+
+    def check_targets(self, y, outputs):
+        pass
+
+    def metrics(self, mixture, y):
+        return {"log_prob": mixture.log_prob(y)}
+
+
+@pytest.mark.parametrize("likelihood", [Scored(), Logistic()])
+def test_one_without_a_disagreement_is_measured_all_the_same(likelihood):
+    x = torch.randn(20, 2)
+    y = torch.randn(20) if likelihood.numeric else torch.randint(0, 2, (20,))
+    model = vds.VDSModel(vds.ResidualMLP(2, 1 if likelihood.numeric else 2, 4, 1), likelihood=likelihood, num_data=20)
+    guide = vds.AutoCategorical(model)
+    metrics, _ = collect_metrics(model, guide, (x, y), (x, y), rule="95")
+    expected = float(vds.log_predictive(model, guide, x, y).mean())
+    assert metrics["test"]["full"]["log_likelihood"] == pytest.approx(expected)
+    assert "disagreement" not in metrics
+    assert "full" in summary_text(metrics)
 
 
 def test_replicates_have_parameters_of_their_own():

@@ -5,11 +5,13 @@ import sys
 import threading
 
 import numpy as np
+import oracles
 import pyro
 import pytest
 import torch
 
 import pyro_vds as vds
+from pyro_vds.pruning.export import export
 
 
 def conv_problem(likelihood=None, outputs=4):
@@ -138,3 +140,89 @@ def test_a_pruned_network_leaves_the_checks_of_pyro_on_under_threads():
     for thread in threads:
         thread.join()
     assert pyro.settings.get() == before
+
+
+@pytest.mark.parametrize("weights", ["posterior", "uniform", "stacked"])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_a_pruned_network_says_how_much_its_depths_disagree(depth, weights):
+    """Also where the posterior has a single depth left, which agrees with itself."""
+    model, guide, x, y = oracles.problem(3)
+    guide.set_probs({"depth": torch.tensor([0.0, 0.0, 0.0, 1.0])})
+    guide.keep_weights("stacked", vds.stacked_weights(model, (x, y)))
+    small = vds.prune(model, guide, weights=weights, disagreement=True, depth=depth)
+    expected = oracles.disagreement(oracles.outputs(model.backbone.eval(), x), depth).detach()
+    torch.testing.assert_close(small.disagreement(x).detach(), expected)
+    torch.testing.assert_close(vds.predict_disagreement(model, guide, x, depth=depth), expected)
+    probs = vds.predict_proba(model, guide, x, weights=weights, depth=depth)
+    torch.testing.assert_close(small(x).exp(), probs)
+    assert sum(p.numel() for p in small.parameters()) == sum(
+        p.numel() for p in vds.prune(model, guide, depth=depth).parameters()
+    )
+
+
+def test_prediction_and_disagreement_come_from_one_pass(monkeypatch):
+    model, guide, x = conv_problem()
+    small = vds.prune(model, guide, disagreement=True, depth=2)
+    expected = small(x), small.disagreement(x)
+    passes, forward = [], type(small.backbone).forward
+    monkeypatch.setattr(type(small.backbone), "forward", lambda self, x: passes.append(len(x)) or forward(self, x))
+    for found, one in zip(small.with_disagreement(x), expected, strict=True):
+        torch.testing.assert_close(found, one)
+    assert passes == [len(x)]
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_disagreement_about_numbers_is_the_variance_of_the_means(targets):
+    model, guide, x = conv_problem(vds.likelihoods.Gaussian(0.5), outputs=targets)
+    small = vds.prune(model, guide, disagreement=True, depth=2)
+    means = model.eval().outputs(x).detach()[:3]
+    torch.testing.assert_close(small.disagreement(x).detach(), means.var(0, correction=0).mean(-1))
+    for found, one in zip(small.with_disagreement(x)[0], small(x), strict=True):
+        torch.testing.assert_close(found, one)
+
+
+def test_widths_and_replicates_disagree_as_they_do_uncut():
+    x = torch.randn(7, 2)
+    model = vds.VDSModel(vds.Replicated(vds.WithWidths(vds.ResidualMLP(2, 3, 4, 2), (2, 4)), 2), num_data=7)
+    guide = vds.AutoCategorical(model)
+    for cut, kept in (({"depth": 1}, (2, 2)), ({"depth": 1, "width": 2}, (2,)), ({"width": 4}, (3,))):
+        found = vds.prune(model, guide, disagreement=True, **cut).disagreement(x)
+        for r, (one, _) in enumerate(vds.replicates(model, guide)):
+            outputs = one.backbone.eval()(x).detach()
+            outputs = outputs[: kept[0]] if "depth" in cut else outputs
+            outputs = outputs[:, (2, 4).index(cut["width"])] if "width" in cut else outputs
+            assert outputs.shape[:-2] == kept
+            expected = oracles.disagreement(outputs.reshape(-1, 7, 3))
+            torch.testing.assert_close(found[r].detach(), expected)
+
+
+def test_it_is_refused_where_nothing_that_is_left_could_disagree(as_a_user):
+    model, guide, x = conv_problem()
+    with pytest.raises(
+        ValueError, match="Expected a network that keeps what its disagreement needs.*disagreement=True"
+    ):
+        vds.prune(model, guide, depth=1).disagreement(x)
+
+
+def test_states_fit_networks_with_and_without_disagreement():
+    model, guide, x = conv_problem()
+    plain, other = vds.prune(model, guide, depth=1), vds.prune(model, guide, disagreement=True, depth=1)
+    expected = other.disagreement(x)
+    other.load_state_dict(plain.state_dict())
+    plain.load_state_dict(other.state_dict())
+    torch.testing.assert_close(other.disagreement(x), expected)
+    assert other.float().disagreement(x.float()).dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_exported_network_has_the_prediction_only(tmp_path):
+    model, guide, x = conv_problem()
+    small, x = vds.prune(model, guide, disagreement=True, depth=2).float(), x.float()
+    export(small, x[:2], tmp_path / "small.pt2")
+    torch.testing.assert_close(torch.export.load(tmp_path / "small.pt2").module()(x), small(x))
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export(small, x[:2], tmp_path / "small.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx")
+    (log_probs,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(log_probs), small(x), rtol=1e-4, atol=1e-5)

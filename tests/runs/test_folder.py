@@ -245,4 +245,4 @@ def test_weights_are_kept_bit_for_bit(run):
     expected = {f"model.{k}": v for k, v in run.model.state_dict().items()}
     expected |= {f"guide.{k}": v for k, v in run.guide.state_dict().items()}
     assert state.keys() == expected.keys()
-    torch.testing.assert_close(state, expected, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(state, expected, rtol=0, atol=0)

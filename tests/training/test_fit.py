@@ -17,7 +17,7 @@ QUIET = {"progress": False}
 
 
 def state(model, guide):
-    """Return what training changes: not the weights that a guide keeps beside its posterior, NaN until they are set."""
+    """Return what training changes: not the weights that a guide keeps beside its posterior."""
     both = model.state_dict() | guide.state_dict()
     return [t.clone() for name, t in both.items() if not name.startswith("kept.")]
 
