@@ -28,6 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain, depth 10": {"preset": "recipe", "readout": "last", "max_depth": 10},
     "plain, depth 20": {"preset": "recipe", "readout": "last"},
 }  # fmt: skip
+SHOWN = ("recipe", "paper", "plain, depth 10", "plain, depth 20")
 
 
 def measure_variant(values: Mapping[str, Any], repeats: int, resources: Resources) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from operator import getitem
 from pathlib import Path
 from statistics import mean, stdev
 
-import pytest
 import torch
 
 import pyro_vds as vds
@@ -53,24 +52,15 @@ def test_files_that_it_shows_exist():
     assert all((ROOT / path).is_file() for path in shown)
 
 
-@pytest.mark.parametrize("case", ["full", "pruned"])
-def test_spirals_numbers_are_the_committed_ones(case):
-    test = result("spirals_seeds")["test"][case]
-    error, log_likelihood, ece = (test[name] for name in ("error", "log_likelihood", "ece"))
-    row = (
-        f"| {100 * error['mean']:.2f} ± {100 * error['std']:.2f} % "
-        f"| {log_likelihood['mean']:.3f} ± {log_likelihood['std']:.3f} "
-        f"| {100 * ece['mean']:.2f} ± {100 * ece['std']:.2f} % |"
-    )
-    assert row in README
-
-
-def test_spirals_reach_the_error_that_they_should():
-    """The issue's line: six seeds, below 6 %, pruned within one point."""
-    test = result("spirals_seeds")["test"]
-    assert len(result("spirals_seeds")["runs"]) == 6
-    assert test["full"]["error"]["mean"] < 0.06
-    assert abs(test["pruned"]["error"]["mean"] - test["full"]["error"]["mean"]) < 0.01
+def test_the_first_command_gives_a_good_result():
+    """The issue's line, on seeds 0 to 9: mean error at most 1 %, the worst at most 2.5 %, and pruned no worse."""
+    (path,) = (RESULTS / "spirals_recipe").glob("variant=recipe,seed=0-*.json")
+    tests = [repeat["test"] for repeat in json.loads(path.read_text())["repeats"]]
+    errors = [test["full"]["error"] for test in tests]
+    assert len(errors) == 10
+    assert mean(errors) <= 0.01
+    assert max(errors) <= 0.025
+    assert abs(mean(test["pruned"]["95"]["error"] for test in tests) - mean(errors)) < 0.005
 
 
 def test_head_statistics_numbers_are_the_committed_ones():

@@ -50,6 +50,17 @@ def recipe_table() -> str:
     return spirals_recipe.table(results("spirals_recipe")) + "\n"
 
 
+def spirals_table() -> str:
+    """Return the table of the experiment ``spirals_recipe`` for its fresh seeds and the presets."""
+    fresh = [r for r in results("spirals_recipe") if r["varied"]["seed"] == spirals_recipe.FRESH]
+    return spirals_recipe.table([r for r in fresh if r["varied"]["variant"] in spirals_recipe.SHOWN]) + "\n"
+
+
+def brief_table() -> str:
+    """Return the brief table of the experiment ``plain_or_learnt``."""
+    return compared.brief(results("plain_or_learnt")) + "\n"
+
+
 def compared_tables() -> str:
     """Return the tables of the experiment ``plain_or_learnt``: a summary, and one for each data set with results."""
     found = results("plain_or_learnt")
@@ -72,7 +83,7 @@ def _single(name: str) -> dict[str, Any]:
 
 Tables = Mapping[str, Callable[[], str]]
 PAGES: dict[Path, Tables] = {
-    ROOT / "README.md": {"verdicts": verdicts_table},
+    ROOT / "README.md": {"verdicts": verdicts_table, "spirals": spirals_table, "plain or learnt": brief_table},
     ROOT / "experiments" / "README.md": {
         "claims": claims_table,
         "ablations": ablations_tables,

@@ -90,6 +90,33 @@ def summary(results: Results) -> str:
     return _markdown(heads, lines)
 
 
+def brief(results: Results) -> str:
+    """Return what the summary has for a reader in a hurry, in Markdown.
+
+    Args:
+        results: Contents of the result files.
+    """
+    heads = ["data", "log-likelihood of learnt depth", "stacked", "of an ensemble of 3", "its error, points"]
+    heads += ["ECE, %: plain", "learnt", "other data, AUROC, %: learnt, one pass", "ensemble of 3"]
+    lines = []
+    for data in dict.fromkeys(result["settings"]["data"] for result in results):
+        given = [result for result in results if result["settings"]["data"] == data]
+        rows = _rows(given, data)
+        if BASE not in rows or RECIPE not in rows:
+            continue
+        error, calibration = _measures(rows)
+        names = (RECIPE, f"{RECIPE}_stacked", "ensemble3")
+        cells = [NAMES.get(data, data), *(_difference(rows, name, LOG_LIKELIHOOD) for name in names)]
+        of_classes = (error, calibration) == OF_CLASSES
+        cells.append(_difference(rows, RECIPE, error) if of_classes else f"RMSE {_difference(rows, RECIPE, error)}")
+        cells += [_spread(rows[name], calibration) if of_classes else "" for name in (BASE, RECIPE)]
+        found = _rows([result for result in given if "detection" in result], data, lambda result: result["detection"])
+        score: Measure = ("mutual_information", "", 0, 100)
+        cells += [_spread(found.get(name, {}), score) for name in (f"{RECIPE}_uniform", "ensemble3")]
+        lines.append(cells)
+    return _markdown(heads, lines)
+
+
 def shift_table(results: Results) -> str:
     """Return log-likelihood and error under corruptions, and AUROC of other data, of every image set in Markdown.
 
