@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import per_input, shift, spirals_recipe
+from experiments import per_input, recipe_parts, shift, spirals_recipe
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
@@ -56,6 +56,11 @@ def spirals_table() -> str:
     return spirals_recipe.table([r for r in fresh if r["varied"]["variant"] in spirals_recipe.SHOWN]) + "\n"
 
 
+def parts_table() -> str:
+    """Return the table of the experiment ``recipe_parts``."""
+    return recipe_parts.table(results("recipe_parts")) + "\n"
+
+
 def brief_table() -> str:
     """Return the brief table of the experiment ``plain_or_learnt``."""
     return compared.brief(results("plain_or_learnt")) + "\n"
@@ -90,6 +95,7 @@ PAGES: dict[Path, Tables] = {
         "shift": shift_tables,
         "per input": per_input_table,
         "recipe": recipe_table,
+        "parts": parts_table,
         "plain or learnt": compared_tables,
         "plain or learnt under shift": compared_shift_table,
     },

@@ -14,16 +14,17 @@ from pyro_vds.datasets.dataset import DataSet, split_and_normalise
 from pyro_vds.spaces.typing import Data
 
 CHUNK = 5000
-TRAIN_SIZE, VALIDATION, TEST_SIZE = 6000, 0.1, 5000
+TRAIN_SIZE, VALIDATION, TEST_SIZE = 5400, 0.1, 5000
 
 
-def small_images(name: str, data_root: str, seed: int) -> DataSet:
-    """Return 5,400 training, 600 validation and up to 5,000 test images, drawn by a seed.
+def small_images(name: str, data_root: str, seed: int, *, validation: float = VALIDATION) -> DataSet:
+    """Return 5,400 training images, others to validate on, and up to 5,000 test images, drawn by a seed.
 
     Args:
         name: ``"mnist"``, ``"fashion_mnist"``, ``"svhn_test_digits"`` or ``"cifar10"``.
         data_root: Folder of the image data sets.
         seed: The seed.
+        validation: Share of those to validate on among them and the training images; 0.1 are 600.
     """
     train, (x, y) = _pooled(name, data_root)
     generator = torch.Generator().manual_seed(seed)
@@ -32,8 +33,8 @@ def small_images(name: str, data_root: str, seed: int) -> DataSet:
         train,
         (x[order], y[order]),
         classes=10,
-        validation_fraction=VALIDATION,
-        train_size=TRAIN_SIZE,
+        validation_fraction=validation,
+        train_size=round(TRAIN_SIZE / (1 - validation)),
         generator=generator,
     )
 

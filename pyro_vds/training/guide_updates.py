@@ -8,6 +8,7 @@ From the first step on the optimum would commit to the architectures that learn 
 is therefore annealed (deterministic annealing, Ueda and Nakano 1998; Mandt et al. 2016, "Variational Tempering").
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.config import AnnealStart, TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 RATE = 0.1
 """Weight of a new batch in the running mean."""
@@ -124,7 +127,8 @@ def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: Train
     """Set the guide to the posterior of the weights, from one pass over the training data in eval mode.
 
     ``q(a) ∝ p(a) exp(M / N sum_n log p(y_n | x_n, a))``, with ``M`` as in :class:`ClosedForm`: with ``M = N`` the exact
-    posterior. A guide of several independent axes ends at a fixed point of coordinate ascent.
+    posterior. A guide of several independent axes ends at a fixed point of coordinate ascent. Where the densities in
+    eval mode are not finite there is no posterior: the guide stays as it is, with a warning.
 
     Args:
         model: The model.
@@ -139,9 +143,16 @@ def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: Train
         for x, y in batches:
             total = total + log_likelihood(model, ReadOut(x, y, model.outputs(x))).double().sum(-1).cpu()
             points += x.shape[dim]
-    posterior = posterior_of(model, total * limit_of(config, model.num_data) / points)
+    log_probs = posterior_of(model, total * limit_of(config, model.num_data) / points).log_joint_probs
+    unknown = log_probs.isnan().flatten(dim).any(-1)
+    if bool(unknown.any()):
+        logger.warning(
+            "The log likelihood of the training data is not finite in eval mode: the guide stays as the last step left "
+            "it. Look for extreme inputs, or compute the batch-norm statistics again (recalibrate_batch_norm)."
+        )
+        log_probs = log_probs.where(~unknown[(..., *[None] * len(model.space))], guide.joint_log_probs().cpu().double())
     for _ in range(1 if len(model.space) == 1 else SWEEPS):
-        guide.follow(posterior.log_joint_probs)
+        guide.follow(log_probs)
 
 
 def limit_of(config: TrainingConfig, num_data: int) -> float:

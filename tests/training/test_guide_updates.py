@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.training.guide_updates import ClosedForm, log_reference
+from pyro_vds.training.guide_updates import ClosedForm, log_reference, settle
 
 SETTINGS = {"guide_update": "closed_form", "progress": False, "patience": None}
 GUIDES = [vds.AutoCategorical, vds.AutoConditionalCategorical, vds.AutoJointCategorical]
@@ -191,6 +191,21 @@ def test_what_cannot_be_set_is_refused():
     assert vds.runs.Settings(guide_update="closed_form", max_epochs=8000).resolved().annealed_epochs == 2400
     with pytest.raises(ValueError, match="anneal_epochs"):
         vds.runs.Settings(data="digits", anneal_epochs=300).resolved()
+
+
+def test_without_a_posterior_in_eval_mode_the_guide_stays_as_it_is(caplog):
+    x, y = torch.randn(2, 12, 2), torch.randint(0, 2, (2, 12))
+    model = vds.VDSModel(vds.Replicated(vds.ResidualMLP(2, 2, width=4, max_depth=2), 2), num_data=12)
+    guide = vds.AutoCategorical(model)
+    guide.set_probs({"depth": torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])})
+    x[0, 0] = torch.nan  # the data of the first replicate only
+    with caplog.at_level("WARNING"):
+        settle(model, guide, [(x, y)], vds.TrainingConfig(max_epochs=2))
+    assert "not finite in eval mode" in caplog.text
+    probs = guide.probs()["depth"].detach()
+    torch.testing.assert_close(probs[0], torch.tensor([0.5, 0.3, 0.2]))
+    alone, _ = vds.replicates(model, guide)[1]
+    torch.testing.assert_close(probs[1], vds.exact_posterior(alone, (x[1], y[1])).probs["depth"], check_dtype=False)
 
 
 def test_the_reference_is_deep_along_nested_axes_only():
