@@ -194,6 +194,11 @@ def test_a_run_in_closed_form_says_so_and_ends_at_the_exact_posterior(tmp_path):
 
 
 def test_a_run_in_the_paper_s_way_says_so(tmp_path):
-    settings = vds.runs.Settings(data="spirals", max_epochs=2, max_depth=1)
+    settings = vds.runs.Settings(preset="paper", data="spirals", max_epochs=2, max_depth=1)
     summary = vds.runs.execute(settings, tmp_path / "run", progress=False).summary
-    assert "guide by gradient steps, blocks at the paper's rate" in summary
+    assert "\npreset paper: guide by gradient steps, blocks at the paper's rate\n" in summary
+
+
+def test_a_plain_network_says_its_preset_alone(tmp_path):
+    settings = vds.runs.Settings(data="spirals", max_epochs=2, max_depth=1, readout="last")
+    assert "\npreset recipe\n" in vds.runs.execute(settings, tmp_path / "run", progress=False).summary
