@@ -99,6 +99,19 @@ def test_schedules_are_those_of_torch(schedule, compile):
 
 
 @pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("epochs", [4, 10])
+def test_the_cosine_falls_to_zero_at_max_epochs(epochs, compile):
+    torches, ours = [], []
+    for scheduler, elbos in ((partial(lr_scheduler.CosineAnnealingLR, T_max=epochs), torches), ("cosine", ours)):
+        model, guide, x, y = oracles.problem(2)
+        elbos.append(
+            vds.fit(model, guide, (x, y), lr=0.01, scheduler=scheduler, max_epochs=epochs, compile=compile, **QUIET)
+        )
+    assert len(ours[0]) == epochs
+    torch.testing.assert_close(ours[0].elbo, torches[0].elbo, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("compile", [False, True])
 def test_gradients_are_clipped_as_in_torch(compile):
     compare(partial(torch.optim.SGD, lr=0.1, momentum=0.5), epochs=50, compile=compile, clip=0.05)
 
