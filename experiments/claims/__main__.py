@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import per_input, recipe_parts, shift, spirals_recipe
+from experiments import per_input, recipe_parts, spirals_recipe
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
@@ -32,12 +32,6 @@ def claims_table() -> str:
 def ablations_tables() -> str:
     """Return our own questions, each with the Markdown table that answers it."""
     return "\n".join(map(_ablation, ABLATIONS))
-
-
-def shift_tables() -> str:
-    """Return the tables of the experiment ``shift``."""
-    content = _single("shift")
-    return f"{shift.table(content)}\n\n{shift.corruptions_table(content)}\n"
 
 
 def per_input_table() -> str:
@@ -92,7 +86,6 @@ PAGES: dict[Path, Tables] = {
     ROOT / "experiments" / "README.md": {
         "claims": claims_table,
         "ablations": ablations_tables,
-        "shift": shift_tables,
         "per input": per_input_table,
         "recipe": recipe_table,
         "parts": parts_table,

@@ -18,8 +18,8 @@ from pyro_vds.spaces.typing import Data
 from pyro_vds.sweeps import Resources
 from pyro_vds.training.optim import spelled
 
-# The settings of a model that plain rivals leave out, with what is built.
-LEFT_OUT: dict[str, Any] = {"learn_prior": False, "guide": "independent", "widths": None, "pixels": "float32"}
+# What repeats side by side cannot have, with what is built.
+ALONE: dict[str, Any] = {"learn_prior": False, "guide": "independent", "widths": None, "pixels": "float32"}
 
 
 @dataclass(frozen=True)
@@ -73,20 +73,6 @@ def load_repeats(settings: Settings, name: str, repeats: int) -> list[DataSet]:
     return [svhn_test_digits(one) if name == SVHN_TEST_DIGITS else load_data(one) for one in each]
 
 
-def refuse_left_out(settings: Settings) -> None:
-    """Raise unless a plain model with an independent guide over depth is all that is asked for.
-
-    Args:
-        settings: The settings of a run.
-
-    Raises:
-        ValueError: If not: a result would name settings that it was not made with.
-    """
-    asked = {name: getattr(settings, name) for name, built in LEFT_OUT.items() if getattr(settings, name) != built}
-    if asked:
-        raise ValueError(f"Expected settings of a plain model over depth with an independent guide, got {asked}.")
-
-
 def train_repeats(values: Mapping[str, Any], repeats: int, resources: Resources) -> tuple[list[Repeat], float]:
     """Train all repeats of a setting, each on its own data.
 
@@ -102,7 +88,7 @@ def train_repeats(values: Mapping[str, Any], repeats: int, resources: Resources)
     sets = load_repeats(settings, values["data"], repeats)
     # pyro_vds cannot validate replicates of a network without axes, nor lay out their images otherwise.
     together = not settings.channels_last and (settings.readout == "all" or not settings.validation_fraction)
-    together = together and not settings.recalibrate and all(getattr(settings, n) == v for n, v in LEFT_OUT.items())
+    together = together and not settings.recalibrate and all(getattr(settings, n) == v for n, v in ALONE.items())
     started = time.perf_counter()
     trained = (_train_together if together else _train_each)(settings, sets, resources.device)
     return trained, time.perf_counter() - started
