@@ -16,7 +16,7 @@ Rows = dict[str, dict[int, Mapping[str, Any]]]
 
 BASE, RECIPE = "ddn", "ldn_recipe"
 SHIFTED = ("ddn", "ensemble3", "ensemble5", "mc_dropout", "ldn_paper", "ldn_paper_uniform", "ldn_recipe")
-SHIFTED += ("ldn_recipe_uniform", "deep_supervision", "deep_supervision_stacked")
+SHIFTED += ("ldn_recipe_uniform", "ldn_floor", "ldn_floor_uniform", "deep_supervision", "deep_supervision_stacked")
 SCORES = {"entropy": "entropy", "mutual_information": "disagreement"}
 # Name, digits and factor of the measures of classes and of numbers.
 Measure = tuple[str, str, int, float]
@@ -71,7 +71,7 @@ def summary(results: Results) -> str:
     Args:
         results: Contents of the result files.
     """
-    others = (RECIPE, f"{RECIPE}_stacked", f"{RECIPE}_pruned", "ensemble3")
+    others = (RECIPE, f"{RECIPE}_stacked", f"{RECIPE}_pruned", "ldn_floor", "ensemble3")
     heads = ["data", "seeds"]
     for measure in ("log-likelihood", "error, %, or RMSE"):
         heads += [f"{measure} of `{BASE}`", *(f"`{name}`" for name in others)]
@@ -96,8 +96,8 @@ def brief(results: Results) -> str:
     Args:
         results: Contents of the result files.
     """
-    heads = ["data", "log-likelihood of learnt depth", "stacked", "of an ensemble of 3", "its error, points"]
-    heads += ["ECE, %: plain", "learnt", "other data, AUROC, %: learnt, one pass", "ensemble of 3"]
+    heads = ["data", "log-likelihood: recipe", "stacked", "with a floor", "ensemble of 3", "error, points: recipe"]
+    heads += ["ECE, %: plain", "recipe", "other data, AUROC, %: recipe, one pass", "with a floor", "ensemble of 3"]
     lines = []
     for data in dict.fromkeys(result["settings"]["data"] for result in results):
         given = [result for result in results if result["settings"]["data"] == data]
@@ -105,14 +105,16 @@ def brief(results: Results) -> str:
         if BASE not in rows or RECIPE not in rows:
             continue
         error, calibration = _measures(rows)
-        names = (RECIPE, f"{RECIPE}_stacked", "ensemble3")
+        names = (RECIPE, f"{RECIPE}_stacked", "ldn_floor", "ensemble3")
         cells = [NAMES.get(data, data), *(_difference(rows, name, LOG_LIKELIHOOD) for name in names)]
         of_classes = (error, calibration) == OF_CLASSES
         cells.append(_difference(rows, RECIPE, error) if of_classes else f"RMSE {_difference(rows, RECIPE, error)}")
         cells += [_spread(rows[name], calibration) if of_classes else "" for name in (BASE, RECIPE)]
         found = _rows([result for result in given if "detection" in result], data, lambda result: result["detection"])
         score: Measure = ("mutual_information", "", 0, 100)
-        cells += [_spread(found.get(name, {}), score) for name in (f"{RECIPE}_uniform", "ensemble3")]
+        cells += [
+            _spread(found.get(name, {}), score) for name in (f"{RECIPE}_uniform", "ldn_floor_uniform", "ensemble3")
+        ]
         lines.append(cells)
     return _markdown(heads, lines)
 
@@ -148,7 +150,7 @@ def _shifted(data: str, kind: str, measure: Measure, rows: Rows) -> list[str]:
 def _rows(results: Results, data: str, get: Callable[[Any], Any] = lambda result: result["rows"]) -> Rows:
     """Return what the seeds measured of each row, in the order of the methods."""
     rows: Rows = {}
-    order = ("ddn", "ldn_paper", "ldn_recipe", "deep_supervision")
+    order = ("ddn", "ldn_paper", "ldn_recipe", "ldn_floor", "deep_supervision")
     given = [result for result in results if result["settings"]["data"] == data]
     for result in sorted(given, key=lambda result: order.index(result["settings"]["method"])):
         for name, row in get(result).items():

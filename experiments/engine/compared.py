@@ -116,6 +116,11 @@ def recipe(task: Task, data: DataSet, seed: int) -> Compared:
     return _learnt(task, data, seed, "ldn_recipe", list(OPTIMISERS))
 
 
+def floored(task: Task, data: DataSet, seed: int) -> Compared:
+    """Return learnt depth by the recipe with a tenth of the training weight for all depths alike."""
+    return _learnt(task, data, seed, "ldn_floor", list(OPTIMISERS))
+
+
 def supervised(task: Task, data: DataSet, seed: int) -> Compared:
     """Return deep supervision, trained with equal weights of the depths, with the best optimiser by their mixture.
 
@@ -132,6 +137,7 @@ METHODS: dict[str, Callable[[Task, DataSet, int], Compared]] = {
     "ddn": plain,
     "ldn_paper": paper,
     "ldn_recipe": recipe,
+    "ldn_floor": floored,
     "deep_supervision": supervised,
 }
 

@@ -31,6 +31,7 @@ OPTIMISERS: dict[str, dict[str, Any]] = {
 }
 PAPER_OPTIMISER = "sgd_0.5"
 LEARNT_DEPTH = {name: RECIPE[name] for name in ("guide_update", "block_rate")}
+FLOOR: dict[str, Any] = {"weight_floor": 0.1}
 SUPERVISION: dict[str, Any] = {"weight_floor": 1.0, "guide_update": "closed_form", "anneal_epochs": 0}
 BATCH = 500
 
@@ -55,14 +56,15 @@ def settings_of(task: Task, method: str, optimiser: str) -> dict[str, Any]:
 
     Args:
         task: The sizes.
-        method: ``"ldn_recipe"`` has the fields of the recipe, ``"deep_supervision"`` equal weights of all depths, and
+        method: ``"ldn_recipe"`` has the fields of the recipe, ``"ldn_floor"`` a floor too, ``"deep_supervision"`` equal weights of all depths, and
             every other none of its own.
         optimiser: Its name in :data:`OPTIMISERS`.
     """
     shared: dict[str, Any] = {"max_epochs": task.epochs, "batch_size": task.batch_size, "patience": None}
     shared |= {"lr": task.lr, "scheduler": RECIPE["scheduler"]}
-    own = {"ldn_recipe": LEARNT_DEPTH | dict(task.recipe), "deep_supervision": SUPERVISION}.get(method, {})
-    return shared | OPTIMISERS[optimiser] | own
+    recipe = LEARNT_DEPTH | dict(task.recipe)
+    own = {"ldn_recipe": recipe, "ldn_floor": recipe | FLOOR, "deep_supervision": SUPERVISION}
+    return shared | OPTIMISERS[optimiser] | own.get(method, {})
 
 
 def described(task: Task, method: str) -> dict[str, Any]:
