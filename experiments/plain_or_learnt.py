@@ -1,11 +1,11 @@
 """Does learnt depth predict better than a plain network, or than its other rivals? Small networks, one CPU core.
 
 1. Chosen on the validation part of the same seed, by log-likelihood: optimiser (one of three) and depth (one of three)
-   of ``ddn``; the optimiser, of the same three, of ``ldn_recipe``, ``ldn_floor`` and ``deep_supervision``; and the weights
-   of the rows ``_stacked``. On images the optimiser of ``ddn`` is chosen at the full depth, and its depth then. ``ldn_paper`` has
-   the paper's optimiser. ``ddn_full`` is the chosen optimiser at the full depth; the members of ``ensemble3`` and
-   ``ensemble5``, and ``mc_dropout`` (20 passes), have optimiser and depth of ``ddn``. Nothing else is chosen by a
-   seed: the settings are those of :mod:`experiments.engine.methods` and :mod:`experiments.engine.tasks`.
+   of ``ddn``; the optimiser, of the same three, of ``ldn_recipe``, ``ldn_floor`` and ``deep_supervision``; and the
+   weights of the rows ``_stacked``. On images the optimiser of ``ddn`` is chosen at the full depth, and its depth then.
+   ``ldn_paper`` has the paper's optimiser. ``ddn_full`` is the chosen optimiser at the full depth; the members of
+   ``ensemble3`` and ``ensemble5``, and ``mc_dropout`` (20 passes), have optimiser and depth of ``ddn``. Nothing else is
+   chosen by a seed: the settings are those of :mod:`experiments.engine.methods` and :mod:`experiments.engine.tasks`.
 2. The learning rate falls along a cosine for every method, ``ldn_paper`` too, which on spirals has batches of 50 as the
    others have: it is the paper's update, not its schedule. The last state counts for all methods. The recipe was
    chosen before, on the seeds 100 to 123 of spirals and 100 to 102 of images (training images other than these, but

@@ -56,8 +56,8 @@ def settings_of(task: Task, method: str, optimiser: str) -> dict[str, Any]:
 
     Args:
         task: The sizes.
-        method: ``"ldn_recipe"`` has the fields of the recipe, ``"ldn_floor"`` a floor too, ``"deep_supervision"`` equal weights of all depths, and
-            every other none of its own.
+        method: ``"ldn_recipe"`` has the fields of the recipe, ``"ldn_floor"`` a floor too, ``"deep_supervision"`` equal
+            weights of all depths, and every other none of its own.
         optimiser: Its name in :data:`OPTIMISERS`.
     """
     shared: dict[str, Any] = {"max_epochs": task.epochs, "batch_size": task.batch_size, "patience": None}
