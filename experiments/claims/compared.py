@@ -14,7 +14,7 @@ Results = Sequence[Mapping[str, Any]]
 # What a seed measured of each row: rows[row][seed][measure].
 Rows = dict[str, dict[int, Mapping[str, Any]]]
 
-BASE, RECIPE = "ddn", "ldn_recipe"
+BASE, RECIPE, WITHOUT = "ddn", "ldn_floor", "ldn_recipe"
 SHIFTED = ("ddn", "ensemble3", "ensemble5", "mc_dropout", "ldn_paper", "ldn_paper_uniform", "ldn_recipe")
 SHIFTED += ("ldn_recipe_uniform", "ldn_floor", "ldn_floor_uniform", "deep_supervision", "deep_supervision_stacked")
 SCORES = {"entropy": "entropy", "mutual_information": "disagreement"}
@@ -66,12 +66,12 @@ def choices(results: Results, data: str) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return differences of the recipe, and of an ensemble, from ``ddn`` on every data set in Markdown.
+    """Return differences of the recipe, with and without its floor, and of an ensemble, from ``ddn`` in Markdown.
 
     Args:
         results: Contents of the result files.
     """
-    others = (RECIPE, f"{RECIPE}_stacked", f"{RECIPE}_pruned", "ldn_floor", "ensemble3")
+    others = (RECIPE, f"{RECIPE}_stacked", f"{RECIPE}_pruned", WITHOUT, "ensemble3")
     heads = ["data", "seeds"]
     for measure in ("log-likelihood", "error, %, or RMSE"):
         heads += [f"{measure} of `{BASE}`", *(f"`{name}`" for name in others)]
@@ -79,13 +79,14 @@ def summary(results: Results) -> str:
     lines = []
     for data in dict.fromkeys(result["settings"]["data"] for result in results):
         rows = _rows(results, data)
-        if BASE not in rows or RECIPE not in rows:
+        used = _recipe(rows)
+        if BASE not in rows or used not in rows:
             continue
-        cells = [NAMES.get(data, data), str(len(rows[BASE].keys() & rows[RECIPE].keys()))]
+        cells = [NAMES.get(data, data), str(len(rows[BASE].keys() & rows[used].keys()))]
         for measure in (LOG_LIKELIHOOD, _measures(rows)[0]):
             cells += [_spread(rows[BASE], measure), *(_difference(rows, name, measure) for name in others)]
-        cells += [_spread(rows[name], ("depth", "", 1, 1)) for name in (BASE, f"{RECIPE}_pruned")]
-        times = [mean(row["search_seconds"] for row in rows[name].values()) for name in (RECIPE, BASE)]
+        cells += [_spread(rows[name], ("depth", "", 1, 1)) for name in (BASE, f"{used}_pruned")]
+        times = [mean(row["search_seconds"] for row in rows[name].values()) for name in (used, BASE)]
         lines.append([*cells, f"{times[0] / times[1]:.2f}"])
     return _markdown(heads, lines)
 
@@ -96,27 +97,32 @@ def brief(results: Results) -> str:
     Args:
         results: Contents of the result files.
     """
-    heads = ["data", "log-likelihood: recipe", "stacked", "with a floor", "ensemble of 3", "error, points: recipe"]
-    heads += ["ECE, %: plain", "recipe", "other data, AUROC, %: recipe, one pass", "with a floor", "ensemble of 3"]
+    heads = ["data", "log-likelihood: recipe", "stacked", "without its floor", "ensemble of 3", "error, points: recipe"]
+    heads += ["ECE, %: plain", "recipe", "stacked", "other data, AUROC, %: recipe, one pass", "ensemble of 3"]
     lines = []
     for data in dict.fromkeys(result["settings"]["data"] for result in results):
         given = [result for result in results if result["settings"]["data"] == data]
         rows = _rows(given, data)
-        if BASE not in rows or RECIPE not in rows:
+        used = _recipe(rows)
+        if BASE not in rows or used not in rows:
             continue
         error, calibration = _measures(rows)
-        names = (RECIPE, f"{RECIPE}_stacked", "ldn_floor", "ensemble3")
+        names = (used, f"{used}_stacked", "" if used == WITHOUT else WITHOUT, "ensemble3")
         cells = [NAMES.get(data, data), *(_difference(rows, name, LOG_LIKELIHOOD) for name in names)]
         of_classes = (error, calibration) == OF_CLASSES
-        cells.append(_difference(rows, RECIPE, error) if of_classes else f"RMSE {_difference(rows, RECIPE, error)}")
-        cells += [_spread(rows[name], calibration) if of_classes else "" for name in (BASE, RECIPE)]
+        cells.append(_difference(rows, used, error) if of_classes else f"RMSE {_difference(rows, used, error)}")
+        calibrated = (BASE, used, f"{used}_stacked") if of_classes else ()
+        cells += [_spread(rows[name], calibration) for name in calibrated] or [""] * 3
         found = _rows([result for result in given if "detection" in result], data, lambda result: result["detection"])
         score: Measure = ("mutual_information", "", 0, 100)
-        cells += [
-            _spread(found.get(name, {}), score) for name in (f"{RECIPE}_uniform", "ldn_floor_uniform", "ensemble3")
-        ]
+        cells += [_spread(found.get(name, {}), score) for name in (f"{used}_uniform", "ensemble3")]
         lines.append(cells)
     return _markdown(heads, lines)
+
+
+def _recipe(rows: Rows) -> str:
+    """Return the row of the recipe; on spirals, where it has a floor of its own, that of the method without one."""
+    return RECIPE if RECIPE in rows else WITHOUT
 
 
 def shift_table(results: Results) -> str:

@@ -7,6 +7,7 @@ from pyro_vds.training.config import TrainingConfig, TrainingSettings
 RECIPE: dict[str, Any] = {
     "guide_update": "closed_form",
     "block_rate": "full",
+    "weight_floor": 0.1,
     "momentum": 0.9,
     "weight_decay": 5e-4,
     "scheduler": "cosine",
@@ -17,11 +18,11 @@ SGD_SETTINGS = ("momentum", "weight_decay")
 def recipe(**settings: Unpack[TrainingSettings]) -> TrainingConfig:
     """Return the settings of training with which learnt depth predicts best in our experiments.
 
-    The guide is updated in closed form, blocks learn at full rate, SGD has momentum 0.9 and weight decay 0.0005, and
-    the learning rate falls to 0 along half a cosine. Training lasts for all of max_epochs, 500 unless given. Choose a
-    batch_size that gives an epoch at least four steps: with batch norm, small batches keep a network from fitting few
-    points too closely. The figures are in ``experiments/README.md``. :class:`pyro_vds.TrainingConfig` alone has the
-    paper's settings.
+    The guide is updated in closed form, blocks learn at full rate, and all architectures share a tenth of the weight
+    in training. SGD has momentum 0.9 and weight decay 0.0005, and the learning rate falls to 0 along half a cosine.
+    Training lasts for all of max_epochs, 500 unless given. Choose a batch_size that gives an epoch at least four
+    steps: with batch norm, small batches keep a network from fitting few points too closely. The figures are in
+    ``experiments/README.md``. :class:`pyro_vds.TrainingConfig` alone has the paper's settings.
 
     Example::
 
