@@ -5,12 +5,13 @@ the network that is not part of this project; the seeds 100 to 109 show that cho
 used for it. Learnt depth trains as replicates, each with its own data.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import mean, stdev
+from collections.abc import Mapping
 from typing import Any
 
+from experiments.claims.parts import listed
 from experiments.engine.measures import measure_repeats
 from experiments.engine.presets import TINY_SPIRALS
+from experiments.figures.parts import Result, Results
 from pyro_vds.sweeps import Grid, Resources, Scan, product
 
 SELECTION, FRESH, REPEATS = 100, 0, 10
@@ -43,7 +44,7 @@ def measure_variant(values: Mapping[str, Any], repeats: int, resources: Resource
     return measure_repeats(VARIANTS[given.pop("variant")] | given, repeats, resources)
 
 
-def table(results: Sequence[Mapping[str, Any]]) -> str:
+def table(results: Results) -> str:
     """Return the results as a Markdown table: mean ± standard deviation over seeds.
 
     Args:
@@ -54,27 +55,17 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([head, "| --- " * 8 + "|", *map(_row, ordered)])
 
 
-def _row(result: Mapping[str, Any]) -> str:
+def _row(result: Result) -> str:
     repeats, seed = result["repeats"], result["varied"]["seed"]
-    errors = [100 * r["test"]["full"]["error"] for r in repeats]
-    cells = [f"{seed}-{seed + len(repeats) - 1}", result["varied"]["variant"], spread(errors, 2), f"{max(errors):.2f}"]
-    cells.append(spread((r["test"]["full"]["log_likelihood"] for r in repeats), 3))
+    worst = max(100 * repeat["test"]["full"]["error"] for repeat in repeats)
+    cells = [f"{seed}-{seed + len(repeats) - 1}", result["varied"]["variant"]]
+    cells += [listed([result], lambda r: r["test"]["full"]["error"], 2, percent=True), f"{worst:.2f}"]
+    cells.append(listed([result], lambda r: r["test"]["full"]["log_likelihood"], 3))
     if "posterior" in repeats[0]:
-        cells.append(spread((100 * r["test"]["pruned"]["95"]["error"] for r in repeats), 2))
-        cells.append(spread((r["posterior"]["chosen_depth"]["95"] for r in repeats), 1))
-        cells.append(spread((r["posterior"]["evidence_gap"] for r in repeats), 2))
+        cells.append(listed([result], lambda r: r["test"]["pruned"]["95"]["error"], 2, percent=True))
+        cells.append(listed([result], lambda r: r["posterior"]["chosen_depth"]["95"]))
+        cells.append(listed([result], lambda r: r["posterior"]["evidence_gap"], 2))
     return f"| {' | '.join([*cells, *[''] * (8 - len(cells))])} |"
-
-
-def spread(values: Iterable[float], digits: int) -> str:
-    """Return mean ± standard deviation in words.
-
-    Args:
-        values: The values.
-        digits: Digits after the point.
-    """
-    values = list(values)
-    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
 
 
 SCAN = Scan(

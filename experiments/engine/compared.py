@@ -112,12 +112,15 @@ def paper(task: Task, data: DataSet, seed: int) -> Compared:
 
 
 def recipe(task: Task, data: DataSet, seed: int) -> Compared:
-    """Return learnt depth, trained by the recipe with the optimiser whose posterior predicts validation data best."""
+    """Return learnt depth by the recipe without its floor, unless the task has one of its own.
+
+    The optimiser is that whose posterior predicts validation data best.
+    """
     return _learnt(task, data, seed, "ldn_recipe", list(OPTIMISERS))
 
 
 def floored(task: Task, data: DataSet, seed: int) -> Compared:
-    """Return learnt depth by the recipe with a tenth of the training weight for all depths alike."""
+    """Return learnt depth by the recipe: a tenth of the training weight is for all depths alike."""
     return _learnt(task, data, seed, "ldn_floor", list(OPTIMISERS))
 
 

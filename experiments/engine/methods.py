@@ -31,7 +31,7 @@ OPTIMISERS: dict[str, dict[str, Any]] = {
 }
 PAPER_OPTIMISER = "sgd_0.5"
 LEARNT_DEPTH = {name: RECIPE[name] for name in ("guide_update", "block_rate")}
-FLOOR: dict[str, Any] = {"weight_floor": 0.1}
+FLOOR = {"weight_floor": RECIPE["weight_floor"]}
 SUPERVISION: dict[str, Any] = {"weight_floor": 1.0, "guide_update": "closed_form", "anneal_epochs": 0}
 BATCH = 500
 
@@ -56,8 +56,8 @@ def settings_of(task: Task, method: str, optimiser: str) -> dict[str, Any]:
 
     Args:
         task: The sizes.
-        method: ``"ldn_recipe"`` has the fields of the recipe, ``"ldn_floor"`` a floor too, ``"deep_supervision"`` equal
-            weights of all depths, and every other none of its own.
+        method: ``"ldn_floor"`` has the fields of the recipe, ``"ldn_recipe"`` those without its floor, unless the task
+            has one, ``"deep_supervision"`` equal weights of all depths, and every other none of its own.
         optimiser: Its name in :data:`OPTIMISERS`.
     """
     shared: dict[str, Any] = {"max_epochs": task.epochs, "batch_size": task.batch_size, "patience": None}

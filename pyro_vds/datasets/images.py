@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import urllib.error
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -106,16 +107,8 @@ def svhn(
         file = root / f"{split}_32x32.mat"
         with _Explained([file]):
             images = SVHN(root, split=split, download=not file.exists())
-        parts.append((_pixels(torch.from_numpy(images.data), pixels), torch.from_numpy(images.labels).long()))
-    train, test = parts
-    return split_and_normalise(
-        train,
-        test,
-        classes=10,
-        validation_fraction=validation_fraction,
-        train_size=train_size,
-        generator=generator,
-    )
+        parts.append((torch.from_numpy(images.data), torch.from_numpy(images.labels).long()))
+    return _split(parts, validation_fraction, train_size, pixels, generator)
 
 
 def cifar10(
@@ -153,15 +146,7 @@ def cifar10(
             with _Explained([folder]):
                 images = CIFAR10(root, train=training, download=not folder.exists())
             parts.append((torch.from_numpy(images.data).permute(0, 3, 1, 2), torch.tensor(images.targets)))
-    train, test = ((_pixels(x, pixels), y) for x, y in parts)
-    return split_and_normalise(
-        train,
-        test,
-        classes=10,
-        validation_fraction=validation_fraction,
-        train_size=train_size,
-        generator=generator,
-    )
+    return _split(parts, validation_fraction, train_size, pixels, generator)
 
 
 def _grey_images(
@@ -172,7 +157,19 @@ def _grey_images(
     pixels: Pixels,
     generator: torch.Generator,
 ) -> DataSet:
-    train, test = ((_pixels(x[:, None], pixels), y) for x, y in _read_idx(source, root))
+    parts = [(x[:, None], y) for x, y in _read_idx(source, root)]
+    return _split(parts, validation_fraction, train_size, pixels, generator)
+
+
+def _split(
+    parts: Iterable[Data],
+    validation_fraction: float,
+    train_size: int | None,
+    pixels: Pixels,
+    generator: torch.Generator,
+) -> DataSet:
+    """Return training and test images of ten classes, given as bytes, as a data set."""
+    train, test = ((_pixels(x, pixels), y) for x, y in parts)
     return split_and_normalise(
         train,
         test,

@@ -16,7 +16,6 @@ from pyro_vds.backbones.width import WithWidths
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, Guide
 from pyro_vds.guides.per_input import AutoPerInput
-from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.likelihoods.gaussian import Gaussian
 from pyro_vds.models.vds_model import VDSModel
@@ -27,8 +26,7 @@ from pyro_vds.runs.data import DataSummary
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.axis import DATA
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
-from pyro_vds.training.fit import fit
-from pyro_vds.training.guide_updates import settle
+from pyro_vds.training.fit import fit, weigh_architectures
 from pyro_vds.training.history import History
 from pyro_vds.training.preflight import moved
 
@@ -168,9 +166,7 @@ def train(
 def _weigh_again(settings: Settings, model: VDSModel, guide: Guide, data: DataSet) -> None:
     """Set the guide in closed form, and keep stacked weights, as ``fit`` does, after a change of the network."""
     device = model.device_tensor().device
-    if settings.guide_update == "closed_form":
-        parts = (part.split(settings.batch_size or len(part)) for part in moved(data.train, device))
-        settle(model, guide, zip(*parts, strict=True), settings)
+    parts = (part.split(settings.batch_size or len(part)) for part in moved(data.train, device))
+    held_out = None if data.validation is None else moved(data.validation, device)
     guide.forget_weights()
-    if data.validation is not None:
-        keep_stacked(model, guide, moved(data.validation, device))
+    weigh_architectures(model, guide, zip(*parts, strict=True), held_out, settings)

@@ -129,7 +129,7 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _weights(metrics: Mapping[str, Any]) -> list[str]:
     """Return sentences on the weights of the architectures, for a model that has several."""
     if "weights" not in metrics:
-        return []  # a plain network, or a run of an earlier version
+        return []  # a plain network
     lines = [weights_line(metrics["weights"])]
     lines += [disagreement_line(metrics["disagreement"])] if "disagreement" in metrics else []
     return [f"{line.capitalize()}." for line in lines]

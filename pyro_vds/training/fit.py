@@ -1,6 +1,6 @@
 """Training: gradient steps on weights and guide together, with one exact objective."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 import torch
@@ -91,8 +91,23 @@ def fit(
                 guide.forget_weights()
             history = loop.run(progress=progress)
         # Weights of the architectures are those of the densities that predictions have, in their precision.
-        if config.guide_update == "closed_form":
-            settle(model, guide, batches, config)
-        if held_out is not None:
-            keep_stacked(model, guide, held_out)
+        weigh_architectures(model, guide, batches, held_out, config)
     return history
+
+
+def weigh_architectures(
+    model: VDSModel, guide: Guide, batches: Iterable[Data], held_out: Data | None, config: TrainingConfig
+) -> None:
+    """Set a guide in closed form, and keep stacked weights, for the network as it is.
+
+    Args:
+        model: The trained model.
+        guide: Its guide.
+        batches: The batches of one epoch, on the model's device.
+        held_out: Checked validation data on the model's device; ``None`` without any.
+        config: The settings of training.
+    """
+    if config.guide_update == "closed_form":
+        settle(model, guide, batches, config)
+    if held_out is not None:
+        keep_stacked(model, guide, held_out)
