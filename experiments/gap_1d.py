@@ -11,7 +11,7 @@ from pyro_vds.datasets.toy import GAP_1D_INTERVALS
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.runs.build import build, train
 from pyro_vds.runs.data import DataSummary, load_data
-from pyro_vds.runs.measures import evaluate_run
+from pyro_vds.runs.measures import measure_test
 from pyro_vds.runs.settings import Settings
 
 SETTINGS: dict[str, Any] = {
@@ -45,7 +45,7 @@ def run(*, tiny: bool, data_root: str) -> dict[str, Any]:
     depth = vds.choose_depth(guide.probs()["depth"])
     return {
         "settings": SETTINGS | small,
-        "test": evaluate_run(model, guide, data.test, cut={"depth": depth}, target_std=data.target_std),
+        "test": measure_test(model, guide, data.test, cut={"depth": depth}, target_std=data.target_std)["test"],
         "chosen_depth": depth,
         "q": guide.probs()["depth"].tolist(),
         "epochs": len(history),

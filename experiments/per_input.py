@@ -7,7 +7,7 @@ from typing import Any
 import pyro_vds as vds
 from pyro_vds.runs.build import build, train
 from pyro_vds.runs.data import DataSummary, load_data
-from pyro_vds.runs.measures import evaluate_run
+from pyro_vds.runs.measures import measure_test
 from pyro_vds.runs.metrics import find_stops
 from pyro_vds.runs.settings import Settings
 
@@ -70,7 +70,7 @@ def _with_prior(settings: Settings) -> dict[str, Any]:
     one = {
         "chosen_depth": depth,
         "multiply_adds": float(costs[depth] / costs[-1]),
-        "test": evaluate_run(model, guide, data.test, cut={"depth": depth}),
+        "test": measure_test(model, guide, data.test, cut={"depth": depth})["test"],
     }
     settings = replace(settings, guide="per_input")
     model, guide = build(settings, DataSummary.of(data))
@@ -78,7 +78,6 @@ def _with_prior(settings: Settings) -> dict[str, Any]:
     thresholds: list[dict[str, Any]] = []
     for threshold in THRESHOLDS:
         stops, saving = find_stops(model, guide, data.test[0], threshold)
-        thresholds.append(
-            saving | {"mean_depth": saving["mean"], "test": evaluate_run(model, guide, data.test, cut={}, stops=stops)}
-        )
+        found = measure_test(model, guide, data.test, cut={}, stops=stops)
+        thresholds.append(saving | {"mean_depth": saving["mean"], "test": found["test"]})
     return {"prior": repr(settings.prior), "one_posterior": one, "per_input": thresholds}

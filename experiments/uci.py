@@ -20,7 +20,7 @@ import pyro_vds as vds
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.metrics.intervals import interval_table
-from pyro_vds.runs.measures import evaluate_run
+from pyro_vds.runs.measures import measure_test
 
 VALIDATION = 0.1
 # Batches of about 64 points; the large set gets larger ones and fewer epochs.
@@ -138,8 +138,9 @@ def _trained(sets: list[DataSet], how: dict[str, Any], candidate: int, *, compil
 def _test(split: Split, data: DataSet) -> dict[str, Any]:
     """Measure one split on its test part, in the units of the data; the intervals do not depend on them."""
     depth = vds.choose_depth(split.guide.probs()["depth"])
+    found = measure_test(split.model, split.guide, data.test, cut={"depth": depth}, target_std=data.target_std)
     return {
-        "test": evaluate_run(split.model, split.guide, data.test, cut={"depth": depth}, target_std=data.target_std),
+        "test": found["test"],
         "chosen_depth": depth,
         "q": split.guide.probs()["depth"].tolist(),
         "validation_log_likelihood": split.validation,

@@ -45,9 +45,11 @@ def measure_test(
         weights: The weights of the architectures in ``"full"``, ``"pruned"`` and ``"adaptive"``.
 
     Returns:
-        ``test``, the result of :func:`evaluate_run`; and for a model with axes ``weights``, the name of the weights of
-        each of its predictions, and ``disagreement``: its unit, and its mean over the test data with uniform weights
-        and with the posterior (:func:`pyro_vds.predict_disagreement`), unless the likelihood has none.
+        ``test``, the measures of :func:`measure` for ``"full"``, for ``"pruned"`` or ``"adaptive"``, and for
+        ``"stacked"``: all architectures, if the guide keeps stacked weights. For a model with axes also ``weights``,
+        the name of the weights of each of its predictions, and ``disagreement``: its unit, and its mean over the test
+        data with uniform weights and with the posterior (:func:`pyro_vds.predict_disagreement`), unless the likelihood
+        has none.
 
     Raises:
         ValueError: If the data do not fit the model, or there are no such weights.
@@ -69,32 +71,6 @@ def measure_test(
         unit = "squared units of the target" if model.likelihood.numeric else "nats"
         result["disagreement"] = {"unit": unit, "mean": means}
     return result
-
-
-def evaluate_run(
-    model: VDSModel,
-    guide: Guide,
-    test: Data,
-    *,
-    cut: Architecture,
-    stops: Tensor | None = None,
-    target_std: Tensor | None = None,
-) -> dict[str, dict[str, float]]:
-    """Measure the predictions of the full and of the cut network, from one pass over test data.
-
-    Args:
-        model: A trained model.
-        guide: The guide of the model.
-        test: Test inputs and targets.
-        cut: The architecture to prune to, from :func:`pyro_vds.runs.metrics.choose_cut`; empty for a plain network.
-        stops: The entry at which each input stops, for a model with an architecture for each input.
-        target_std: Standard deviation by which regression targets were divided.
-
-    Returns:
-        The measures of :func:`measure` for ``"full"``, for ``"pruned"`` or ``"adaptive"``, and for ``"stacked"``: all
-        architectures, with stacked weights if the guide keeps any.
-    """
-    return measure_test(model, guide, test, cut=cut, stops=stops, target_std=target_std)["test"]
 
 
 def measure(

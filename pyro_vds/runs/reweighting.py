@@ -12,7 +12,7 @@ from pyro_vds.infer.exact import ExactPosterior, reweight
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.priors.base import PriorLike
 from pyro_vds.pruning.rules import Rule, choose_depth
-from pyro_vds.runs.measures import evaluate_run, in_data_units
+from pyro_vds.runs.measures import in_data_units, measure_test
 from pyro_vds.runs.metrics import choose_cut
 from pyro_vds.runs.summary import measures_table
 from pyro_vds.spaces.typing import Data
@@ -66,7 +66,7 @@ def compare_priors(
             },
             "log_evidence": posterior.log_evidence,
             "chosen": dict(cut),
-            "test": evaluate_run(model, guide, test, cut=cut, target_std=target_std),
+            "test": measure_test(model, guide, test, cut=cut, target_std=target_std)["test"],
         }
     powers = {
         "prior": [replace(exact, log_prior=a * exact.log_prior) for a in POWERS],

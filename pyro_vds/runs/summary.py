@@ -85,7 +85,7 @@ def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
     """Return the measures of predictions as the lines of a table.
 
     Args:
-        cases: The result of :func:`pyro_vds.runs.measures.evaluate_run`.
+        cases: The ``test`` of :func:`pyro_vds.runs.measures.measure_test`.
     """
     names = list(cases["full"])
     head = f"{'':8}" + "".join(f"{name.replace('_', '-'):>16}" for name in names)

@@ -62,7 +62,7 @@ def test_all_are_measured_in_one_pass_over_the_test_data(run, monkeypatch):
     points, outputs = [], type(run.model).outputs
     x, y = run.data.test
     monkeypatch.setattr(type(run.model), "outputs", lambda self, x: points.append(len(x)) or outputs(self, x))
-    found = vds.runs.measures.evaluate_run(run.model, run.guide, (x, y), cut=run.cut)
+    found = vds.runs.measures.measure_test(run.model, run.guide, (x, y), cut=run.cut)["test"]
     assert list(found) == ["full", "pruned", "stacked"]
     assert sum(points) <= len(x) + 2  # the check of the data runs a point or two
 
