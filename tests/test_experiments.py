@@ -271,7 +271,9 @@ def test_guide_lag_on_images_compares_each_mode(tiny):
 def test_plain_or_learnt_measures_each_row(tiny):
     found = tiny["plain_or_learnt"]
     plain = ["ddn", "ddn_full", "ensemble3", "ensemble5", "mc_dropout"]
-    learnt = [f"ldn_{how}{end}" for how in ("paper", "recipe") for end in ("", "_stacked", "_pruned", "_uniform")]
+    learnt = [
+        f"ldn_{how}{end}" for how in ("paper", "recipe", "floor") for end in ("", "_stacked", "_pruned", "_uniform")
+    ]
     supervised = [f"deep_supervision{end}" for end in ("", "_stacked", "_last")]
     for data, measures in (("digits", {"error", "ece"}), ("diabetes", {"rmse", "interval_error"})):
         given = [result for result in found if result["settings"]["data"] == data]
@@ -298,7 +300,7 @@ def test_plain_or_learnt_chooses_by_validation_data(tiny):
             assert len(scores) == {"digits": 4, "diabetes": 6}[data]
         else:
             assert len(scores) == (1 if method == "ldn_paper" else 3)
-        if method == "ldn_recipe":
+        if method in ("ldn_recipe", "ldn_floor"):
             assert result["gap"] == pytest.approx(0, abs=1e-3)
     assert "`ldn_paper` sgd_0.5 (2);" in compared.choices(tiny["plain_or_learnt"], "digits")
 
