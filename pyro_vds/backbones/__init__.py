@@ -1,6 +1,8 @@
 """Networks that return the outputs of every architecture in one pass."""
 
 from pyro_vds.backbones.from_modules import FromModules, from_sequential
+from pyro_vds.backbones.graph import SearchGraph
+from pyro_vds.backbones.graphs import NAS_BENCH_201, cell, connectivity
 from pyro_vds.backbones.normalisation import Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.replicated import Replicated
@@ -9,13 +11,17 @@ from pyro_vds.backbones.vision import from_resnet, from_vit
 from pyro_vds.backbones.width import WithWidths
 
 __all__ = [
+    "NAS_BENCH_201",
     "FromModules",
     "PerDepth",
     "Replicated",
     "ResidualConvNet",
     "ResidualMLP",
+    "SearchGraph",
     "Standardise",
     "WithWidths",
+    "cell",
+    "connectivity",
     "from_resnet",
     "from_sequential",
     "from_vit",

@@ -1,6 +1,7 @@
 """Guides: the variational posterior over architectures."""
 
-from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
+from pyro_vds.guides.categorical import AutoCategorical
+from pyro_vds.guides.joint import AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.guides.replicates import replicates
 

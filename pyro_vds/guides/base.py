@@ -1,22 +1,24 @@
 """The base class of guides: the variational posterior ``q`` over architectures, enumerated exactly."""
 
-import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import pyro
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.nn import PyroModule
 from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
+from pyro_vds.guides.tables import described, joined
 from pyro_vds.guides.weights import Weights, WeightTables
-from pyro_vds.models.sites import batch_plates, require_no_svi
+from pyro_vds.models.sites import batch_plates, draw_sites, require_no_svi
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import held, hold
-from pyro_vds.ops.tensors import outer_sum
-from pyro_vds.spaces.axis import Axis
-from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.space import LIMIT, Architecture, Space
+from pyro_vds.spaces.tables import log_marginals
 
 
 class Guide(PyroModule):
@@ -27,10 +29,20 @@ class Guide(PyroModule):
 
     Args:
         model: The model. The guide of a model without axes is empty.
+
+    Raises:
+        ValueError: If the model has axes with sites, which a guide of this class does not take.
     """
+
+    takes_sites: ClassVar[bool] = False
 
     def __init__(self, model: VDSModel) -> None:
         super().__init__()
+        if model.space.with_sites and not self.takes_sites:
+            raise ValueError(
+                f"Expected axes without sites for {type(self).__name__}, got {list(model.space.with_sites)}. Use "
+                "pyro_vds.AutoCategorical(model)."
+            )
         self.space = model.space
         self.batch_shape = model.batch_shape
         like = model.device_tensor()
@@ -44,7 +56,7 @@ class Guide(PyroModule):
         raise NotImplementedError
 
     def conditionals(self) -> list[Tensor]:
-        """Return the log probabilities of each axis, ``(*replicate, *given, size)``, in nats.
+        """Return the log probabilities of each axis without sites, ``(*replicate, *given, size)``, in nats.
 
         ``given`` are the sizes of the axes before it, and empty if it does not depend on them.
         """
@@ -56,19 +68,19 @@ class Guide(PyroModule):
         return held(self, "logits")
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
-        """Sample each axis, or enumerate it under ``TraceEnum_ELBO``.
+        """Sample each axis, or enumerate those without sites under ``TraceEnum_ELBO``.
 
         Args:
             x: Ignored; Pyro calls the guide with the model's arguments.
             y: Ignored.
 
         Returns:
-            The sampled index of each axis.
+            The sampled index of each axis, and of each site of an axis with sites.
         """
         require_no_svi()
         choices: dict[str, Tensor] = {}
         with batch_plates(self.batch_shape) as copies:
-            for axis, log_probs in zip(self.space, self.conditionals(), strict=True):
+            for axis, log_probs in zip(self.space.read_out, self.conditionals(), strict=True):
                 # One row for each replicate, shared by all of its data.
                 rows = [copy.to(log_probs.device)[:, None] for copy in copies]
                 if log_probs.ndim > len(rows) + 1:
@@ -76,7 +88,36 @@ class Guide(PyroModule):
                 elif rows:
                     log_probs = log_probs[:, None]
                 choices[axis] = pyro.sample(axis, dist.Categorical(logits=log_probs), infer={"enumerate": "parallel"})
-        return choices
+        return choices | {name: draw_sites(axis, self.over_sites(name)) for name, axis in self.space.with_sites.items()}
+
+    def over_sites(self, axis: str) -> TorchDistributionMixin:
+        """Return ``q`` over the entries at all sites of an axis, ``(sites,)``.
+
+        Args:
+            axis: An axis with sites.
+        """
+        raise NotImplementedError
+
+    def sample(self, samples: int) -> dict[str, Int[Tensor, "samples ..."]]:
+        """Draw architectures from ``q``, with the generator of torch: entries ``(samples,)``, or ``(samples, sites)``.
+
+        Args:
+            samples: Number of draws.
+        """
+        flat = dist.Categorical(logits=self.joint_log_probs().detach().flatten()).sample((samples,))
+        return dict(zip(self.space, torch.unravel_index(flat, self.space.sizes), strict=True))
+
+    def log_prob(self, architectures: Mapping[str, Int[Tensor, "samples ..."]]) -> Float[Tensor, " samples"]:
+        """Return ``log q`` of architectures, nats; differentiable.
+
+        Args:
+            architectures: Entries of each axis, as :meth:`sample` returns them.
+        """
+        return self.joint_log_probs()[tuple(architectures[axis] for axis in self.space)]
+
+    def mode(self) -> Architecture:
+        """Return the labels of an architecture with the largest ``q``."""
+        return self.space.architecture(int(self.joint_log_probs().argmax()))
 
     def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return the marginal ``log q`` of each entry of each axis, in nats.
@@ -84,11 +125,7 @@ class Guide(PyroModule):
         Args:
             x: Inputs over which a guide per input averages; other guides ignore them.
         """
-        joint, axes = self.joint_log_probs(x), range(-len(self.space), 0)
-        return {
-            name: joint.logsumexp([other for other in axes if other != axis]) if len(axes) > 1 else joint
-            for name, axis in zip(self.space, axes, strict=True)
-        }
+        return log_marginals(self.space, self.joint_log_probs(x))
 
     def probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached.
@@ -100,7 +137,7 @@ class Guide(PyroModule):
 
     def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
-        return self._joined(self.conditionals())
+        return joined(self.conditionals(), len(self.batch_shape))
 
     def joint_probs(self) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
@@ -157,7 +194,7 @@ class Guide(PyroModule):
         """
         if self.space != space:
             raise ValueError(
-                f"Expected a guide for {_described(space)}, got one for {_described(self.space)}. Make one with "
+                f"Expected a guide for {described(space)}, got one for {described(self.space)}. Make one with "
                 "pyro_vds.AutoCategorical(model)."
             )
 
@@ -177,6 +214,11 @@ class Guide(PyroModule):
             f"Expected a guide that holds a table of probabilities, got {type(self).__name__}. Train it with "
             "guide_update='gradient'."
         )
+
+    @property
+    def has_closed_kl(self) -> bool:
+        """Whether :meth:`kl` is exact, by a closed form or a table of all architectures."""
+        return self.space.count <= LIMIT
 
     def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
         """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1).
@@ -206,39 +248,3 @@ class Guide(PyroModule):
             logits.copy_(self.logits[name][index])
         held(single, "kept").copy_replicate(held(self, "kept"), index)
         return single
-
-    def _table(self, log_weights: Tensor) -> Tensor:
-        """Return normalised log probabilities over all axes, none below the smallest positive number."""
-        flat = log_weights.flatten(-len(self.space))
-        return positive_log_probs(flat, next(self.parameters()).dtype).view_as(log_weights)
-
-    def _joined(self, conditionals: list[Tensor]) -> Tensor:
-        """Return the product of conditional probabilities, in log space."""
-        joint = outer_sum([])
-        rows = len(self.batch_shape)
-        for log_probs in conditionals:
-            depends = log_probs.ndim > rows + 1
-            earlier = joint.ndim - rows if joint.ndim else 0
-            shape = log_probs.shape if depends else (*log_probs.shape[:rows], *[1] * earlier, log_probs.shape[-1])
-            joint = joint[..., None] + log_probs.reshape(shape)
-        return joint
-
-
-def positive_log_probs(log_weights: Float[Tensor, "*leading n"], dtype: torch.dtype) -> Float[Tensor, "*leading n"]:
-    """Return normalised log probabilities over the last dimension, none below the smallest positive number.
-
-    Args:
-        log_weights: Logarithms of weights, nats.
-        dtype: The dtype whose smallest positive number it is.
-    """
-    return log_weights.log_softmax(-1).clamp_min(math.log(torch.finfo(dtype).tiny))
-
-
-def _described(space: Space) -> str:
-    """Return axes in words, the labels too where there are few."""
-
-    def labels(axis: Axis) -> str:
-        where = "" if axis.plate is None else f" in the plate {axis.plate.name!r}"
-        return f"{axis.labels if len(axis) <= 8 else f'{len(axis)} entries'}{where}"
-
-    return f"axes [{', '.join(f'{name} {labels(axis)}' for name, axis in space.items())}]"

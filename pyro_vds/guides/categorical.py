@@ -1,16 +1,19 @@
 """Guides that hold tables of logits for the axes."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 
+import pyro.distributions as dist
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from pyro_vds.guides.base import Guide, positive_log_probs
+from pyro_vds.guides.base import Guide
+from pyro_vds.guides.tables import positive_log_probs
 from pyro_vds.guides.weights import SUM_TOLERANCE
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
+from pyro_vds.spaces.space import Architecture
 
 NEVER = -1e30  # the log weight of an architecture that cannot be, in means over other axes
 
@@ -18,40 +21,120 @@ NEVER = -1e30  # the log weight of an architecture that cannot be, in means over
 class AutoCategorical(Guide):
     """Independent categorical guide, ``q(d) = Categorical(softmax(logits))`` for each axis of the model.
 
+    An axis with sites, such as the gates of a graph's edges, has a row of logits for each site. Their sites are not
+    enumerated but drawn, or listed by :func:`pyro_vds.elbo`.
+
     Args:
         model: The model. The guide of a model without axes is empty.
     """
 
+    takes_sites = True
+
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: (len(axis),) for name, axis in self.space.items()}
+        return {name: (axis.sites, len(axis)) if axis.has_sites else (len(axis),) for name, axis in self.space.items()}
 
     def conditionals(self) -> list[Float[Tensor, "*replicate size"]]:
-        """Return ``log q`` of each axis, in nats."""
-        return [self.logits[axis].log_softmax(-1) for axis in self.space]
+        """Return ``log q`` of each axis without sites, in nats."""
+        return [self.logits[axis].log_softmax(-1) for axis in self.space.read_out]
 
-    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
-        """Return ``log q`` of each entry of each axis, in nats."""
-        return dict(zip(self.space, self.conditionals(), strict=True))
+    def over_sites(self, axis: str) -> TorchDistributionMixin:
+        """Return ``q`` over the entries at all sites of an axis, which are independent.
+
+        Args:
+            axis: An axis with sites.
+        """
+        return dist.Categorical(logits=self.logits[axis]).to_event(1)
+
+    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate_and_sites size"]]:
+        """Return ``log q`` of each entry of each axis, and each site if it has sites, in nats."""
+        return {axis: self.logits[axis].log_softmax(-1) for axis in self.space}
+
+    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+        """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats.
+
+        Raises:
+            ValueError: If there are more than 65,536 architectures.
+        """
+        if not self.space.with_sites:
+            return super().joint_log_probs(x)
+        self.space.require_table("for a table of probabilities", "Use guide.probs() and guide.sample().")
+        return outer_sum([outer_sum(list(q)).flatten() if q.ndim > 1 else q for q in self.log_probs().values()])
+
+    def sample(self, samples: int) -> dict[str, Int[Tensor, "samples ..."]]:
+        """Draw architectures from ``q``, with the generator of torch.
+
+        Args:
+            samples: Number of draws.
+        """
+        return {axis: dist.Categorical(logits=q.detach()).sample((samples,)) for axis, q in self.log_probs().items()}
+
+    def log_prob(self, architectures: Mapping[str, Int[Tensor, "samples ..."]]) -> Float[Tensor, " samples"]:
+        """Return ``log q`` of architectures, nats; differentiable.
+
+        Args:
+            architectures: Entries of some axes; those of the others are left out.
+        """
+        log_q = self.log_probs()
+        terms = [dist.Categorical(logits=log_q[axis]).log_prob(drawn) for axis, drawn in architectures.items()]
+        return torch.stack([term.flatten(1).sum(1) if term.ndim > 1 else term for term in terms]).sum(0)
+
+    def mode(self) -> Architecture:
+        """Return the labels of an architecture with the largest ``q``."""
+        entries = {name: q.argmax(-1).reshape(-1).tolist() for name, q in self.log_probs().items()}
+        return {
+            name: tuple(axis.labels[i] for i in entries[name]) if axis.has_sites else axis.labels[entries[name][0]]
+            for name, axis in self.space.items()
+        }
+
+    @property
+    def has_closed_kl(self) -> bool:
+        """Whether :meth:`kl` is exact; it is, for any number of architectures."""
+        return True
+
+    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
+        """Return ``KL(q || p)`` from the model's prior, in nats, exact for any number of sites.
+
+        Args:
+            model: The model.
+            x: Not used.
+
+        Raises:
+            ValueError: If the guide is for other axes.
+        """
+        if not self.space.with_sites:
+            return super().kl(model, x)
+        self.require_space(model.space)
+        log_q = self.log_probs()
+        return torch.stack(
+            [(q.exp() * q).sum() - model.expected_log_prior(name, q.exp()) for name, q in log_q.items()]
+        ).sum()
 
     @torch.no_grad()
     def follow(self, log_weights: Float[Tensor, "*replicate_and_axes"]) -> None:
         """Make one sweep of coordinate ascent towards given weights; with one axis ``q`` becomes equal to them.
 
+        Each site of an axis with sites is a coordinate of its own.
+
         Args:
             log_weights: Logarithms of weights that need not sum to one, ``(*batch_shape, *sizes)``, nats.
         """
-        leading, sizes = len(self.batch_shape), self.space.sizes
-        finite = log_weights.clamp_min(NEVER)
-        for place, axis in enumerate(self.space):
+        leading = len(self.batch_shape)
+        rows = [row for axis in self.space for row in self._rows(axis)]
+        sizes = tuple(row.shape[-1] for row in rows)
+        finite = log_weights.clamp_min(NEVER).reshape(*self.batch_shape, *sizes)
+        for place, row in enumerate(rows):
             expected = finite
-            for other, name in enumerate(self.space):
+            for other, factor in enumerate(rows):
                 if other != place:
-                    q = self.logits[name].softmax(-1).to(finite)
+                    q = factor.softmax(-1).to(finite)
                     q = q.reshape(*q.shape[:leading], *(n if i == other else 1 for i, n in enumerate(sizes)))
                     expected = (expected * q).sum(leading + other, keepdim=True)
-            self.logits[axis].copy_(
-                positive_log_probs(expected.reshape(self.logits[axis].shape), self.logits[axis].dtype)
-            )
+            row.copy_(positive_log_probs(expected.reshape(row.shape), row.dtype))
+
+    def _rows(self, axis: str) -> list[Tensor]:
+        """Return the logits of each site of an axis, or those of an axis without sites, as views."""
+        logits = self.logits[axis]
+        return list(logits.detach()) if self.space[axis].has_sites else [logits.detach()]
 
     @torch.no_grad()
     def set_probs(self, probs: Mapping[str, Float[Tensor, "*replicate size"]]) -> None:
@@ -73,112 +156,6 @@ class AutoCategorical(Guide):
         for axis, p in probs.items():
             smallest = torch.finfo(self.logits[axis].dtype).tiny
             self.logits[axis].copy_(p.to(self.logits[axis]).clamp_min(smallest).log())
-
-
-class AutoConditionalCategorical(Guide):
-    """Each axis given the axes before it, ``q(depth) q(width | depth) ...``; it can be any joint distribution.
-
-    ``logits[axis]`` has shape ``(*sizes of the axes before it, size)``.
-
-    Args:
-        model: The model. The guide of a model without axes is empty.
-    """
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return {axis: self.space.sizes[: i + 1] for i, axis in enumerate(self.space)}
-
-    def conditionals(self) -> list[Float[Tensor, "..."]]:
-        """Return ``log q`` of each axis given the axes before it, in nats."""
-        return [self.logits[axis].log_softmax(-1) for axis in self.space]
-
-    @torch.no_grad()
-    def follow(self, log_weights: Float[Tensor, "*replicate_and_axes"]) -> None:
-        """Set ``q`` to given weights over all architectures.
-
-        Args:
-            log_weights: Logarithms of weights that need not sum to one, ``(*batch_shape, *sizes)``, nats.
-        """
-        for axis, log_probs in zip(self.space, _chain(self._table(log_weights), len(self.space)), strict=True):
-            self.logits[axis].copy_(log_probs)
-
-    @torch.no_grad()
-    def set_joint_probs(self, probs: Float[Tensor, "*replicate_and_axes"]) -> None:
-        """Set the joint probabilities, for example to ``exact_posterior(model, data).log_joint_probs.exp()``.
-
-        Args:
-            probs: Probabilities over the product of the axes. A zero becomes the smallest positive number.
-
-        Raises:
-            ValueError: If the shape does not fit, or the values are not probabilities.
-        """
-        for axis, log_probs in zip(self.space, _chain(_checked_table(probs, self), len(self.space)), strict=True):
-            self.logits[axis].copy_(log_probs)
-
-
-class AutoJointCategorical(Guide):
-    """One table over the product of all axes, ``q(depth, width) = softmax(logits)``.
-
-    It is the same family as :class:`AutoConditionalCategorical` with other gradients: each logit is one architecture.
-
-    Args:
-        model: The model. The guide of a model without axes is empty.
-    """
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return {"joint": self.space.sizes} if self.space else {}
-
-    def conditionals(self) -> list[Float[Tensor, "..."]]:
-        """Return ``log q`` of each axis given the axes before it, in nats."""
-        return _chain(self.joint_log_probs(), len(self.space)) if self.space else []
-
-    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
-        """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
-        if not self.space:
-            return outer_sum([])
-        table = self.logits["joint"]
-        return table.flatten(-len(self.space)).log_softmax(-1).view_as(table)
-
-    @torch.no_grad()
-    def follow(self, log_weights: Float[Tensor, "*replicate_and_axes"]) -> None:
-        """Set ``q`` to given weights over all architectures.
-
-        Args:
-            log_weights: Logarithms of weights that need not sum to one, ``(*batch_shape, *sizes)``, nats.
-        """
-        if self.space:
-            self.logits["joint"].copy_(self._table(log_weights))
-
-    @torch.no_grad()
-    def set_joint_probs(self, probs: Float[Tensor, "*replicate_and_axes"]) -> None:
-        """Set the joint probabilities, for example to ``exact_posterior(model, data).log_joint_probs.exp()``.
-
-        Args:
-            probs: Probabilities over the product of the axes. A zero becomes the smallest positive number.
-
-        Raises:
-            ValueError: If the shape does not fit, or the values are not probabilities.
-        """
-        self.logits["joint"].copy_(_checked_table(probs, self))
-
-
-def _chain(log_joint: Tensor, axes: int) -> list[Tensor]:
-    """Return the log probabilities of each axis given the axes before it."""
-    marginals = [log_joint.logsumexp(list(range(i + 1 - axes, 0))) if i + 1 < axes else log_joint for i in range(axes)]
-    return [marginals[0], *(after - before[..., None] for before, after in pairwise(marginals))]
-
-
-def _checked_table(probs: Tensor, guide: Guide) -> Tensor:
-    """Return the logarithm of a table of probabilities that fits a guide."""
-    expected = (*guide.batch_shape, *guide.space.sizes)
-    if tuple(probs.shape) != expected:
-        raise ValueError(
-            f"Expected probabilities of shape {expected}, for the axes {list(guide.space)}; got {(*probs.shape,)}."
-        )
-    sums = probs.flatten(-len(guide.space)).sum(-1)
-    if not bool((probs >= 0).all()) or float((sums - 1).abs().max()) > SUM_TOLERANCE:
-        raise ValueError(f"Expected probabilities that sum to one, got a sum of {sums.tolist()}.")
-    like = next(guide.parameters())
-    return probs.to(like).clamp_min(torch.finfo(like.dtype).tiny).log()
 
 
 def guide_or_empty(model: VDSModel, guide: Guide | None) -> Guide:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.spaces.axis import DATA
-from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.space import LIMIT, Space
 
 Weights = Literal["posterior", "uniform", "stacked", "exact"]
 """The names of weights over the architectures.
@@ -54,7 +54,8 @@ class WeightTables(nn.Module):
     def __init__(self, space: Space, batch_shape: torch.Size, like: Tensor) -> None:
         super().__init__()
         self.space = space
-        shape = (*batch_shape, *space.sizes)
+        # An empty table where there are too many architectures for one.
+        shape = (*batch_shape, *space.sizes) if space.count <= LIMIT else (0,)
         self.register_buffer("uniform", like.new_full(shape, -math.log(space.count)), persistent=False)
         for name in REMEDIES if space and DATA not in space.plates else ():
             self.register_buffer(name, None)
@@ -76,6 +77,7 @@ class WeightTables(nn.Module):
         """
         if name not in get_args(Weights):
             raise ValueError(f"Expected weights of {', '.join(map(repr, get_args(Weights)))}; got {name!r}.")
+        self.space.require_table("for weights by name", "Draw some with pyro_vds.drawn(model, guide, samples=40).")
         if name == "uniform" or not self.space:
             return self.uniform.clone()
         self._check_own(name)

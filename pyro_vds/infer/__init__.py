@@ -1,8 +1,10 @@
 """Inference: the ELBO, the exact posterior and predictions."""
 
+from pyro_vds.infer.bounds import elbo, enum_elbo
 from pyro_vds.infer.cases import Case
 from pyro_vds.infer.datatree import to_datatree
-from pyro_vds.infer.elbo import enum_elbo
+from pyro_vds.infer.drawn import drawn
+from pyro_vds.infer.evidence import EvidenceEstimate, estimate_evidence
 from pyro_vds.infer.exact import exact_posterior, reweight
 from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.predict import predict
@@ -20,8 +22,12 @@ from pyro_vds.ops.entropy import EntropySplit, split_entropy
 __all__ = [
     "Case",
     "EntropySplit",
+    "EvidenceEstimate",
     "Mixture",
+    "drawn",
+    "elbo",
     "enum_elbo",
+    "estimate_evidence",
     "exact_posterior",
     "log_predictive",
     "predict",

@@ -14,12 +14,16 @@ from torch.utils.data import DataLoader
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.guides.replicates import replicates
+from pyro_vds.infer.drawn import given
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
 from pyro_vds.infer.passes import read_out
+from pyro_vds.infer.site_tree import assemble, by_site, site_coords, site_dims, sites_group
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.loaders import gathered
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
+from pyro_vds.spaces.space import LIMIT, Space
+from pyro_vds.spaces.tables import choices
 from pyro_vds.spaces.typing import Inputs, Targets
 
 
@@ -69,6 +73,8 @@ def to_datatree(
     require_one_posterior(model)
     guide = guide_or_empty(model, guide)
     options: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
+    if model.space.count > LIMIT:
+        return _of_draws(model, guide, x, y, seed=seed, **options)
     if model.batch_shape:
         if isinstance(x, DataLoader):  # read once: each time it may shuffle its points anew
             x, y = gathered(x, "data", model.device_tensor().device)
@@ -126,7 +132,37 @@ def _one_chain(
     }
     if constant_data:
         groups["constant_data"] = {"x": x.cpu().numpy()}
-    return _assemble(groups, _exact_group(model, log_q, log_prob, posterior), x, y)
+    if model.space.with_sites:
+        return assemble(groups, sites_group(model, guide, posterior), x, y, model.space)
+    return assemble(groups, _exact_group(model, log_q, log_prob, posterior), x, y, model.space)
+
+
+def _of_draws(
+    model: VDSModel,
+    guide: Guide,
+    x: Tensor | DataLoader,
+    y: Tensor | None,
+    *,
+    seed: int,
+    draws: int,
+    constant_data: bool,
+) -> xr.DataTree:
+    """Return the DataTree of a model with too many architectures to list, from draws of the guide."""
+    device = model.device_tensor().device
+    with isolated_rng(device, seed):
+        drawn = guide.sample(draws)
+        from_prior = {name: model.prior(name).sample((draws,)) for name in model.space.with_sites}
+    few, weights = given(model, guide, {name: drawn[name] for name in model.space.with_sites})
+    tree = _one_chain(few, weights, x, y, None, seed=seed, draws=draws, constant_data=constant_data)
+    places = tree["posterior"].to_dataset()["sample"].to_numpy()[0]
+    for group, found in (("posterior", {n: drawn[n][places] for n in from_prior}), ("prior", from_prior)):
+        sites = az.dict_to_dataset(
+            {k: v for n, entries in found.items() for k, v in by_site(entries, model.space[n]).items()},
+            dims=site_dims(model.space), coords=site_coords(model.space),
+        )  # fmt: skip
+        tree[group] = xr.DataTree(tree[group].to_dataset().drop_vars("sample").merge(sites))
+    tree["architecture"] = xr.DataTree(sites_group(model, guide, None, draws))
+    return tree
 
 
 def _as_chains(trees: list[xr.DataTree]) -> xr.DataTree:
@@ -149,11 +185,13 @@ def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
 
 def _by_axis(flat: Tensor, model: VDSModel) -> dict[str, np.ndarray]:
     """Return the labels of flat indices along each axis, with a leading chain."""
-    indices = torch.unravel_index(flat, model.sizes)
-    return {
-        axis: np.asarray(model.coords[axis])[index.numpy()][None]
-        for axis, index in zip(model.axes, indices, strict=True)
-    }
+    found: dict[str, np.ndarray] = {}
+    for (name, axis), index in zip(model.space.items(), torch.unravel_index(flat, model.sizes), strict=True):
+        if axis.has_sites:
+            found |= by_site(choices(Space([axis]))[name][index], axis)
+        else:
+            found[name] = np.asarray(axis.labels)[index.numpy()][None]
+    return found
 
 
 def _prior_parameters(flat: Tensor, model: VDSModel, generator: torch.Generator) -> dict[str, np.ndarray]:
@@ -189,15 +227,3 @@ def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: Ex
     coords["obs_id"] = np.arange(over_points.shape[-1])
     attrs = {"log_evidence": posterior.log_evidence, "units": "nats"}
     return xr.Dataset(variables, coords, attrs)
-
-
-def _assemble(groups: dict[str, dict[str, np.ndarray]], exact: xr.Dataset, x: Tensor, y: Tensor) -> xr.DataTree:
-    targets = [f"target_{i}" for i in range(y.ndim - 1)]
-    features = [f"feature_{i}" for i in range(x.ndim - 1)]
-    dims = {"obs": ["obs_id", *targets], "x": ["obs_id", *features]}
-    tree = az.from_dict(groups, dims=dims)
-    tree["log_likelihood"] = az.dict_to_dataset(
-        groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
-    )
-    tree["architecture"] = xr.DataTree(exact)
-    return tree

@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.infer.dependence import dependence, entropy, total_correlation
 from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import as_pair, outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, priors_by_axis
 from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.tables import log_marginals
 from pyro_vds.spaces.typing import Data
 
 
@@ -49,12 +51,33 @@ class ExactPosterior:
 
     @property
     def probs(self) -> Mapping[str, Float[Tensor, "*batch_shape size"]]:
-        """The marginal posterior of each axis, for example ``{"depth": (D + 1,)}``."""
-        joint, axes = self.log_joint_probs.exp(), range(-len(self.space), 0)
-        return {
-            name: joint.sum([other for other in axes if other != axis]) if len(axes) > 1 else joint
-            for name, axis in zip(self.space, axes, strict=True)
-        }
+        """The marginal posterior of each axis, ``{"depth": (D + 1,)}``, and of each site, ``{"gate": (edge, 2)}``."""
+        return {name: table.exp() for name, table in log_marginals(self.space, self.log_joint_probs).items()}
+
+    @property
+    def entropy(self) -> float | Float[Tensor, "*batch_shape"]:
+        """The entropy of the posterior over architectures, nats."""
+        return _number(entropy(self.log_joint_probs.flatten(-len(self.space))) if self.space else torch.zeros(()))
+
+    @property
+    def total_correlation(self) -> float | Float[Tensor, "*batch_shape"]:
+        """``sum_i H(a_i) - H(a)`` over axes and their sites, nats: what a guide of independent choices cannot have."""
+        return _number(total_correlation(self.space, self.log_joint_probs) if self.space else torch.zeros(()))
+
+    def dependence(self, axis: str) -> Float[Tensor, "sites sites"]:
+        """Return the mutual information of each pair of sites of an axis, nats, with zeros on the diagonal.
+
+        Args:
+            axis: An axis with sites.
+
+        Raises:
+            ValueError: If the axis has no sites.
+        """
+        if axis not in self.space or not self.space[axis].has_sites:
+            raise ValueError(f"Expected an axis with sites of {list(self.space.with_sites)}, got {axis!r}.")
+        others = [place for place, name in enumerate(self.space, start=-len(self.space)) if name != axis]
+        log_joint = self.log_joint_probs
+        return dependence(self.space[axis], log_joint.logsumexp(others) if others else log_joint)
 
     def elbo(self, guide: Guide) -> float | Float[Tensor, "*batch_shape"]:
         """Return the ELBO of a guide on the same data and weights, in eval mode, nats (paper, eq. 1).

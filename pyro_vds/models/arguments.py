@@ -19,7 +19,8 @@ def checked_space(backbone: nn.Module, plate: Plate | None) -> Space:
 
     Raises:
         TypeError: If ``backbone`` is not a backbone.
-        ValueError: If an axis is not read out, or is in a plate other than the plate of the data.
+        ValueError: If an axis without sites is not read out, or a network whose axes have sites has replicates or no
+            way to run given architectures.
     """
     space = getattr(backbone, "space", None)
     if not (isinstance(backbone, nn.Module) and isinstance(space, Space)):
@@ -27,10 +28,26 @@ def checked_space(backbone: nn.Module, plate: Plate | None) -> Space:
             f"Expected a torch.nn.Module with a pyro_vds.Space as attribute 'space', got {type(backbone).__name__}. "
             "Wrap stem, blocks and head in pyro_vds.PerDepth."
         )
+    if space.with_sites:
+        _check_sites(backbone, space, plate)
     space = space if plate is None else space.in_plate(plate)
-    if not space.plates <= {DATA} or not all(axis.read_out for axis in space.values()):
-        raise ValueError(f"Expected axes that are read out, in the plate of the data or in no plate, got {space}.")
+    if not all(axis.read_out or axis.has_sites for axis in space.values()):
+        raise ValueError(f"Expected axes that are read out or have sites, Plate(name, size), got {space}.")
     return space
+
+
+def _check_sites(backbone: nn.Module, space: Space, plate: Plate | None) -> None:
+    """Raise unless a network can run given architectures of an axis with sites."""
+    if getattr(backbone, "batch_shape", ()) or plate is not None or DATA in space.plates:
+        raise ValueError(
+            f"Expected axes with sites, {list(space.with_sites)}, without replicates and without plate=DATA, got both. "
+            "Train several networks with seeds of their own instead."
+        )
+    if not callable(getattr(backbone, "at", None)):
+        raise TypeError(
+            f"Expected a backbone with at(x, architectures) for the axes with sites {list(space.with_sites)}, got "
+            f"{type(backbone).__name__}."
+        )
 
 
 def check_num_data(num_data: int) -> None:

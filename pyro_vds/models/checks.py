@@ -11,6 +11,7 @@ from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import first_points
+from pyro_vds.spaces.space import LIMIT
 
 
 def check_data(model: VDSModel, x: Tensor, y: Tensor) -> None:
@@ -85,7 +86,7 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     like = model.device_tensor()
     try:
         with eval_mode(model):
-            outputs = model.backbone(first_points(x, 1, len(model.batch_shape)).to(like.device))
+            outputs, sizes = _first_outputs(model, first_points(x, 1, len(model.batch_shape)).to(like.device))
     except (RuntimeError, ValueError) as error:
         remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
         if x.dtype == torch.uint8:
@@ -94,13 +95,26 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
             f"Expected inputs that the backbone accepts, got points of shape {tuple(x.shape[1:])} and type "
             f"{x.dtype}.{remedy} The backbone said: {error}"
         ) from error
-    expected = (*model.sizes, *model.batch_shape, 1)
+    expected = (*sizes, *model.batch_shape, 1)
     if tuple(outputs.shape[: len(expected)]) != expected or outputs.ndim == len(expected):
         raise ValueError(
-            f"Expected backbone outputs of shape {(*model.sizes, 'batch', 'event')} for its axes "
+            f"Expected backbone outputs of shape {(*sizes, 'batch', 'event')} for its axes "
             f"{list(model.axes)}, got {tuple(outputs.shape)} for a batch of 1."
         )
     return outputs
+
+
+def _first_outputs(model: VDSModel, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the table for one point, or that of a single architecture where there are too many; and its sizes."""
+    space = model.space
+    if space.count <= LIMIT:
+        return model.backbone(x), model.sizes
+    first = {name: torch.zeros(1, axis.sites, dtype=torch.long) for name, axis in space.with_sites.items()}
+    outputs = model.backbone.at(x, first)
+    read_out = outputs.shape[1 : 1 + len(space.read_out)]
+    sizes = iter(read_out)
+    sizes = tuple(1 if axis.has_sites else next(sizes, 0) for axis in space.values())
+    return outputs.reshape(*sizes, *outputs.shape[1 + len(read_out) :]), sizes
 
 
 @torch.no_grad()

@@ -1,15 +1,19 @@
 """The sample sites and plates of a model and its guide."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import cast
+from typing import Any, cast
 
 import pyro
+import pyro.distributions as dist
 import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
 from pyro_vds.ops.compat import collects_parameters, is_enumerated
+from pyro_vds.spaces.axis import Axis
+from pyro_vds.spaces.space import Space
 
 
 def chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tensor:
@@ -48,3 +52,46 @@ def batch_plates(batch_shape: torch.Size) -> Iterator[list[Tensor]]:
     with ExitStack() as plates:
         entered = (plates.enter_context(pyro.plate("replicate", size, dim=-2)) for size in batch_shape)
         yield [cast(Tensor, members) for members in entered]
+
+
+def draw_sites(axis: Axis, choices: TorchDistributionMixin) -> Tensor:
+    """Draw an entry at each site of an axis; independent ones in the plate of the axis.
+
+    Args:
+        axis: The axis.
+        choices: The distribution of the entries ``(sites,)``.
+
+    Returns:
+        Entries ``(sites,)``, or ``(row, sites)`` in an outer plate of architectures.
+    """
+    if isinstance(choices, dist.Independent):
+        assert axis.plate is not None
+        with pyro.plate(axis.plate.name, axis.sites, dim=-1):
+            return cast(Tensor, pyro.sample(axis.name, choices.base_dist))
+    drawn = cast(Tensor, pyro.sample(axis.name, choices))
+    return drawn.flatten(0, -2) if drawn.ndim > 1 else drawn
+
+
+def run_given(
+    backbone: Any, space: Space, given: Mapping[str, Tensor], whole: Mapping[str, Tensor], x: Tensor
+) -> Tensor:
+    """Run the architectures that draws of the axes with sites give.
+
+    Args:
+        backbone: The network.
+        space: Its space.
+        given: Entries of each axis with sites, ``(sites,)`` or ``(row, sites)``.
+        whole: The entries of all architectures; if these very tensors are given, the table comes from one pass.
+        x: Inputs.
+
+    Returns:
+        Outputs ``(*read_out, batch, *event)``, or ``(*read_out, row, batch, *event)``.
+    """
+    read_out = len(space.read_out)
+    if all(given[name] is whole.get(name) for name in given):
+        order = sorted(range(len(space)), key=lambda place: list(space.values())[place].has_sites)
+        outputs = backbone(x)
+        return outputs.permute(*order, *range(len(space), outputs.ndim)).flatten(read_out, len(space) - 1)
+    rows = {name: entries.reshape(-1, entries.shape[-1]) for name, entries in given.items()}
+    outputs = backbone.at(x, rows).movedim(0, read_out)
+    return outputs if any(entries.ndim > 1 for entries in given.values()) else outputs.squeeze(read_out)

@@ -1,28 +1,28 @@
 """The Pyro model: a categorical latent for each axis of the backbone, and a plate of data."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pyro
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.arguments import check_num_data, checked_likelihood, checked_space
-from pyro_vds.models.sites import batch_plates, chosen, require_no_svi
+from pyro_vds.models.sites import batch_plates, chosen, draw_sites, require_no_svi, run_given
+from pyro_vds.models.with_priors import WithPriors
 from pyro_vds.ops.compat import held, hold
-from pyro_vds.ops.tensors import outer_sum
-from pyro_vds.priors.base import PriorLike, as_categorical, priors_by_axis
+from pyro_vds.priors.base import PriorLike, as_categorical, prior_over_sites, priors_by_axis
 from pyro_vds.priors.families import Geometric
 from pyro_vds.priors.learnt import LearntPriors
 from pyro_vds.spaces.axis import DATA, Plate
 from pyro_vds.spaces.typing import Inputs, Outputs
 
 
-class VDSModel(PyroModule):
+class VDSModel(WithPriors):
     """Bayesian model over the architectures that a backbone computes (paper, section 2).
 
     ``p(d) = Categorical(beta)`` for each axis, and ``p(y | x, d) = likelihood(backbone(x)[d])`` for each
@@ -75,28 +75,16 @@ class VDSModel(PyroModule):
         self.num_data = int(num_data)
         self.autocast: torch.dtype | None = None
         self.priors = priors_by_axis(Geometric() if priors is None else priors, self.axes)
-        for axis in self.axes:
-            logits = as_categorical(self.priors[axis], len(self.space[axis]), axis).logits
-            self.register_buffer(f"prior_logits_{axis}", logits.to(self.device_tensor()))
-        if learn_prior and self.batch_shape:
-            raise ValueError("Expected learn_prior=False for replicates, which share one prior; got True.")
+        for name, axis in self.space.items():
+            logits = as_categorical(self.priors[name], len(axis), name).logits
+            over_sites = prior_over_sites(self.priors[name], axis) if axis.has_sites else None
+            if isinstance(over_sites, dist.Independent):
+                logits = over_sites.base_dist.logits
+            self.register_buffer(f"prior_logits_{name}", logits.to(self.device_tensor()))
+        if learn_prior and (self.batch_shape or self.space.with_sites):
+            raise ValueError("Expected learn_prior=False for replicates and for axes with sites, got True.")
         learnt = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
         hold(self, "learnt_priors", learnt.to(self.device_tensor()))
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """The names of the axes."""
-        return tuple(self.space)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The number of entries of each axis."""
-        return self.space.sizes
-
-    @property
-    def coords(self) -> dict[str, tuple[Hashable, ...]]:
-        """The labels of each axis."""
-        return self.space.coords
 
     @property
     def by_input(self) -> bool:
@@ -114,39 +102,6 @@ class VDSModel(PyroModule):
         """The likelihood."""
         return held(self, "likelihood")
 
-    def prior(self, axis: str) -> dist.Categorical:
-        """Return the prior over an axis.
-
-        Args:
-            axis: One of ``axes``.
-        """
-        return dist.Categorical(logits=self.prior_logits(axis))
-
-    def prior_logits(self, axis: str) -> Float[Tensor, " size"]:
-        """Return the log prior of each entry of an axis, in nats."""
-        learnt = held(self, "learnt_priors")
-        if isinstance(learnt, LearntPriors):
-            return learnt.log_probs(axis).to(self.get_buffer(f"prior_logits_{axis}"))
-        return self.get_buffer(f"prior_logits_{axis}")
-
-    def fitted_prior(self, axis: str) -> PriorLike:
-        """Return the prior over an axis, with its learnt parameters if there are any.
-
-        Args:
-            axis: One of ``axes``.
-        """
-        learnt = held(self, "learnt_priors")
-        return learnt.fitted(axis) if isinstance(learnt, LearntPriors) else self.priors[axis]
-
-    def log_prior(self) -> Float[Tensor, "*axes"]:
-        """Return the log prior over the product of all axes, shape ``sizes``, in nats."""
-        return outer_sum([self.prior_logits(axis) for axis in self.axes]).to(self.device_tensor().device)
-
-    def device_tensor(self) -> Tensor:
-        """Return a zero on the model's device and in the dtype of its weights."""
-        parameter = next((p for p in self.parameters() if p.is_floating_point()), None)
-        return torch.zeros(()) if parameter is None else parameter.new_zeros(())
-
     def forward(self, x: Inputs, y: Tensor | None = None) -> Tensor:
         """Run the generative model.
 
@@ -162,16 +117,18 @@ class VDSModel(PyroModule):
         """
         require_no_svi()
         with batch_plates(self.batch_shape) as copies:
+            given = {name: draw_sites(axis, self.prior(name)) for name, axis in self.space.with_sites.items()}
+            rows = [torch.arange(len(entries)) for entries in given.values() if entries.ndim > 1][:1]
             choice = self._draw(None)
-            outputs = self._read_out(x)
+            outputs = self._read_out(x, given)
             batch = x.shape[len(self.batch_shape)]
             points = torch.arange(batch, device=outputs.device)
             size = batch if y is None else self.num_data
             with pyro.plate("data", size, dim=-1, subsample=points):
                 choice |= self._draw(DATA)
                 if choice:
-                    members = [*(c.to(points.device)[:, None] for c in copies), points]
-                    outputs = chosen(outputs, [choice[axis] for axis in self.axes], members)
+                    members = [*(c.to(points.device)[:, None] for c in (*copies, *rows)), points]
+                    outputs = chosen(outputs, [choice[axis] for axis in self.axes if axis in choice], members)
                 return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
     def _draw(self, plate: Plate | None) -> dict[str, Tensor]:
@@ -180,7 +137,12 @@ class VDSModel(PyroModule):
         return {name: pyro.sample(name, self.prior(name)) for name in names}
 
     def outputs(self, x: Inputs) -> Outputs:
-        """Return the outputs of every architecture, axes flattened: ``(architecture, *batch_shape, batch, *event)``."""
+        """Return the outputs of every architecture, axes flattened: ``(architecture, *batch_shape, batch, *event)``.
+
+        Raises:
+            ValueError: If there are more than 65,536 architectures.
+        """
+        self.space.require_table("in one pass", "Draw some with pyro_vds.drawn(model, guide, samples=40).")
         outputs = self._read_out(x)
         return outputs.flatten(0, len(self.space) - 1) if self.space else outputs[None]
 
@@ -219,10 +181,9 @@ class VDSModel(PyroModule):
         single = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)
         return single.train(self.training)
 
-    def _read_out(self, x: Inputs) -> Tensor:
+    def _read_out(self, x: Inputs, given: Mapping[str, Tensor] | None = None) -> Tensor:
         """Run the backbone in its autocast precision, and return outputs in the dtype of the weights."""
-        if self.autocast is None:
-            return self.backbone(x)
-        with torch.autocast(x.device.type, self.autocast):
-            outputs = self.backbone(x)
-        return outputs.to(self.device_tensor().dtype)
+        run = partial(run_given, self.backbone, self.space, given, self.whole) if given else self.backbone
+        with nullcontext() if self.autocast is None else torch.autocast(x.device.type, self.autocast):
+            outputs = run(x)
+        return outputs if self.autocast is None else outputs.to(self.device_tensor().dtype)

@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float, Int
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions.constraints import Constraint
+
+from pyro_vds.spaces.axis import Axis
 
 SUM_TOLERANCE = 1e-6
 
@@ -35,6 +38,28 @@ class Prior(ABC):
         Raises:
             ValueError: If the prior does not fit an axis of this size.
         """
+
+    def over_sites(self, sites: int, size: int) -> TorchDistributionMixin:
+        """Return the prior over the choices at all sites of a plate, independent and alike unless a subclass differs.
+
+        Args:
+            sites: Number of sites, such as the edges of a graph.
+            size: Number of entries at each site.
+
+        Returns:
+            A distribution over entries ``(sites,)``, one event.
+        """
+        return dist.Categorical(logits=self(size).logits.expand(sites, -1)).to_event(1)
+
+    def expected_log_prob(self, probs: Float[Tensor, "sites size"]) -> Float[Tensor, ""]:
+        """Return ``E_q[log p]`` of independent choices at the sites of a plate, nats; exact.
+
+        Args:
+            probs: The probability of each entry at each site.
+        """
+        independent = self.over_sites(*probs.shape)
+        assert isinstance(independent, dist.Independent)
+        return (probs * independent.base_dist.logits.to(probs)).sum()
 
     def draw_parameters(
         self, entries: Int[Tensor, " draws"], size: int, generator: torch.Generator
@@ -108,6 +133,21 @@ def as_categorical(prior: PriorLike, size: int, axis: str) -> dist.Categorical:
         )
     check_probs(prior.probs)
     return dist.Categorical(logits=prior.logits.double())
+
+
+def prior_over_sites(prior: PriorLike, axis: Axis) -> TorchDistributionMixin:
+    """Return the prior over the entries at all sites of an axis, ``(sites,)``.
+
+    Args:
+        prior: A :class:`Prior`, or a ``Categorical`` of one site, the same for all.
+        axis: The axis.
+
+    Raises:
+        ValueError: If the prior does not fit the axis.
+    """
+    if isinstance(prior, Prior):
+        return prior.over_sites(axis.sites, len(axis))
+    return dist.Categorical(logits=prior.logits.double().expand(axis.sites, -1)).to_event(1)
 
 
 def priors_by_axis(priors: PriorLike | Mapping[str, PriorLike], axes: tuple[str, ...]) -> dict[str, PriorLike]:

@@ -12,6 +12,7 @@ from torch.distributions import constraints
 
 from pyro_vds.priors.base import Prior, check_length, check_positive, check_probs, store_numbers, store_sequence
 from pyro_vds.priors.hierarchical import Beta, Dirichlet, Gamma, Hierarchical
+from pyro_vds.priors.sites import Exchangeable, Price
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ PRIORS = {
 }
 
 
-_CALLS = PRIORS | {"Beta": Beta, "Gamma": Gamma}
+_CALLS = PRIORS | {cls.__name__: cls for cls in (Price, Exchangeable, Beta, Gamma)}
 
 
 def parse(text: str) -> Prior:

@@ -3,12 +3,14 @@
 import copy
 from collections.abc import Hashable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.cases import Case
+from pyro_vds.infer.drawn import given
 from pyro_vds.infer.exact import require_one_posterior
 from pyro_vds.infer.uncertainty import mean_over_targets
 from pyro_vds.infer.weigher import of_case, weigher
@@ -16,7 +18,7 @@ from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.spaces.backbone import Backbone
-from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.space import LIMIT, Space
 from pyro_vds.spaces.typing import Inputs
 
 
@@ -121,7 +123,8 @@ def prune(
             are left disagree about an input. It needs no more than the read-outs that the prediction mixes anyway, at
             the cut and below it, with equal weights. An exported network has the prediction only.
         cut: A label for each axis that is cut, such as ``depth=3``; :func:`pyro_vds.choose_depth` and
-            :func:`pyro_vds.choose` find one.
+            :func:`pyro_vds.choose` find one. For an axis with sites, a tuple with the label of each:
+            ``**guide.mode()`` cuts to the most probable architecture.
 
     Raises:
         TypeError: If a label has the wrong type, or the backbone has no ``restrict``.
@@ -141,9 +144,22 @@ def prune(
             "Expected a nested axis, such as a depth, whose lower entries stay in a cut network and can disagree; got "
             f"the axes {list(model.space)}, of which none is nested. Use pyro_vds.predict_disagreement, uncut."
         )
+    cut = {name: label for name, label in cut.items() if label is not None}
+    backbone = model.backbone.restrict(**cut)
+    likelihood = copy.deepcopy(model.likelihood)
+    if model.space.count > LIMIT:
+        model, guide, cut = _of_one(model, guide, cut)
     tables = weigher(model, guide)(model.device_tensor())
     log_weights = of_case(model.space, tables(weights), Case(weights, cut))
     log_uniform = of_case(model.space, tables("uniform"), Case("uniform", cut)) if disagreement else None
-    cut = {name: label for name, label in cut.items() if label is not None}
-    backbone = model.backbone.restrict(**cut)
-    return PrunedNetwork(backbone, log_weights, copy.deepcopy(model.likelihood), log_uniform).eval()
+    return PrunedNetwork(backbone, log_weights, likelihood, log_uniform).eval()
+
+
+def _of_one(model: VDSModel, guide: Guide, cut: dict[str, Hashable]) -> tuple[VDSModel, Guide, dict[str, Hashable]]:
+    """Return model and guide of the one choice of all sites that a cut names, and the rest of the cut."""
+    sites = model.space.with_sites
+    missing = [name for name in sites if name not in cut]
+    if missing:
+        model.space.require_table("to cut some axes only", f"Name a label for each site of {missing}, too.")
+    chosen = {name: torch.tensor([axis.choices(cut[name])]) for name, axis in sites.items()}
+    return *given(model, guide, chosen), {name: label for name, label in cut.items() if name not in sites}

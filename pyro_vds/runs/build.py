@@ -14,7 +14,8 @@ from pyro_vds.backbones.replicated import Replicated
 from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
 from pyro_vds.backbones.width import WithWidths
 from pyro_vds.datasets.dataset import DataSet
-from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical, Guide
+from pyro_vds.guides.categorical import AutoCategorical, Guide
+from pyro_vds.guides.joint import AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.likelihoods.gaussian import Gaussian

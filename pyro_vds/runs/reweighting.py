@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyro_vds.guides.categorical import AutoJointCategorical
+from pyro_vds.guides.joint import AutoJointCategorical
 from pyro_vds.infer.exact import ExactPosterior, reweight
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.priors.base import PriorLike

@@ -16,6 +16,11 @@ class Backbone(Protocol):
     ``batch_shape``, a ``torch.Size``: its inputs are ``(*batch_shape, batch, ...)``, and its outputs
     ``(*sizes, *batch_shape, batch, *event)``.
 
+    A backbone whose axes have sites, such as the edges of a graph, also has ``at``, which runs the architectures that
+    it is given: ``at(x, {"gate": entries})`` with entries ``(architecture, sites)`` returns
+    ``(architecture, *read_out, batch, *event)``. ``forward`` then returns the table of all architectures, in which an
+    axis with sites is one dimension; it need not work for more than 65,536 of them.
+
     Attributes:
         space: The leading axes of the outputs, in order; empty for a network with a single architecture.
     """

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import product
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +13,8 @@ from pyro_vds.spaces.axis import DATA, Axis, Plate
 Architecture = dict[str, Hashable]
 """A label for each axis, or for some of them: ``{"depth": 3, "width": 16}``."""
 
-LIMIT = 100_000
+LIMIT = 65_536
+"""The largest number of architectures whose table is computed."""
 
 
 class Space(Mapping[str, Axis]):
@@ -62,12 +62,12 @@ class Space(Mapping[str, Axis]):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of entries of each axis."""
-        return tuple(len(axis) for axis in self.values())
+        """The number of entries of each axis in a table; of an axis with sites, that of all their combinations."""
+        return tuple(axis.entries for axis in self.values())
 
     @property
     def coords(self) -> dict[str, tuple[Hashable, ...]]:
-        """The labels of each axis."""
+        """The labels of each axis, those of one site if it has sites."""
         return {name: axis.labels for name, axis in self.items()}
 
     @property
@@ -92,11 +92,10 @@ class Space(Mapping[str, Axis]):
         """Yield every architecture; the last axis varies fastest.
 
         Raises:
-            ValueError: If there are more than 100,000.
+            ValueError: If there are more than 65,536.
         """
-        if self.count > LIMIT:
-            raise ValueError(f"Expected at most {LIMIT:,} architectures to list, got {self.count:,}.")
-        return (dict(zip(self, labels, strict=True)) for labels in product(*self.coords.values()))
+        self.require_table("to list", "Draw some with guide.sample.")
+        return (self.architecture(flat) for flat in range(self.count))
 
     def architecture(self, flat: int) -> Architecture:
         """Return the architecture at a position in the order of :meth:`architectures`.
@@ -104,8 +103,34 @@ class Space(Mapping[str, Axis]):
         Args:
             flat: The position.
         """
-        entries = torch.unravel_index(torch.tensor(flat), self.sizes)
-        return {name: axis.labels[int(i)] for (name, axis), i in zip(self.items(), entries, strict=True)}
+        architecture = {}
+        for name, axis in list(self.items())[::-1]:
+            flat, position = divmod(flat, axis.entries)
+            architecture[name] = axis.label(position)
+        return dict(reversed(architecture.items()))
+
+    @property
+    def read_out(self) -> "Space":
+        """The axes whose entries the network computes in one pass."""
+        return Space(axis for axis in self.values() if axis.read_out)
+
+    @property
+    def with_sites(self) -> "Space":
+        """The axes with a choice at each site of a plate, such as the edges of a graph."""
+        return Space(axis for axis in self.values() if axis.has_sites)
+
+    def require_table(self, purpose: str, remedy: str) -> None:
+        """Raise unless there are few enough architectures to compute all of them.
+
+        Args:
+            purpose: What they are needed for, such as ``"for an exact sum"``.
+            remedy: What to do instead, as a sentence.
+
+        Raises:
+            ValueError: If there are more than 65,536 architectures.
+        """
+        if self.count > LIMIT:
+            raise ValueError(f"Expected at most {LIMIT:,} architectures {purpose}, got {counted(self.count)}. {remedy}")
 
     def index(self, cut: Mapping[str, Hashable]) -> dict[str, int]:
         """Return the position of each label of a cut; an axis whose label is ``None`` is left out.
@@ -117,7 +142,7 @@ class Space(Mapping[str, Axis]):
             TypeError: If a label has the wrong type.
             ValueError: If there is no such axis, or it has no such label.
         """
-        positions = {}
+        positions: dict[str, int] = {}
         for name, label in cut.items():
             if label is None:
                 continue
@@ -198,3 +223,8 @@ class Space(Mapping[str, Axis]):
         below = entries < stops
         above = log_q.masked_fill(below, -torch.inf).logsumexp(0)
         return log_q.where(below, above.where(entries == stops, -torch.inf))
+
+
+def counted(number: int) -> str:
+    """Return a number in words that stay short: ``"1,024"``, ``"3.5e13"``."""
+    return f"{number:,}" if number < 10**9 else f"{number:.1e}".replace("e+", "e")

@@ -54,6 +54,10 @@ class TrainingConfig:
             block learns at the rate of a plain network. Both have the same stationary points.
         weight_floor: Share of the weight in training that all architectures get alike: weights learn from
             (1 - floor) q + floor / K in place of q. With 1 it is deep supervision. The guide follows the ELBO.
+        samples: Architectures to draw in each step for axes with sites, such as the gates of edges: the ELBO is then an
+            unbiased estimate. The default sums over all architectures exactly.
+        guide_from: First epoch in which the guide moves; before, the weights learn under the guide's start. A price for
+            open edges closes all of them if the guide moves before the weights have learnt anything.
         weight_decay: Weight decay of the network (not of guide, noise scale and priors). The default is the
             optimiser's own.
         milestones: Increasing epochs at which the learning rate is multiplied by gamma.
@@ -91,6 +95,8 @@ class TrainingConfig:
     tempered_num_data: float | None = None
     block_rate: BlockRate = "paper"
     weight_floor: float = 0.0
+    samples: int | None = None
+    guide_from: int = 0
     weight_decay: float | None = None
     milestones: Sequence[int] = ()
     gamma: float = 0.1
@@ -120,6 +126,7 @@ class TrainingConfig:
             got = f"{self.averaging_decay} and {self.averaging_start}"
             raise ValueError(f"Expected averaging_decay in [0, 1) and averaging_start of at least 0, got {got}.")
         self._check_guide()
+        self._check_samples()
         self._check_schedule()
 
     @property
@@ -140,6 +147,21 @@ class TrainingConfig:
             self.anneal_epochs < 0 or (last is not None and self.anneal_epochs > last)
         ):
             raise ValueError(f"Expected anneal_epochs in 0..{last}, fewer than max_epochs, got {self.anneal_epochs}.")
+
+    def _check_samples(self) -> None:
+        if self.samples is not None and (self.samples < 2 or self.guide_update == "closed_form" or self.weight_floor):
+            raise ValueError(
+                f"Expected at least 2 samples, guide_update='gradient' and weight_floor=0, which need no table of all "
+                f"architectures; got {self.samples}, {self.guide_update!r} and {self.weight_floor}."
+            )
+        last = None if self.max_epochs is None else self.max_epochs - 1
+        if self.guide_from and (self.guide_from < 0 or (last is not None and self.guide_from > last)):
+            raise ValueError(f"Expected guide_from in 0..{last}, fewer than max_epochs, got {self.guide_from}.")
+        if self.guide_from and (self.compile or self.guide_update == "closed_form"):
+            raise ValueError(
+                f"Expected compile=False and guide_update='gradient' with guide_from={self.guide_from}; in closed form "
+                "anneal_epochs does the same."
+            )
 
     def _check_schedule(self) -> None:
         milestones = list(self.milestones or ())
@@ -188,6 +210,8 @@ class TrainingSettings(TypedDict, total=False):
     tempered_num_data: float | None
     block_rate: BlockRate
     weight_floor: float
+    samples: int | None
+    guide_from: int
     weight_decay: float | None
     milestones: Sequence[int]
     gamma: float

@@ -8,10 +8,11 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
-from pyro_vds.infer.elbo import enum_elbo
+from pyro_vds.infer.bounds import elbo
 from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.spaces.space import LIMIT
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.callbacks import Callback
 from pyro_vds.training.config import TrainingConfig, TrainingSettings
@@ -35,7 +36,10 @@ def fit(
     config: TrainingConfig | None = None,
     **settings: Unpack[TrainingSettings],
 ) -> History:
-    """Learn the weights and the guide by gradient steps on the exact ELBO (paper, eq. 2).
+    """Learn the weights and the guide by gradient steps on the exact ELBO (paper, eq. 2), or an estimate of it.
+
+    It is exact unless ``samples`` are drawn of architectures with sites, of which there can be too many to list; the
+    record then has no gap, and validation data are predicted by as many draws.
 
     The optimiser minimises ``loss / num_data``. At the end, also after Ctrl-C, the best state is restored: the state
     with the largest train ELBO or, with validation data, the largest mean log predictive density. The train ELBO is
@@ -77,7 +81,7 @@ def fit(
     config = (config or TrainingConfig()).changed(**settings)
     guide = guide_or_empty(model, guide)
     target = model.device_tensor().device if device is None else torch.device(device)
-    elbo = enum_elbo(model, guide).to(target)
+    bound = elbo(model, guide, samples=config.samples).to(target)
     if config.channels_last:
         use_channels_last(model)
     held_out = held_out_data(model, validation, target)
@@ -86,7 +90,7 @@ def fit(
     callbacks = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
     with isolated_rng(target, config.seed):
         with computing_in(model, config.precision, target), logits_set(guide, config):
-            loop = TrainingLoop(Objective(elbo, config), batches, config, validation=held_out, callbacks=callbacks)
+            loop = TrainingLoop(Objective(bound, config), batches, config, validation=held_out, callbacks=callbacks)
             if isinstance(guide, Guide):
                 guide.forget_weights()
             history = loop.run(progress=progress)
@@ -109,5 +113,5 @@ def weigh_architectures(
     """
     if config.guide_update == "closed_form":
         settle(model, guide, batches, config)
-    if held_out is not None:
+    if held_out is not None and model.space.count <= LIMIT:
         keep_stacked(model, guide, held_out)

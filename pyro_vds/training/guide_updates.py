@@ -151,7 +151,7 @@ def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: Train
             "it. Look for extreme inputs, or compute the batch-norm statistics again (recalibrate_batch_norm)."
         )
         log_probs = log_probs.where(~unknown[(..., *[None] * len(model.space))], guide.joint_log_probs().cpu().double())
-    for _ in range(1 if len(model.space) == 1 else SWEEPS):
+    for _ in range(1 if len(model.space) == 1 and not model.space.with_sites else SWEEPS):
         guide.follow(log_probs)
 
 

@@ -43,7 +43,7 @@ class History:
     kl: Float[Tensor, "epochs *replicate"]
     gap: Float[Tensor, "epochs *replicate"]
     tempered_num_data: Float[Tensor, "epochs *replicate"]
-    probs: Mapping[str, Float[Tensor, "epochs *replicate size"]]
+    probs: Mapping[str, Float[Tensor, "epochs *replicate_and_sites size"]]
     validation: Mapping[str, Float[Tensor, "epochs *replicate"]]
     best_epoch: int | tuple[int, ...]
     stopped: str | tuple[str, ...]

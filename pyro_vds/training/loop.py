@@ -114,8 +114,10 @@ class TrainingLoop:
         """Train for one pass over the data, evaluate the state, and call the callbacks."""
         if self.average is not None and epoch == self.config.averaging_start > 0:
             self.best.forget_values()
-        if self.objective.closed_form is not None and epoch <= self.config.annealed_epochs:
-            self.best.forget_values()  # those of the annealing do not count
+        annealed = self.config.annealed_epochs if self.objective.closed_form is not None else 0
+        if 0 < epoch <= max(annealed, self.config.guide_from):
+            self.best.forget_values()  # those of the annealing, or before the guide moved, do not count
+        self.objective.guide_waits = epoch < self.config.guide_from
         results, sizes = self._pass(epoch)
         value = self._record(results, sizes)
         self.best.consider(epoch, value.reshape(-1), self.active)
@@ -166,7 +168,7 @@ class TrainingLoop:
     def _log_evidence(self, tables: Tensor, shares: Tensor) -> Tensor:
         """Return the log evidence for the mean log likelihood of each architecture over an epoch, nats."""
         model = self.objective.elbo.model
-        if model.by_input:
+        if model.by_input or not self.objective.elbo.exact:
             return torch.tensor(torch.nan)
         mean = torch.tensordot(shares, tables, 1) + model.log_prior().detach().double().cpu()
         return mean.flatten(-len(model.space)).logsumexp(-1) if model.space else mean

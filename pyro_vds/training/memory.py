@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.categorical import AutoCategorical
-from pyro_vds.infer.elbo import EnumELBO, enum_elbo
+from pyro_vds.infer.bounds import enum_elbo
+from pyro_vds.infer.enumerated import EnumELBO
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.loaders import first_batch
 from pyro_vds.ops.rng import isolated_rng

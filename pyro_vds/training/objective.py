@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.guides.weights import WeightTables
-from pyro_vds.infer.elbo import EnumELBO
+from pyro_vds.infer.enumerated import EnumELBO
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.guide_updates import ClosedForm
 
@@ -56,6 +56,9 @@ class Objective(nn.Module):
     Args:
         elbo: The ELBO.
         config: The settings of training.
+
+    Attributes:
+        guide_waits: Whether the guide stays as it is for the moment.
     """
 
     def __init__(self, elbo: EnumELBO, config: TrainingConfig) -> None:
@@ -65,6 +68,7 @@ class Objective(nn.Module):
             raise ValueError("Expected weight_floor=0 for a model with an architecture for each input, got another.")
         self.weight_floor = config.weight_floor
         closed = config.guide_update == "closed_form" and bool(elbo.model.space)
+        self.guide_waits = config.guide_from > 0
         self.closed_form = ClosedForm(elbo.model, self.guide, config) if closed else None
 
     @property
@@ -96,7 +100,9 @@ class Objective(nn.Module):
             counted = torch.full_like(loss, model.num_data)
             if self.closed_form is not None:
                 counted = self.closed_form.counted().to(loss)
-            kl = self.guide.kl(model, x).expand_as(loss)
+            # A guide without a closed form has no KL beside the estimate of the whole.
+            closed = self.elbo.exact or self.guide.has_closed_kl
+            kl = self.guide.kl(model, x).expand_as(loss) if closed else torch.full_like(loss, torch.nan)
             result = StepResult(loss, kl, counted, bound.log_likelihood.detach(), self.guide.log_probs(x))
             if self.closed_form is not None:
                 points = x.shape[len(model.batch_shape)]

@@ -25,11 +25,11 @@ class Recorder:
         self.batch_shape = model.batch_shape
         self.dtype = model.device_tensor().dtype
         rows = tuple(self.batch_shape)
-        sizes = dict(zip(model.axes, model.sizes, strict=True))
         self.rows = rows
         self.length = 0
         self.losses = {name: self._column(*rows) for name in NUMBERS}
-        self.probs = {axis: self._column(*rows, size) for axis, size in sizes.items()}
+        shapes = {n: (axis.sites, len(axis)) if axis.has_sites else (len(axis),) for n, axis in model.space.items()}
+        self.probs = {axis: self._column(*rows, *shape) for axis, shape in shapes.items()}
         self.validation: dict[str, Tensor] = {}
 
     def __len__(self) -> int:

@@ -56,6 +56,8 @@ class EagerStep(_Step):
         self.optimizer.zero_grad(set_to_none=True)
         minimised, result = self.objective(x, y)
         (minimised.sum() / self.num_data).backward()
+        for logits in self.objective.guide.parameters() if self.objective.guide_waits else ():
+            logits.grad = None
         if self.clip_norm is not None or self.block_rate.first:
             self._change_gradients(result)
         self.optimizer.step()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pyro_vds.infer.drawn import drawn
 from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.infer.weigher import weigher
@@ -23,11 +24,13 @@ def validate(objective: Objective, data: Data) -> dict[str, Tensor]:
         ``"log_prob"`` in nats per point, and the other metrics of
         :meth:`pyro_vds.likelihoods.Likelihood.metrics`, as scalars or ``(replicate,)``.
     """
-    (x, y), model = data, objective.elbo.model
-    weigh, dim = weigher(model, objective.guide), len(model.batch_shape)
+    (x, y), model, guide = data, objective.elbo.model, objective.guide
+    if objective.elbo.samples is not None:
+        model, guide = drawn(model, guide, samples=objective.elbo.samples)
+    weigh, dim = weigher(model, guide), len(model.batch_shape)
     sums: dict[str, Tensor] = {}
     # A NaN ends the run afterwards; Pyro's argument checks would raise first.
-    with eval_mode(objective), torch.inference_mode(), without_checks_of_arguments():
+    with eval_mode(objective), eval_mode(model), torch.inference_mode(), without_checks_of_arguments():
         for inputs, targets in zip(*(t.split(BATCH_SIZE, dim) for t in (x, y)), strict=True):
             mixture = Mixture(model, model.outputs(inputs), weigh(inputs))
             for name, values in model.likelihood.metrics(mixture.distribution, targets).items():

@@ -13,7 +13,7 @@ from pyro.ops.indexing import Vindex
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import pyro_vds as vds
-from pyro_vds.infer.elbo import DenseEnumELBO
+from pyro_vds.infer.enumerated import DenseEnumELBO
 
 DEPTHS = [0, 1, 4]
 

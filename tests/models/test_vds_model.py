@@ -128,8 +128,11 @@ def test_a_network_without_axes_is_refused():
     ):
         vds.VDSModel(torch.nn.Linear(2, 2), num_data=5)
     wrong = torch.nn.Linear(2, 2)
-    wrong.space = vds.Space([vds.Axis("edge", (0, 1), plate=vds.Plate("edge", 3))])
-    with pytest.raises(ValueError, match="Expected axes that are read out, in the plate of the data or in no plate"):
+    wrong.space = vds.Space([vds.Axis("gate", (0, 1), read_out=False)])
+    with pytest.raises(ValueError, match="Expected axes that are read out or have sites, Plate"):
+        vds.VDSModel(wrong, num_data=5)
+    wrong.space = vds.Space([vds.Axis("gate", (0, 1), plate=vds.Plate("edge", 3), read_out=False)])
+    with pytest.raises(TypeError, match=r"Expected a backbone with at\(x, architectures\) for the axes with sites"):
         vds.VDSModel(wrong, num_data=5)
 
 

@@ -12,7 +12,7 @@ from pyro.nn import PyroModule
 from torch import nn
 from torch.distributions import Distribution
 
-from pyro_vds.infer.elbo import DenseEnumELBO
+from pyro_vds.infer.enumerated import DenseEnumELBO
 from pyro_vds.ops import compat
 
 

@@ -1,4 +1,4 @@
-"""The exact evidence lower bound of a model and a guide, as a torch module."""
+"""The exact evidence lower bound, with the axes enumerated by Pyro."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
-from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import enumerated_traces, without_checks_of_arguments
@@ -28,7 +27,8 @@ class Bound:
 
     Attributes:
         losses: Negative full-data ELBO, nats; ``(*batch_shape)``.
-        log_likelihood: ``N / B sum_n log p(y_n | x_n, a)`` of each architecture, nats; ``(*batch_shape, *sizes)``.
+        log_likelihood: ``N / B sum_n log p(y_n | x_n, a)`` of each architecture, nats; ``(*batch_shape, *sizes)``. A
+            scalar NaN for an estimate from drawn architectures.
     """
 
     losses: Float[Tensor, "*batch_shape"]
@@ -36,7 +36,14 @@ class Bound:
 
 
 class EnumELBO(nn.Module):
-    """The negative ELBO of a model and a guide as a module; :func:`enum_elbo` makes it."""
+    """The negative ELBO of a model and a guide as a module; :func:`pyro_vds.enum_elbo` makes it.
+
+    Args:
+        model: The model.
+        guide: Its guide.
+    """
+
+    samples: int | None = None
 
     def __init__(self, model: VDSModel, guide: PyroModule) -> None:
         super().__init__()
@@ -45,6 +52,11 @@ class EnumELBO(nn.Module):
         # With a known plate nesting Pyro needs no trial run of the network.
         self._loss = DenseEnumELBO(max_plate_nesting=1 + len(model.batch_shape))
         self._checked = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether the sum is over all architectures, so that only batches make it an estimate."""
+        return True
 
     def check(self, x: Inputs, y: Tensor) -> None:
         """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
@@ -110,28 +122,11 @@ class EnumELBO(nn.Module):
             )
         # Shapes and values are checked before training; checks in each step would only take time.
         with without_checks_of_arguments():
-            return self._loss.bound(self.model, self.guide, x, y)
+            return self._bound(x, y)
 
-
-def enum_elbo(model: VDSModel, guide: PyroModule | None = None) -> EnumELBO:
-    """Return the exact negative ELBO of a model and a guide as a module.
-
-    ``L = sum_n sum_i q_i log p(y_n | x_n, d=i) - KL(q || p)`` in nats (paper, eq. 1). ``elbo(x, y)`` is
-    ``-L``: on a batch of ``B`` points the first term is scaled by ``N / B`` (paper, eq. 2), so that the mean over
-    a partition into equal batches is the full value. The sum over architectures is exact: the backbone runs once,
-    and nothing is sampled.
-
-    Args:
-        model: The model.
-        guide: The guide; ``None`` for a model without axes.
-
-    Returns:
-        A module with the model and the guide as children, so that ``elbo.parameters()`` are all parameters to train.
-
-    Raises:
-        ValueError: If ``guide`` is ``None`` for a model with axes.
-    """
-    return EnumELBO(model, guide_or_empty(model, None) if guide is None else guide)
+    def _bound(self, x: Tensor, y: Tensor) -> Bound:
+        """Return the bound of checked data."""
+        return self._loss.bound(self.model, self.guide, x, y)
 
 
 def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> None:

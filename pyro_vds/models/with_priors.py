@@ -1,0 +1,106 @@
+"""What a model and its guide share: the axes of a network, and the priors over them."""
+
+from collections.abc import Hashable
+from functools import cached_property
+from typing import Any, cast
+
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.nn import PyroModule
+from torch import Tensor
+
+from pyro_vds.ops.compat import held
+from pyro_vds.ops.tensors import outer_sum
+from pyro_vds.priors.base import Prior, PriorLike, prior_over_sites
+from pyro_vds.priors.learnt import LearntPriors
+from pyro_vds.spaces.space import LIMIT, Space
+from pyro_vds.spaces.tables import choices
+
+
+class WithPriors(PyroModule):
+    """A module with a space of architectures and a prior over each of its axes.
+
+    Attributes:
+        space: The space of architectures.
+        priors: The prior over each axis.
+    """
+
+    space: Space
+    priors: dict[str, PriorLike]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes."""
+        return tuple(self.space)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of entries of each axis."""
+        return self.space.sizes
+
+    @property
+    def coords(self) -> dict[str, tuple[Hashable, ...]]:
+        """The labels of each axis."""
+        return self.space.coords
+
+    def prior(self, axis: str) -> TorchDistributionMixin:
+        """Return the prior over an axis: a ``Categorical``, or with sites a distribution of entries ``(sites,)``.
+
+        Args:
+            axis: One of ``axes``.
+        """
+        if self.space[axis].has_sites and self.get_buffer(f"prior_logits_{axis}").ndim == 1:
+            return prior_over_sites(self.priors[axis], self.space[axis])
+        categorical = dist.Categorical(logits=self.prior_logits(axis))
+        return categorical.to_event(1) if self.space[axis].has_sites else categorical
+
+    def prior_logits(self, axis: str) -> Float[Tensor, "*sites size"]:
+        """Return the log prior of each entry of an axis, in nats; of gates that are not independent, that of one."""
+        learnt = held(self, "learnt_priors")
+        if isinstance(learnt, LearntPriors):
+            return learnt.log_probs(axis).to(self.get_buffer(f"prior_logits_{axis}"))
+        return self.get_buffer(f"prior_logits_{axis}")
+
+    def fitted_prior(self, axis: str) -> PriorLike:
+        """Return the prior over an axis, with its learnt parameters if there are any.
+
+        Args:
+            axis: One of ``axes``.
+        """
+        learnt = held(self, "learnt_priors")
+        return learnt.fitted(axis) if isinstance(learnt, LearntPriors) else self.priors[axis]
+
+    def log_prior(self) -> Float[Tensor, "*axes"]:
+        """Return the log prior over the product of all axes, shape ``sizes``, in nats."""
+        tables = [self._log_prior(name) for name in self.axes]
+        return outer_sum(tables).to(self.device_tensor().device)
+
+    def _log_prior(self, axis: str) -> Tensor:
+        """Return the log prior of each entry of an axis, with sites that of all their combinations."""
+        if not self.space[axis].has_sites:
+            return self.prior_logits(axis)
+        entries = choices(Space([self.space[axis]]))[axis]
+        return cast(Any, self.prior(axis)).log_prob(entries.to(self.device_tensor().device))
+
+    @cached_property
+    def whole(self) -> dict[str, Tensor]:
+        """The entries at each site in every architecture, ``(architecture, sites)`` for each axis; none if too many."""
+        return choices(self.space) if self.space.with_sites.count <= LIMIT else {}
+
+    def expected_log_prior(self, axis: str, probs: Float[Tensor, "*sites size"]) -> Float[Tensor, ""]:
+        """Return ``E_q[log p]`` over an axis under independent choices at its sites, nats; exact.
+
+        Args:
+            axis: One of ``axes``.
+            probs: The probability of each entry, at each site if the axis has sites.
+        """
+        prior, logits = self.priors[axis], self.prior_logits(axis)
+        alike = logits.ndim == probs.ndim
+        return (probs * logits).sum() if alike or not isinstance(prior, Prior) else prior.expected_log_prob(probs)
+
+    def device_tensor(self) -> Tensor:
+        """Return a zero on the model's device and in the dtype of its weights."""
+        parameter = next((p for p in self.parameters() if p.is_floating_point()), None)
+        return torch.zeros(()) if parameter is None else parameter.new_zeros(())
