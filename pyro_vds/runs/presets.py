@@ -52,7 +52,7 @@ _PRESETS: dict[PresetName, dict[str, dict[str, Any]]] = {
         "npz": {"max_epochs": 1000, "patience": 100},
     },
     "recipe": {
-        "spirals": {"max_epochs": 500, "batch_size": 50, "momentum": 0.5, "weight_floor": 0.3},
+        "spirals": {"max_epochs": 500, "batch_size": 50, "momentum": 0.5, "weight_floor": 0.5},
         "digits": {"max_epochs": 60},
         "diabetes": {"max_epochs": 200},
         "gap_1d": {"max_epochs": 2000},
