@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import cast
 
 import torch
@@ -105,6 +105,15 @@ class FromModules(PerDepth):
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
         return block(activations)
 
+    def _branch(self, block: nn.Module, activations: Tensor) -> Tensor:
+        return block(activations) - activations
+
+    def _absent(self) -> nn.Module:
+        return nn.Identity()
+
+    def _shapes(self) -> list[tuple[int, int]]:
+        return list(pairwise(self.stages))
+
     def _features(self, activations: Tensor, depth: int) -> Tensor:
         return self.adapters[self.stages[depth]](self.pool(activations))
 
@@ -140,57 +149,6 @@ class FromModules(PerDepth):
                     f"Expected a head that takes features of shape {_per_point(features[-1])}, the pooled last "
                     f"activations of a point. Change the head or the pool. The head said: {error}"
                 ) from error
-
-
-def from_sequential(
-    network: nn.Sequential,
-    blocks: slice,
-    *,
-    example: Inputs,
-    head: int | None = None,
-    adapter: WidthsToModule = nn.Linear,
-    readout: Readout = "all",
-    head_statistics: HeadStatistics = "per_depth",
-) -> FromModules:
-    """Return a backbone of the modules of an ``nn.Sequential``; its last depth is the network itself.
-
-    The modules before the blocks are the stem, and the modules between the blocks and the head are the pool. If the
-    shapes of activations change, the head has to take features ``(batch, width)``.
-
-    Example::
-
-        network = nn.Sequential(stem, block, block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
-        net = from_sequential(network, slice(1, 3), head=5, example=x[:1])
-
-    Args:
-        network: Stem, residual blocks (whole maps), pooling and head, in this order.
-        blocks: Positions of the blocks, ``slice(first, behind_last)``.
-        example: Inputs ``(batch, ...)``; the first one is run once.
-        head: Position of the head's first module; by default it follows the blocks directly.
-        adapter: See :class:`FromModules`.
-        readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
-        head_statistics: See :class:`FromModules`.
-
-    Raises:
-        ValueError: If the positions are not in order, or :class:`FromModules` raises it.
-    """
-    first, stop, step = blocks.indices(len(network))
-    start = stop if head is None else range(len(network))[head] if -len(network) <= head < len(network) else -1
-    if step != 1 or not 0 <= first < stop <= start < len(network):
-        raise ValueError(
-            f"Expected blocks, followed by a head, among the {len(network)} modules, got blocks={blocks} and "
-            f"head={head}. Give slice(first, behind_last) and the position of the head's first module."
-        )
-    return FromModules(
-        network[:first],
-        network[first:stop],
-        network[start:],
-        example=example,
-        pool=network[stop:start],
-        adapter=adapter,
-        readout=readout,
-        head_statistics=head_statistics,
-    )
 
 
 def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object) -> None:
