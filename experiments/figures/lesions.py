@@ -54,8 +54,8 @@ def _draw(ax: Axes, x: np.ndarray, values: np.ndarray, **style: Any) -> None:
 def _draw_mass(ax: Axes, runs: list[Result]) -> None:
     """Draw the damage of each block against the mass of the depths that use it."""
     for number, run in enumerate(runs):
-        label = {"label": "a block, of each seed"} if not number else {}
-        ax.plot(run["mass_above"], damages(run, "marginal"), "o", ms=4, mfc="none", color=BLUE, **label)
+        label = "_nolegend_" if number else "a block, of each seed"
+        ax.plot(run["mass_above"], damages(run, "marginal"), "o", ms=4, mfc="none", color=BLUE, label=label)
     ax.axhline(1, color=RED, lw=1, ls=":", label="a point of error")
     ax.set_yscale("symlog", linthresh=1)
     ax.set(xlabel="posterior mass of the depths that use it", ylabel="damage (points of error)")

@@ -6,7 +6,7 @@ every block. Deleting a block leaves half of them.
 """
 
 import copy
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -23,6 +23,10 @@ Order = Iterable[int] | Int[Tensor | np.ndarray, " block"]
 
 Wiring = tuple[int | None, ...]
 """The block that runs at each position, counted from 0; ``None`` where none is left."""
+
+
+Path = tuple[bool, ...]
+"""For each block whether a path goes through its branch, or else through its skip."""
 
 
 def lesion(network: PerDepth, *, keep: Keep | None = None, order: Order | None = None) -> PerDepth:
@@ -105,31 +109,56 @@ def lesioned_outputs(network: PerDepth, x: Inputs, wirings: Collection[Wiring]) 
     yield from _walk(network, 0, activations, _kept_features(network, activations, 0), list(dict.fromkeys(wirings)))
 
 
-def path_outputs(network: PerDepth, activations: Tensor, chosen: Sequence[bool]) -> Outputs:
-    """Return the last read-out, with gradients along a single path.
+def gradients_along(
+    network: PerDepth, start: Tensor, paths: Collection[Path], objective: Callable[[Outputs], Tensor]
+) -> Iterator[tuple[Path, Tensor]]:
+    """Yield the gradient that reaches the output of the stem along each of some paths.
 
-    The values are those of the whole network. Backwards, the gradient goes through the branch only of the chosen
-    blocks, ``stop(a) + f(a)``, and through the skip only of the others, ``a + stop(f(a))``; the gradients of all
-    ``2**D`` paths add up to that of the network (Veit et al. 2016, section 5).
+    Forwards the whole network runs, once. Backwards a gradient goes through the branch only of the blocks of the path,
+    as in ``stop(a) + f(a)``, and through the skip only of the others, as in ``a + stop(f(a))``. The gradients of all
+    ``2**D`` paths add up to that of the network (Veit et al. 2016, section 5). They form a tree: what two paths have in
+    common from the last block down runs once, so that all of them take ``2**D - 1`` backward passes through a block.
 
     Args:
         network: The network, in the mode in which it is to run; its blocks keep the shape of the activations.
-        activations: The output of the stem, ``(batch, ...)``.
-        chosen: For each block whether the path goes through its branch.
+        start: The output of the stem, ``(batch, ...)``.
+        paths: For each block whether the path goes through its branch.
+        objective: Maps the outputs of the last depth, ``(batch, *event)``, to the scalar that is differentiated.
 
-    Returns:
-        The outputs of the last depth, ``(batch, *event)``.
+    Yields:
+        A path, and its gradient in the shape of ``start``. Each path comes once.
     """
-    features = [network._features(activations, 0)]
-    for depth, (block, through) in enumerate(zip(network.blocks, chosen, strict=True), start=1):
+    branches: list[tuple[Tensor, Tensor]] = []
+    activations = start.detach().requires_grad_()
+    features = _kept_features(network, activations, 0)
+    for depth, block in enumerate(network.blocks, start=1):
+        added = network._branch(block, activations)
+        branches.append((activations, added))
+        # A leaf: the graph of each block is its own.
+        activations = (activations + added).detach().requires_grad_()
+        features += _kept_features(network, activations, depth)
+    outputs = network._read_out(features)
+    last = outputs[-1] if network.readout == "all" else outputs
+    (gradient,) = torch.autograd.grad(objective(last), activations, materialize_grads=True)
+    yield from _climb_down(branches, gradient, list(dict.fromkeys(paths)))
+
+
+def _climb_down(
+    branches: Sequence[tuple[Tensor, Tensor]], gradient: Tensor, paths: Sequence[Path]
+) -> Iterator[tuple[Path, Tensor]]:
+    """Yield the gradients of paths that agree above some blocks, from the gradient there.
+
+    ``branches`` are the input of each of these blocks and what it adds.
+    """
+    if not branches:
+        yield paths[0], gradient
+        return
+    *below, (activations, added) = branches
+    for through in dict.fromkeys(path[len(below)] for path in paths):
+        here = gradient
         if through:
-            activations = activations.detach() + network._branch(block, activations)
-        else:
-            with torch.no_grad():
-                added = network._branch(block, activations)
-            activations = activations + added
-        features.append(network._features(activations, depth))
-    return network._read_out(features)[-1] if network.readout == "all" else network._read_out(features[-1:])
+            (here,) = torch.autograd.grad(added, activations, gradient, retain_graph=True, materialize_grads=True)
+        yield from _climb_down(below, here, [path for path in paths if path[len(below)] == through])
 
 
 def _walk(

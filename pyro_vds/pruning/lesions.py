@@ -60,9 +60,9 @@ def lesion_study(
         - ``reordered``, over ``draw``: 1 to D random pairs of blocks exchanged one after the other, an estimate; the
           order that results has Kendall's ``tau`` with the old one. It is absent if no two blocks have equal shapes.
 
-        For a model with an axis also ``mass_above``, over ``block``: the probability of the depths that use it. Blocks
-        that change the shape of the activations stay where they are; their ``single`` is NaN. Attributes: ``seed``,
-        ``draws``, ``points``, and whether a variable is ``exact``.
+        For a model with an axis also ``mass_above``, over ``block``: the probability of the depths that use it, the
+        mean over the data if each input has its own. Blocks that change the shape of the activations stay where they
+        are; their ``single`` is NaN. Attributes: ``seed``, ``draws``, ``points``, and whether a variable is ``exact``.
 
     Raises:
         TypeError: If the network is no ``PerDepth``, or the data have the wrong type.
@@ -74,10 +74,9 @@ def lesion_study(
     device = model.device_tensor().device
     pair = gathered(data, "data", device) if isinstance(data, DataLoader) else as_pair(data, "data")
     check_data(model, *pair)
-    x, y = (part.to(device) for part in pair)
     plan = _plan(network, draws, seed)
-    found = _measured(model, guide, (x, y), plan)
-    return _as_dataset(found, plan, draws).assign_attrs(seed=seed, draws=draws, points=len(x))
+    found = _measured(model, guide, pair, plan)
+    return _as_dataset(found, plan, draws).assign_attrs(seed=seed, draws=draws, points=len(pair[0]))
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,10 @@ class _Found:
 def _measured(model: VDSModel, guide: Guide | None, data: Data, plan: _Plan) -> _Found:
     """Return the measures of every lesion from one pass of their tree over the data."""
     found, weigh = _Found([], {}, np.zeros(0)), weigher(model, guide)
+    device = model.device_tensor().device
     with eval_mode(model), torch.inference_mode():
         for x, y in zip(*(part.split(BATCH_SIZE) for part in data), strict=True):
+            x, y = x.to(device), y.to(device)
             share, tables = len(x) / len(data[0]), weigh(x)
             if model.space:
                 above = tables("posterior").exp().flip(0).cumsum(0).flip(0)[1:].mean(-1).double().cpu().numpy()

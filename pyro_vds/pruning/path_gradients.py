@@ -1,11 +1,14 @@
 """How much gradient reaches the stem along single paths."""
 
+import math
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_vds.backbones.lesions import deletable, path_outputs, require_blocks
+from pyro_vds.backbones.lesions import deletable, gradients_along, require_blocks
 from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
@@ -54,24 +57,21 @@ def path_gradients(
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
     check_data(model, x, y)
     device, generator = model.device_tensor().device, np.random.default_rng(seed)
-    paths = [subsets(range(count), length, draws, generator) for length in range(count + 1)]
+    paths = [
+        tuple(i in chosen for i in range(count))
+        for length in range(count + 1)
+        for chosen in subsets(range(count), length, draws, generator)
+    ]
     norms = torch.zeros(count + 1, dtype=torch.float64)
     with eval_mode(model), torch.enable_grad():
         for inputs, targets in zip(x.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True):
-            inputs, targets = inputs.to(device), targets.to(device)
-            with torch.no_grad():
-                start = network.stem(inputs)
-            for length, chosen in enumerate(paths):
-                found = [_norms(model, start, targets, path).sum() for path in chosen]
-                norms[length] += torch.stack(found).mean().cpu()
-    return norms / len(x)
+            log_prob = partial(_log_prob, model, targets.to(device))
+            start = network.stem(inputs.to(device))
+            for path, gradient in gradients_along(network, start, paths, log_prob):
+                norms[sum(path)] += gradient.double().flatten(1).norm(dim=1).sum().cpu()
+    return norms / torch.tensor([len(x) * min(draws, math.comb(count, length)) for length in range(count + 1)])
 
 
-def _norms(model: VDSModel, start: Tensor, y: Tensor, path: tuple[int, ...]) -> Float[Tensor, " batch"]:
-    """Return the norm of each point's gradient along one path, double precision."""
-    network = model.backbone
-    activations = start.detach().requires_grad_()
-    outputs = path_outputs(network, activations, [i in path for i in range(network.max_depth)])
-    log_prob = model.likelihood(outputs).log_prob(y).sum()
-    (gradient,) = torch.autograd.grad(log_prob, activations, materialize_grads=True)
-    return gradient.double().flatten(1).norm(dim=1)
+def _log_prob(model: VDSModel, y: Tensor, outputs: Tensor) -> Tensor:
+    """Return the log likelihood of targets given outputs of one depth, nats."""
+    return model.likelihood(outputs).log_prob(y).sum()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import pyro_vds as vds
-from pyro_vds.backbones.lesions import deletable, interchangeable, lesioned_outputs, path_outputs
+from pyro_vds.backbones.lesions import deletable, gradients_along, interchangeable, lesioned_outputs
 
 BLOCKS = 4
 
@@ -180,37 +180,68 @@ def test_networks_without_blocks_are_refused():
         vds.lesion(vds.ResidualMLP(2, 2, max_depth=0))
 
 
+def along(net, start, chosen):
+    """The gradient along one path, by stopping the others, in plain torch."""
+    start = start.detach().requires_grad_()
+    activations, features = start, [net.pool(start)]
+    for block, through in zip(net.blocks, chosen, strict=True):
+        added = block(activations)
+        activations = activations.detach() + added if through else activations + added.detach()
+        features.append(net.pool(activations))
+    outputs = net.head(features[-1]) if net.readout == "last" else net._read_out(features)[-1]
+    return torch.autograd.grad(weighed(outputs), start)[0]
+
+
+def weighed(outputs):
+    return (outputs * torch.arange(3.0)).sum()
+
+
+PATHS = list(itertools.product([False, True], repeat=BLOCKS))
+
+
+@pytest.mark.parametrize("readout", ["all", "last"])
+def test_gradients_along_paths_are_those_with_all_else_stopped(readout):
+    net, x = network(readout)
+    start = net.stem(x)
+    found = dict(gradients_along(net, start, PATHS, weighed))
+    assert set(found) == set(PATHS)
+    for path in PATHS:
+        torch.testing.assert_close(found[path], along(net, start, path))
+    assert all(p.grad is None for p in net.parameters())
+
+
 @pytest.mark.parametrize("readout", ["all", "last"])
 def test_the_gradients_of_all_paths_add_up_to_that_of_the_network(readout):
     net, x = network(readout)
     start = net.stem(x).detach().requires_grad_()
-
-    def gradient(outputs):
-        return torch.autograd.grad((outputs * torch.arange(3.0)).sum(), start)[0]
-
-    masks = itertools.product([False, True], repeat=BLOCKS)
-    total = sum((gradient(path_outputs(net, start, mask)) for mask in masks), start=torch.zeros(()))
-    activations = start
+    activations, features = start, [net.pool(start)]
     for block in net.blocks:
         activations = activations + block(activations)
-    last = net._read_out([net.pool(activations)] * (BLOCKS + 1 if readout == "all" else 1))
-    expected = gradient(last[-1] if readout == "all" else last)
+        features.append(net.pool(activations))
+    outputs = net.head(features[-1]) if readout == "last" else net._read_out(features)[-1]
+    (expected,) = torch.autograd.grad(weighed(outputs), start)
+    total = sum(gradient for _, gradient in gradients_along(net, start, PATHS, weighed))
     torch.testing.assert_close(total, expected, rtol=0, atol=1e-12)
     assert expected.abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("chosen", [(False,) * BLOCKS, (True,) * BLOCKS, (True, False, False, True)])
-def test_the_values_along_a_path_are_those_of_the_network(chosen):
+def test_all_paths_take_one_forward_pass():
+    net = vds.PerDepth(nn.Linear(2, 4), [Counted() for _ in range(BLOCKS)], nn.Linear(4, 3))
+    Counted.runs = 0
+    assert len(list(gradients_along(net, net.stem(torch.randn(5, 2)), [*PATHS, PATHS[3]], weighed))) == 2**BLOCKS
+    assert Counted.runs == BLOCKS
+
+
+def test_the_values_along_a_path_are_those_of_the_network():
     for net, x in (network("all"), network("last"), (whole_maps(4, 4, 4, 4, 4), torch.randn(7, 2))):
-        expected = net(x) if net.readout == "last" else net(x)[-1]
-        torch.testing.assert_close(path_outputs(net, net.stem(x), chosen), expected)
+        seen = []
+        list(gradients_along(net, net.stem(x), PATHS[:1], lambda f, seen=seen: seen.append(f) or f.sum()))
+        torch.testing.assert_close(seen[0], net(x) if net.readout == "last" else net(x)[-1])
 
 
 def test_a_path_through_whole_maps_goes_around_what_they_add():
     net = whole_maps(4, 4, 4)
-    start = net.stem(torch.randn(1, 2)).detach().requires_grad_()
-    first, second = net.blocks
-    (found,) = torch.autograd.grad(path_outputs(net, start, [True, False]).sum(), start)
+    start, (first, _) = net.stem(torch.randn(1, 2)), net.blocks
+    ((_, found),) = gradients_along(net, start, [(True, False)], torch.sum)
     jacobian = torch.autograd.functional.jacobian(lambda a: first.inner(a[None])[0], start[0].detach())
     torch.testing.assert_close(found[0], net.head.weight.sum(0) @ jacobian)
-    assert second.inner[0].weight.grad is None
