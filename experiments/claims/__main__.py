@@ -84,7 +84,8 @@ def lesions_table() -> str:
         found, verdict = finding(claim)
         rows.append(f"| {claim.figure} | {claim.text} | {claim.reference} | {found} | {verdict} |")
     head = "| figure | claim | in the paper | found here (mean ± standard deviation over seeds) | verdict |"
-    return "\n".join([head, "| --- " * 5 + "|", *rows]) + "\n"
+    made = "; ".join(_made_by(("lesions",)))
+    return "\n".join([f"{made}.", "", head, "| --- " * 5 + "|", *rows]) + "\n"
 
 
 def _single(name: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def from_sequential(
         head_statistics: See :class:`pyro_vds.FromModules`.
 
     Raises:
-        ValueError: If the positions are not in order, or `FromModules` raises it.
+        ValueError: If the positions are not in order, or :class:`pyro_vds.FromModules` raises it.
     """
     first, stop, step = blocks.indices(len(network))
     start = stop if head is None else range(len(network))[head] if -len(network) <= head < len(network) else -1
