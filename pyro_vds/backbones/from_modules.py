@@ -71,12 +71,13 @@ class FromModules(PerDepth):
         blocks = list(blocks)
         _check_arguments(blocks, head, example)
         pool = nn.Identity() if pool is None else pool
-        features = _example_features(stem, blocks, pool, example)
+        features, shapes = _example_features(stem, blocks, pool, example)
         # _add_heads replaces this if each stage has its own head.
         shared = head if isinstance(head, nn.Module) else nn.Identity()
         super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)
         groups = [list(group) for _, group in groupby(features, key=lambda feature: feature.shape)]
         firsts = [group[0] for group in groups]
+        self.shapes: tuple[tuple[int, ...], ...] = shapes
         self.stages: tuple[int, ...] = tuple(stage for stage, group in enumerate(groups) for _ in group)
         adapts = isinstance(head, nn.Module) and readout == "all"
         self.adapters = nn.ModuleList(_adapters(firsts, adapter) if adapts else [nn.Identity() for _ in firsts])
@@ -96,6 +97,7 @@ class FromModules(PerDepth):
         """
         shorter = cast(FromModules, super().restrict(**cut))
         shorter.stages = self.stages[: shorter.max_depth + 1]
+        shorter.shapes = self.shapes[: shorter.max_depth + 1]
         used = shorter.stages[-1] + 1
         shorter.adapters = shorter.adapters[:used]
         if isinstance(shorter.head, nn.ModuleList) and self.readout == "all":
@@ -111,8 +113,8 @@ class FromModules(PerDepth):
     def _absent(self) -> nn.Module:
         return nn.Identity()
 
-    def _shapes(self) -> list[tuple[int, int]]:
-        return list(pairwise(self.stages))
+    def _shapes(self) -> list[tuple[Hashable, Hashable]]:
+        return list(pairwise(self.shapes))
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
         return self.adapters[self.stages[depth]](self.pool(activations))
@@ -161,16 +163,19 @@ def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object)
 
 
 @torch.no_grad()
-def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor) -> list[Tensor]:
-    """Return the pooled activations of one point at each depth."""
+def _example_features(
+    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor
+) -> tuple[list[Tensor], tuple[tuple[int, ...], ...]]:
+    """Return the pooled activations of one point at each depth, and the shapes of the activations."""
     names = ["the stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
-    features, activations, version = [], example[:1], 0
+    features, shapes, activations, version = [], [], example[:1], 0
     with eval_mode(nn.ModuleList([stem, *blocks, pool])):
         for name, module in zip(names, [stem, *blocks], strict=True):
             before, version_before = activations, version
             try:
                 activations = module(before)
                 version = in_place_changes(activations)
+                shapes.append(_per_point(activations))
                 features.append(pool(activations))
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
@@ -182,7 +187,7 @@ def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module,
                     f"Expected the pool and {name} not to change their common input, got a module that changes it in "
                     "place. Set inplace=False."
                 )
-    return features
+    return features, tuple(shapes)
 
 
 def _adapters(firsts: Sequence[Tensor], adapter: WidthsToModule) -> list[nn.Module]:

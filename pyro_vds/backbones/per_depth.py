@@ -139,9 +139,9 @@ class PerDepth(nn.Module):
         """Return a block that leaves the activations as they are."""
         return Zero()
 
-    def _shapes(self) -> list[tuple[int, int]]:
-        """Return numbers for the shapes that each block maps from and to; equal numbers are equal shapes."""
-        return [(0, 0)] * self.max_depth
+    def _shapes(self) -> list[tuple[Hashable, Hashable]]:
+        """Return names of the shapes that each block maps from and to; equal names are equal shapes."""
+        return [("", "")] * self.max_depth
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
         """Return the features of the activations at a depth, which the head takes."""

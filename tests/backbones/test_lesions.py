@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet18
 
 import pyro_vds as vds
 from pyro_vds.backbones.lesions import deletable, gradients_along, interchangeable, lesioned_outputs
@@ -153,6 +154,27 @@ def test_blocks_of_other_shapes_stay_where_they_are():
         vds.lesion(net, keep=[True, False, True, True])
     with pytest.raises(ValueError, match=r"got block 2 at position 0\. Pairs that can be exchanged: \[\]"):
         vds.lesion(net, order=[2, 1, 0, 3])
+
+
+def test_blocks_are_told_apart_by_their_activations_not_their_features():
+    """The second block keeps the channels and halves the image, which the pool does not see."""
+    blocks = [nn.Conv2d(4, 4, 3, stride=s, padding=1) for s in (1, 2, 1)]
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = vds.FromModules(nn.Conv2d(1, 4, 1), blocks, nn.Linear(4, 3), example=torch.zeros(1, 1, 8, 8), pool=pool)
+    assert set(net.stages) == {0}
+    assert (deletable(net), interchangeable(net)) == ([0, 2], [])
+    assert deletable(net.restrict(depth=2)) == [0]
+
+
+def test_torchvision_networks_lose_the_blocks_that_keep_the_shape():
+    net, x = vds.from_resnet(resnet18(num_classes=3)).eval(), torch.randn(2, 3, 32, 32)
+    assert deletable(net) == [0, 1, 3, 5, 7]
+    assert interchangeable(net) == [(0, 1)]
+    expected = net.stem(x)
+    for i in (1, 0, 2, 4, 5, 6, 7):
+        expected = net.blocks[i](expected)
+    cut = vds.lesion(net, keep=[i != 3 for i in range(8)], order=[1, 0, *range(2, 8)])
+    torch.testing.assert_close(cut(x)[-1], net.head(net.pool(expected)))
 
 
 @pytest.mark.parametrize(

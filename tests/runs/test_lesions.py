@@ -26,6 +26,13 @@ def test_a_run_gets_its_study_and_a_figure(run):
     np.testing.assert_allclose(study["path_gradient"], vds.path_gradients(opened.model, x[:500], y[:500]))
 
 
+def test_the_report_of_a_run_shows_its_lesions(run):
+    opened = vds.load_run(run)
+    assert "Lesions" not in vds.runs.write_report(opened).read_text()
+    vds.runs.lesion_run(opened, draws=1)
+    assert "Measures with blocks deleted or reordered" in vds.runs.write_report(opened, overwrite=True).read_text()
+
+
 def test_a_study_is_not_replaced_unasked(run):
     opened = vds.load_run(run)
     first = vds.runs.lesion_run(opened, draws=1)
