@@ -21,6 +21,7 @@ from pyro_vds.backbones import (
     from_resnet,
     from_sequential,
     from_vit,
+    lesion,
 )
 from pyro_vds.datasets import corruptions
 from pyro_vds.diagnostics import comparison
@@ -58,7 +59,15 @@ from pyro_vds.infer import (
 from pyro_vds.metrics import calibration, intervals, resampling, temperature, uncertainty
 from pyro_vds.models import VDSModel
 from pyro_vds.ops import freeze
-from pyro_vds.pruning import AdaptiveNetwork, choose, choose_depth, multiply_adds, prune
+from pyro_vds.pruning import (
+    AdaptiveNetwork,
+    choose,
+    choose_depth,
+    lesion_study,
+    multiply_adds,
+    path_gradients,
+    prune,
+)
 from pyro_vds.runs import load_run
 from pyro_vds.spaces import DATA, Architecture, Axis, Backbone, Plate, Space
 from pyro_vds.training import (
@@ -131,10 +140,13 @@ __all__ = [
     "from_sequential",
     "from_vit",
     "intervals",
+    "lesion",
+    "lesion_study",
     "likelihoods",
     "load_run",
     "log_predictive",
     "multiply_adds",
+    "path_gradients",
     "plots",
     "predict",
     "predict_components",

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments import per_input, recipe_parts, spirals_recipe
 from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding
+from experiments.claims.lesions import LESION_CLAIMS
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
 from experiments.figures.parts import NAMES
@@ -76,6 +77,17 @@ def compared_shift_table() -> str:
     return compared.shift_table(results("plain_or_learnt")) + "\n"
 
 
+def lesions_table() -> str:
+    """Return the claims about lesions with findings and verdicts as a Markdown table."""
+    rows = []
+    for claim in LESION_CLAIMS:
+        found, verdict = finding(claim)
+        rows.append(f"| {claim.figure} | {claim.text} | {claim.reference} | {found} | {verdict} |")
+    head = "| figure | claim | in the paper | found here (mean ± standard deviation over seeds) | verdict |"
+    made = "; ".join(_made_by(("lesions",)))
+    return "\n".join([f"{made}.", "", head, "| --- " * 5 + "|", *rows]) + "\n"
+
+
 def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
@@ -86,6 +98,7 @@ PAGES: dict[Path, Tables] = {
     ROOT / "experiments" / "README.md": {
         "claims": claims_table,
         "ablations": ablations_tables,
+        "lesions": lesions_table,
         "per input": per_input_table,
         "recipe": recipe_table,
         "parts": parts_table,

@@ -17,24 +17,34 @@ CHUNK = 5000
 TRAIN_SIZE, VALIDATION, TEST_SIZE = 5400, 0.1, 5000
 
 
-def small_images(name: str, data_root: str, seed: int, *, validation: float = VALIDATION) -> DataSet:
-    """Return 5,400 training images, others to validate on, and up to 5,000 test images, drawn by a seed.
+def small_images(
+    name: str,
+    data_root: str,
+    seed: int,
+    *,
+    validation: float = VALIDATION,
+    train_size: int = TRAIN_SIZE,
+    test_size: int = TEST_SIZE,
+) -> DataSet:
+    """Return training images, others to validate on, and test images, drawn by a seed.
 
     Args:
         name: ``"mnist"``, ``"fashion_mnist"``, ``"svhn_test_digits"`` or ``"cifar10"``.
         data_root: Folder of the image data sets.
         seed: The seed.
         validation: Share of those to validate on among them and the training images; 0.1 are 600.
+        train_size: Number of training images.
+        test_size: The largest number of test images.
     """
     train, (x, y) = _pooled(name, data_root)
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(x), generator=generator)[:TEST_SIZE]
+    order = torch.randperm(len(x), generator=generator)[:test_size]
     return split_and_normalise(
         train,
         (x[order], y[order]),
         classes=10,
         validation_fraction=validation,
-        train_size=round(TRAIN_SIZE / (1 - validation)),
+        train_size=round(train_size / (1 - validation)),
         generator=generator,
     )
 

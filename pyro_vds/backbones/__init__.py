@@ -3,10 +3,12 @@
 from pyro_vds.backbones.from_modules import FromModules, from_sequential
 from pyro_vds.backbones.graph import SearchGraph
 from pyro_vds.backbones.graphs import NAS_BENCH_201, cell, connectivity
+from pyro_vds.backbones.lesions import lesion
 from pyro_vds.backbones.normalisation import Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.replicated import Replicated
 from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
+from pyro_vds.backbones.sequential import from_sequential
 from pyro_vds.backbones.vision import from_resnet, from_vit
 from pyro_vds.backbones.width import WithWidths
 
@@ -25,4 +27,5 @@ __all__ = [
     "from_resnet",
     "from_sequential",
     "from_vit",
+    "lesion",
 ]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import cast
 
 import torch
@@ -71,12 +71,13 @@ class FromModules(PerDepth):
         blocks = list(blocks)
         _check_arguments(blocks, head, example)
         pool = nn.Identity() if pool is None else pool
-        features = _example_features(stem, blocks, pool, example)
+        features, shapes = _example_features(stem, blocks, pool, example)
         # _add_heads replaces this if each stage has its own head.
         shared = head if isinstance(head, nn.Module) else nn.Identity()
         super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)
         groups = [list(group) for _, group in groupby(features, key=lambda feature: feature.shape)]
         firsts = [group[0] for group in groups]
+        self.shapes: tuple[tuple[int, ...], ...] = shapes
         self.stages: tuple[int, ...] = tuple(stage for stage, group in enumerate(groups) for _ in group)
         adapts = isinstance(head, nn.Module) and readout == "all"
         self.adapters = nn.ModuleList(_adapters(firsts, adapter) if adapts else [nn.Identity() for _ in firsts])
@@ -96,6 +97,7 @@ class FromModules(PerDepth):
         """
         shorter = cast(FromModules, super().restrict(**cut))
         shorter.stages = self.stages[: shorter.max_depth + 1]
+        shorter.shapes = self.shapes[: shorter.max_depth + 1]
         used = shorter.stages[-1] + 1
         shorter.adapters = shorter.adapters[:used]
         if isinstance(shorter.head, nn.ModuleList) and self.readout == "all":
@@ -104,6 +106,15 @@ class FromModules(PerDepth):
 
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
         return block(activations)
+
+    def _branch(self, block: nn.Module, activations: Tensor) -> Tensor:
+        return block(activations) - activations
+
+    def _absent(self) -> nn.Module:
+        return nn.Identity()
+
+    def _shapes(self) -> list[tuple[Hashable, Hashable]]:
+        return list(pairwise(self.shapes))
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
         return self.adapters[self.stages[depth]](self.pool(activations))
@@ -142,57 +153,6 @@ class FromModules(PerDepth):
                 ) from error
 
 
-def from_sequential(
-    network: nn.Sequential,
-    blocks: slice,
-    *,
-    example: Inputs,
-    head: int | None = None,
-    adapter: WidthsToModule = nn.Linear,
-    readout: Readout = "all",
-    head_statistics: HeadStatistics = "per_depth",
-) -> FromModules:
-    """Return a backbone of the modules of an ``nn.Sequential``; its last depth is the network itself.
-
-    The modules before the blocks are the stem, and the modules between the blocks and the head are the pool. If the
-    shapes of activations change, the head has to take features ``(batch, width)``.
-
-    Example::
-
-        network = nn.Sequential(stem, block, block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
-        net = from_sequential(network, slice(1, 3), head=5, example=x[:1])
-
-    Args:
-        network: Stem, residual blocks (whole maps), pooling and head, in this order.
-        blocks: Positions of the blocks, ``slice(first, behind_last)``.
-        example: Inputs ``(batch, ...)``; the first one is run once.
-        head: Position of the head's first module; by default it follows the blocks directly.
-        adapter: See :class:`FromModules`.
-        readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
-        head_statistics: See :class:`FromModules`.
-
-    Raises:
-        ValueError: If the positions are not in order, or :class:`FromModules` raises it.
-    """
-    first, stop, step = blocks.indices(len(network))
-    start = stop if head is None else range(len(network))[head] if -len(network) <= head < len(network) else -1
-    if step != 1 or not 0 <= first < stop <= start < len(network):
-        raise ValueError(
-            f"Expected blocks, followed by a head, among the {len(network)} modules, got blocks={blocks} and "
-            f"head={head}. Give slice(first, behind_last) and the position of the head's first module."
-        )
-    return FromModules(
-        network[:first],
-        network[first:stop],
-        network[start:],
-        example=example,
-        pool=network[stop:start],
-        adapter=adapter,
-        readout=readout,
-        head_statistics=head_statistics,
-    )
-
-
 def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object) -> None:
     if not blocks:
         raise ValueError("Expected at least one block, got none. Pass the blocks of the network in order.")
@@ -203,16 +163,19 @@ def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object)
 
 
 @torch.no_grad()
-def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor) -> list[Tensor]:
-    """Return the pooled activations of one point at each depth."""
+def _example_features(
+    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor
+) -> tuple[list[Tensor], tuple[tuple[int, ...], ...]]:
+    """Return the pooled activations of one point at each depth, and the shapes of the activations."""
     names = ["the stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
-    features, activations, version = [], example[:1], 0
+    features, shapes, activations, version = [], [], example[:1], 0
     with eval_mode(nn.ModuleList([stem, *blocks, pool])):
         for name, module in zip(names, [stem, *blocks], strict=True):
             before, version_before = activations, version
             try:
                 activations = module(before)
                 version = in_place_changes(activations)
+                shapes.append(_per_point(activations))
                 features.append(pool(activations))
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
@@ -224,7 +187,7 @@ def _example_features(stem: nn.Module, blocks: list[nn.Module], pool: nn.Module,
                     f"Expected the pool and {name} not to change their common input, got a module that changes it in "
                     "place. Set inplace=False."
                 )
-    return features
+    return features, tuple(shapes)
 
 
 def _adapters(firsts: Sequence[Tensor], adapter: WidthsToModule) -> list[nn.Module]:

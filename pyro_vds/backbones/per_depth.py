@@ -129,7 +129,19 @@ class PerDepth(nn.Module):
 
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
         """Return ``a_i`` from ``a_{i-1}``."""
-        return activations + block(activations)
+        return activations + self._branch(block, activations)
+
+    def _branch(self, block: nn.Module, activations: Tensor) -> Tensor:
+        """Return what a block adds to its input, ``a_i - a_{i-1}``."""
+        return block(activations)
+
+    def _absent(self) -> nn.Module:
+        """Return a block that leaves the activations as they are."""
+        return Zero()
+
+    def _shapes(self) -> list[tuple[Hashable, Hashable]]:
+        """Return names of the shapes that each block maps from and to; equal names are equal shapes."""
+        return [("", "")] * self.max_depth
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
         """Return the features of the activations at a depth, which the head takes."""
@@ -142,6 +154,14 @@ class PerDepth(nn.Module):
     def _heads(self) -> list[tuple[nn.Module, int]]:
         """Return each head with the number of depths that it reads out."""
         return [(self.head, self.max_depth + 1)]
+
+
+class Zero(nn.Module):
+    """A residual branch that adds nothing."""
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Return zeros in the shape of the activations."""
+        return torch.zeros_like(activations)
 
 
 def read_out_together(head: nn.Module, features: list[Float[Tensor, "batch ..."]]) -> Float[Tensor, "depth batch ..."]:

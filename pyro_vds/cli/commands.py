@@ -1,4 +1,4 @@
-"""The commands on a finished run: ``pyro-vds evaluate | prune | plot | report | reweight``."""
+"""The commands on a finished run: ``pyro-vds evaluate | prune | plot | report | reweight | lesion``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from pyro_vds.runs.cuts import cut_text, parse_cut
 from pyro_vds.runs.evaluate import choose_architecture, draw, evaluate, export_network, prune_run, reweight_run
 from pyro_vds.runs.files import FIGURES, check_free, write_json
 from pyro_vds.runs.folder import Run, load_run
+from pyro_vds.runs.lesions import FIGURE, LESIONS, lesion_run, lesions_text
 from pyro_vds.runs.measures import Weights
 from pyro_vds.runs.metrics import count_parameters
 from pyro_vds.runs.report import write_report
@@ -29,6 +30,10 @@ DESCRIPTIONS = {
     "plot": "Draw the figures of a run again.",
     "report": "Write a run as one HTML page, RUN/report.html unless --out is given.",
     "reweight": "Compare the run's exact posterior with that under another prior, for the same weights.",
+    "lesion": (
+        "Measure a run with blocks deleted and reordered on its test data, and write RUN/lesions.nc and "
+        "RUN/figures/lesions.png."
+    ),
 }
 
 
@@ -54,8 +59,14 @@ def run_parser(name: str) -> ArgumentParser:
         parser.add_argument(
             "--weights", type=Weights, default="posterior", help="Weights of the architectures that predict."
         )
-    if name != "plot":
+    if name == "lesion":
+        parser.add_argument(
+            "--draws", type=int, default=20, help="Reorderings, and the most lesions for each number of deleted blocks."
+        )
+        parser.add_argument("--seed", type=int, default=0, help="Seed of the lesions.")
+    elif name != "plot":
         parser.add_argument("--out", type=Path | None, help="A file to write to.")
+    if name != "plot":
         parser.add_argument("--overwrite", type=bool, default=False, help="Replace an existing file.")
     return parser
 
@@ -106,6 +117,14 @@ def reweight_command(options: Namespace) -> None:
     print(comparison_text(comparison))
     if options.out is not None:
         write_json(options.out, comparison)
+
+
+def lesion_command(options: Namespace) -> None:
+    """Measure a run with blocks deleted and reordered."""
+    run = _load(options)
+    study = lesion_run(run, draws=options.draws, seed=options.seed, overwrite=options.overwrite)
+    print(lesions_text(study))
+    print(f"\nfile and figure: {run.folder / LESIONS}, {run.folder / FIGURES / FIGURE}")
 
 
 def _load(options: Namespace) -> Run:

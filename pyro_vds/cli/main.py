@@ -1,4 +1,4 @@
-"""The command line: ``pyro-vds fit | evaluate | prune | plot | report | reweight``."""
+"""The command line: ``pyro-vds fit | evaluate | prune | plot | report | reweight | lesion``."""
 
 import argparse
 import itertools
@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pyro_vds.cli.commands import (
     DESCRIPTIONS,
     evaluate_command,
+    lesion_command,
     plot_command,
     prune_command,
     report_command,
@@ -30,6 +31,7 @@ COMMANDS = {
     "plot": plot_command,
     "report": report_command,
     "reweight": reweight_command,
+    "lesion": lesion_command,
 }
 
 

@@ -2,6 +2,7 @@
 
 from pyro_vds.plots.calibration import plot_intervals, plot_pava, plot_reliability, plot_risk_coverage
 from pyro_vds.plots.functions import grid_around, plot_band, plot_functions
+from pyro_vds.plots.lesions import plot_lesions
 from pyro_vds.plots.posterior import (
     plot_log_likelihood,
     plot_posterior,
@@ -24,6 +25,7 @@ __all__ = [
     "plot_functions",
     "plot_history",
     "plot_intervals",
+    "plot_lesions",
     "plot_log_likelihood",
     "plot_pava",
     "plot_posterior",

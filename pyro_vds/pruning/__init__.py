@@ -1,7 +1,9 @@
-"""Pruning: smaller networks chosen by the posterior."""
+"""Pruning: smaller networks chosen by the posterior, and what the parts of a network are worth."""
 
 from pyro_vds.pruning.adaptive import AdaptiveNetwork
 from pyro_vds.pruning.costs import multiply_adds
+from pyro_vds.pruning.lesions import lesion_study
+from pyro_vds.pruning.path_gradients import path_gradients
 from pyro_vds.pruning.prune import prune
 from pyro_vds.pruning.rules import choose, choose_depth
 
@@ -9,6 +11,8 @@ __all__ = [
     "AdaptiveNetwork",
     "choose",
     "choose_depth",
+    "lesion_study",
     "multiply_adds",
+    "path_gradients",
     "prune",
 ]

@@ -11,6 +11,7 @@ from pyro_vds.runs.evaluate import (
 )
 from pyro_vds.runs.execute import execute
 from pyro_vds.runs.folder import Run, load_run
+from pyro_vds.runs.lesions import lesion_run
 from pyro_vds.runs.report import write_report
 from pyro_vds.runs.settings import Settings
 
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate",
     "execute",
     "export_network",
+    "lesion_run",
     "load_run",
     "prune_run",
     "reweight_run",

@@ -211,6 +211,10 @@ def _captions(axes: Sequence[str]) -> dict[str, tuple[str, str]]:
             "The share of test targets inside central intervals; calibrated predictions lie on the diagonal.",
         ),
         "band": ("Prediction", "The mean, the noise and the disagreement between architectures, with test points."),
+        "lesions": (
+            "Lesions",
+            "Measures with blocks deleted or reordered, and the share of the gradient by the length of its path.",
+        ),
         "history": ("Training", "The objective, the posterior and the validation data, if any, over the epochs."),
     }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import xarray as xr
 import yaml
 
 import pyro_vds as vds
@@ -12,6 +13,7 @@ from pyro_vds import load_run, predict_proba, prune
 from pyro_vds.cli import main as cli
 from pyro_vds.priors.families import Geometric
 from pyro_vds.runs import files
+from pyro_vds.runs.lesions import lesions_text
 from pyro_vds.runs.reweighting import POWERS
 from tests.commands import BRIEF, FIGURES, FILES, expected_table, fails, read_config, read_json, table
 
@@ -137,6 +139,44 @@ def test_plot_draws_all_figures_again(capsys, run):
     assert {path.name for path in (run / "figures").iterdir()} == FIGURES
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run / "figures").iterdir())
     assert f"figures: {run / 'figures'}" in capsys.readouterr().out
+
+
+def test_lesion_prints_the_table_of_its_file(capsys, run):
+    cli.main(["lesion", str(run), "--draws", "3", "--seed", "1"])
+    text = capsys.readouterr().out
+    with xr.open_dataset(run / "lesions.nc", engine="h5netcdf") as study:
+        assert lesions_text(study) in text
+        assert (study.attrs["draws"], study.attrs["seed"]) == (3, 1)
+    assert f"{run / 'lesions.nc'}, {run / 'figures' / 'lesions.png'}" in text
+    code, message = fails(capsys, "lesion", run)
+    assert (code, "Expected a run without a study of lesions" in message) == (1, True)
+    cli.main(["lesion", str(run), "--overwrite"])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["--widths", "[2, 4]"],
+            "Expected a PerDepth network, whose blocks can be deleted one by one, got WithWidths.",
+        ),
+        (["--max-depth", "0"], "Expected a network with at least one block to delete, got none."),
+    ],
+)
+def test_a_run_without_blocks_is_refused_in_one_line(capsys, tmp_path, words, expected):
+    cli.main([*BRIEF, *words, "--out", str(tmp_path / "run")])
+    code, message = fails(capsys, "lesion", tmp_path / "run")
+    assert code == 1
+    assert message.startswith(f"pyro-vds: {expected}")
+    assert message.count("\n") == 1
+    assert not (tmp_path / "run" / "lesions.nc").exists()
+
+
+@pytest.mark.parametrize("words", [["--readout", "last"], ["--guide", "per_input"]])
+def test_other_runs_have_lesions_too(capsys, tmp_path, words):
+    cli.main([*BRIEF, *words, "--out", str(tmp_path / "run")])
+    cli.main(["lesion", str(tmp_path / "run"), "--draws", "2"])
+    assert "without block 2" in capsys.readouterr().out
 
 
 def test_data_that_moved_are_found_by_data_root(capsys, run, tmp_path):
