@@ -1,6 +1,7 @@
 """Guides: the variational posterior over architectures."""
 
 from pyro_vds.guides.categorical import AutoCategorical, AutoConditionalCategorical, AutoJointCategorical
+from pyro_vds.guides.mixtures import GeneratedMixture, ProductMixture, SiteDistribution
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.guides.replicates import replicates
 
@@ -9,5 +10,8 @@ __all__ = [
     "AutoConditionalCategorical",
     "AutoJointCategorical",
     "AutoPerInput",
+    "GeneratedMixture",
+    "ProductMixture",
+    "SiteDistribution",
     "replicates",
 ]

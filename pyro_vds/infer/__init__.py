@@ -14,15 +14,19 @@ from pyro_vds.infer.predictive import (
     predict_proba,
 )
 from pyro_vds.infer.stacking import stacked_weights
+from pyro_vds.infer.tables import MeanField, fit_mean_field, fit_table
 from pyro_vds.infer.uncertainty import predict_disagreement, predict_entropy, predict_variance_parts
 from pyro_vds.ops.entropy import EntropySplit, split_entropy
 
 __all__ = [
     "Case",
     "EntropySplit",
+    "MeanField",
     "Mixture",
     "enum_elbo",
     "exact_posterior",
+    "fit_mean_field",
+    "fit_table",
     "log_predictive",
     "predict",
     "predict_components",
