@@ -5,7 +5,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,15 @@ class Benchmark:
         accuracy: Share of test images that are classified correctly, for each data set; float64 on the CPU, shape
             ``(len(options),) * len(sites)``.
         classes: Number of classes of each data set.
+        deviation: Standard deviation of the accuracy between trainings of one architecture, where the file has several:
+            the noise of ``accuracy``. The same shape; no data set where it is not known.
     """
 
     options: tuple[str, ...]
     sites: tuple[str, ...]
     accuracy: Mapping[str, Float[Tensor, "*sites"]]
     classes: Mapping[str, int]
+    deviation: Mapping[str, Float[Tensor, "*sites"]] = field(default_factory=dict)
 
 
 def nas_bench_201(path: str | Path) -> Benchmark:
@@ -96,9 +99,11 @@ def nas_bench_macro(path: str | Path) -> Benchmark:
             f"Expected {LAYERS_MACRO} choices and {TRAININGS_MACRO} accuracies of each network in {path}, got shapes "
             f"{codes.shape} and {accuracies.shape}. Copy the file again."
         )
-    table = _table(codes, accuracies.mean(1), len(BLOCKS_MACRO), str(path))
-    sites = tuple(map(str, range(1, LAYERS_MACRO + 1)))
-    return Benchmark(BLOCKS_MACRO, sites, {"cifar10": table}, {"cifar10": 10})
+    mean, deviation = (
+        {"cifar10": _table(codes, values, len(BLOCKS_MACRO), str(path))}
+        for values in (accuracies.mean(1), accuracies.std(1, ddof=1))
+    )
+    return Benchmark(BLOCKS_MACRO, tuple(map(str, range(1, LAYERS_MACRO + 1))), mean, {"cifar10": 10}, deviation)
 
 
 def _existing(path: str | Path, what: str) -> Path:

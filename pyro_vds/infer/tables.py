@@ -18,7 +18,8 @@ def fit_table(
 ) -> Float[Tensor, " steps_and_end"]:
     """Minimise the exact ``KL(q || posterior) = sum_a q(a) [log q(a) - log p(a)]`` by Adam with a cosine.
 
-    Gradient steps end in a local optimum: compare several starts, and the mean field with :func:`fit_mean_field`.
+    Small steps may not arrive, and gradient steps can end in a local optimum: compare learning rates and starts. A mean
+    field is fitted better by :func:`fit_mean_field`.
 
     Args:
         distribution: What is fitted, in place.

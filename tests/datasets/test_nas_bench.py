@@ -51,7 +51,9 @@ def test_macro_takes_the_mean_of_three_trainings(tmp_path):
     table = found.accuracy["cifar10"]
     assert (found.sites, found.options) == (tuple("12345678"), ("identity", "k3", "e6k5"))
     assert (table.shape, table.dtype) == ((3,) * 8, torch.float64)
-    assert float(table[2, 0, 0, 0, 0, 0, 0, 1]) == pytest.approx((0.2 + 0.2 + 0.31) / 3)
+    place = (2, 0, 0, 0, 0, 0, 0, 1)
+    assert float(table[place]) == pytest.approx((0.2 + 0.2 + 0.31) / 3)
+    assert float(found.deviation["cifar10"][place]) == pytest.approx(np.std([0.2, 0.2, 0.31], ddof=1))
 
 
 @pytest.mark.parametrize("read", [datasets.nas_bench_201, datasets.nas_bench_macro])
@@ -124,6 +126,9 @@ def test_the_real_tables_are_those_of_the_papers(shared_data):
     best = {name: round(100 * float(table.max()), 2) for name, table in cells.accuracy.items()}
     assert best == {"cifar10": 94.37, "cifar100": 73.51, "imagenet16": 47.31}
     assert int((cells.accuracy["cifar10"].sub(0.1).abs() < 1e-9).sum()) == 341
-    networks = datasets.nas_bench_macro(shared_data / "nas" / "nas-bench-macro_cifar10.json").accuracy["cifar10"]
+    assert not cells.deviation
+    macro = datasets.nas_bench_macro(shared_data / "nas" / "nas-bench-macro_cifar10.json")
+    assert round(100 * float(macro.deviation["cifar10"].mean()), 3) == 0.185
+    networks = macro.accuracy["cifar10"]
     assert round(100 * float(networks.max()), 2) == 93.13
     assert round(100 * float(networks[(0,) * 8]), 1) == 45.4
