@@ -65,7 +65,7 @@ def nas_bench_201(path: str | Path) -> Benchmark:
             "the 15,625 cells."
         )
     accuracy = {name: _table(codes, arrays[name], len(options), f"{path}, {name}") for name in CLASSES_201}
-    return Benchmark(options, sites, accuracy, CLASSES_201)
+    return Benchmark(options, sites, accuracy, dict(CLASSES_201))
 
 
 def nas_bench_macro(path: str | Path) -> Benchmark:
@@ -118,7 +118,7 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in names}
-    except (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"Expected the arrays {', '.join(names)} in {path}, but cannot read them: {error}. Copy the file again."
         ) from error

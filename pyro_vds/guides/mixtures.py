@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pyro_vds.ops.tensors import outer_sum
+from pyro_vds.spaces.space import LIMIT
 
-LIMIT = 2**17
 CHANNELS = 3  # of a noise input (Wang et al. 2021)
 
 

@@ -84,8 +84,11 @@ def test_201_refuses_other_arrays(tmp_path, changes, message):
 
 
 def test_201_refuses_what_is_no_npz(tmp_path):
-    path = tmp_path / "cells.npz"
-    for content in (b"", b"no archive", b"PK\x03\x04 damaged"):
+    path = write_201(tmp_path)
+    whole = path.read_bytes()
+    cut = [whole[: len(whole) * k // 4] for k in range(1, 4)]
+    flipped = whole[:5000] + bytes(255 - byte for byte in whole[5000:5100]) + whole[5100:]
+    for content in (b"", b"no archive", b"PK\x03\x04 damaged", flipped, *cut):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="Copy the file again"):
             datasets.nas_bench_201(path)
