@@ -65,13 +65,17 @@ FAMILIES = {
     "generator of 1 input with five blocks": _generator(1, hidden=(14,) * 4),
     "generator of 16 inputs": _generator(16),
 }
-SEARCHES: dict[str, Search] = {
-    "random": random_search,
-    "regularised evolution": evolution,
-    "mean-field at lr 0.1": score_search(_mixture(1, 0.01).make, 0.1),
-    "mean-field at lr 0.3": score_search(_mixture(1, 0.01).make, 0.3),
-    "mixture of 4": score_search(_mixture(4, 0.3).make, 0.1),
-    **{name: score_search(f.make, 0.025) for name, f in FAMILIES.items() if name.startswith("generator")},
+# Each search with its learning rates, of which the best is taken.
+SEARCHES: dict[str, dict[float, Search]] = {
+    "random": {0.0: random_search},
+    "regularised evolution": {0.0: evolution},
+    "mean-field": {lr: score_search(_mixture(1, 0.01).make, lr) for lr in (0.1, 0.3, 1.0)},
+    "mixture of 4": {lr: score_search(_mixture(4, 0.3).make, lr) for lr in (0.1, 0.3, 1.0)},
+    **{
+        name: {lr: score_search(family.make, lr) for lr in (0.025, 0.05, 0.1)}
+        for name, family in FAMILIES.items()
+        if name.startswith("generator")
+    },
 }
 
 
@@ -170,9 +174,24 @@ def _fit(family: Family, log_p: Tensor, steps: int, lr: float, seed: int) -> tup
 
 
 def _search(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the regrets of a search: accuracy of the best cell minus that of the one named, or of the best seen."""
-    benchmark, search = _cells(values, folder), SEARCHES[values["of"]]
-    accuracy, marks = benchmark.accuracy["cifar10"], tuple(m for m in SEEN if m <= values["look_ups"])
+    """Return the regrets of a search: accuracy of the best cell minus that of the one named, or of the best seen.
+
+    The learning rate is that with the smallest mean regret of the cell named at the end.
+    """
+    benchmark = _cells(values, folder)
+    by_lr = {lr: _regrets(search, benchmark, values) for lr, search in SEARCHES[values["of"]].items()}
+    ends = {lr: float(np.mean([seed[-1] for seed in regret["named"]])) for lr, regret in by_lr.items()}
+    lr = min(ends, key=ends.__getitem__)
+    return {"look_ups": _marks(values), "lr": lr, "regret": by_lr[lr], "end_by_lr": ends}
+
+
+def _marks(values: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(mark for mark in SEEN if mark <= values["look_ups"])
+
+
+def _regrets(search: Search, benchmark: Benchmark, values: Mapping[str, Any]) -> dict[str, list[list[float]]]:
+    """Return the regrets for each seed, after each of some numbers of look-ups."""
+    accuracy, marks = benchmark.accuracy["cifar10"], _marks(values)
     table = _log_posterior(benchmark, "cifar10", SEARCH_POINTS)
     regrets: dict[str, list[list[float]]] = {"named": [], "seen": []}
     for seed in range(values["seeds"]):
@@ -181,7 +200,7 @@ def _search(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         seen = best_seen(trace.looked_up, accuracy, marks)
         for name, answers in (("named", trace.answers), ("seen", seen)):
             regrets[name].append([float(accuracy.max() - accuracy.flatten()[answers[mark]]) for mark in marks])
-    return {"look_ups": marks, "regret": regrets}
+    return regrets
 
 
 def _depth(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

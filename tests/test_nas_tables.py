@@ -99,6 +99,9 @@ def test_the_tiny_form_has_all_parts(tiny):
             assert np.mean(row["kl"]) == min(np.mean(kl) for kl in row["kl_by_lr"].values())
             assert len(row["kl"]) == 2
     for result in part(tiny, "search").values():
+        assert np.mean([seed[-1] for seed in result["regret"]["named"]]) == pytest.approx(
+            min(result["end_by_lr"].values()), abs=1e-5
+        )
         for regrets in zip(result["regret"]["named"], result["regret"]["seen"], strict=True):
             assert min(regrets[0] + regrets[1]) >= 0
             assert sorted(regrets[1], reverse=True) == regrets[1]

@@ -78,8 +78,8 @@ def search_table(found: Results) -> str:
     for name, result in searches.items():
         named, seen = (100 * np.array(result["regret"][kind]) for kind in ("named", "seen"))
         cells = [f"{a.mean():.2f} ± {a.std(ddof=1):.2f} ({b.mean():.2f})" for a, b in zip(named.T, seen.T, strict=True)]
-        lines.append([name, *cells])
-    return _table(["search", *(f"{mark:,} look-ups" for mark in marks)], lines)
+        lines.append([name, str(result["lr"] or ""), *cells])
+    return _table(["search", "lr", *(f"{mark:,} look-ups" for mark in marks)], lines)
 
 
 def depth_tables(found: Results) -> str:
