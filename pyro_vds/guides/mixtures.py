@@ -1,11 +1,12 @@
 """Distributions over many sites with the same options that are mixtures of products, so that sites can be dependent.
 
-They hold the mathematics of guides over a plate of sites, and know neither a model nor Pyro. Shapes: ``component`` are
+They hold the mathematics of guides over a plate of sites, and know no model. Shapes: ``component`` are
 the products of the mixture, ``site`` the edges or layers, ``option`` what a site can have.
 """
 
 import math
 
+import pyro.distributions as dist
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -30,16 +31,19 @@ class SiteDistribution(nn.Module):
         """Return ``log w_m``, the log weights of the products, nats."""
         raise NotImplementedError
 
+    def distribution(self) -> dist.MixtureSameFamily:
+        """Return ``q`` as a distribution of Pyro: an event is the entry at every site, ``(site,)``."""
+        products = dist.Categorical(logits=self.rows(), validate_args=False).to_event(1)
+        weights = dist.Categorical(logits=self.log_weights(), validate_args=False)
+        return dist.MixtureSameFamily(weights, products, validate_args=False)
+
     def log_prob(self, choices: Int[Tensor, "draw site"]) -> Float[Tensor, " draw"]:
         """Return ``log q(a)`` of some architectures, nats; nothing is listed, so that there may be any number of sites.
 
         Args:
             choices: The entry that each site has, in ``0..options-1``.
         """
-        rows = self.rows()
-        sites = torch.arange(rows.shape[1], device=rows.device)
-        of_products = rows[:, sites, choices].sum(-1)  # (component, draw)
-        return (of_products + self.log_weights()[:, None]).logsumexp(0)
+        return self.distribution().log_prob(choices)
 
     def joint_log_probs(self) -> Float[Tensor, " architecture"]:
         """Return ``log q(a)`` of all ``options ** sites`` architectures, nats; the last site varies fastest.

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.special import entr
 
+from pyro_vds.guides.categorical import NEVER
 from pyro_vds.guides.mixtures import SiteDistribution
 
-NEVER = -1e30  # the log probability of an architecture that cannot be, in means over other sites
 STARTING_MASS = 0.9
 
 
@@ -126,9 +126,9 @@ def _expected(log_p: Tensor, q: Tensor, site: int) -> Float[Tensor, "start optio
 
 def _checked(log_posterior: Tensor) -> Tensor:
     """Return a table of log probabilities with a dimension for each site."""
-    shape = tuple(log_posterior.shape)
+    shape, table = tuple(log_posterior.shape), log_posterior.detach()
     if not shape or set(shape) != {shape[0]}:
         raise ValueError(f"Expected a table with a dimension of equal size for each site, got shape {shape}.")
-    if bool(log_posterior.isnan().any()) or float(log_posterior.max()) in (torch.inf, -torch.inf):
+    if bool(table.isnan().any()) or float(table.max()) in (torch.inf, -torch.inf):
         raise ValueError("Expected log probabilities of architectures with a finite largest one, got NaN or infinity.")
-    return log_posterior.clamp_min(NEVER)
+    return table.clamp_min(NEVER)

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import pyro
 import pytest
 import torch
 
@@ -40,6 +41,19 @@ def test_log_prob_is_a_sum_over_products(distribution):
         products = [math.prod(row[e][o] for e, o in enumerate(a)) for row in rows]
         expected.append(math.log(sum(w * p for w, p in zip(weights, products, strict=True))))
     torch.testing.assert_close(distribution.log_prob(ARCHITECTURES), torch.tensor(expected))
+
+
+def test_it_is_a_site_of_pyro(distribution):
+    def guide():
+        return pyro.sample("op", distribution.distribution())
+
+    site = pyro.poutine.trace(guide).get_trace().nodes["op"]
+    assert site["value"].shape == (SITES,)
+    expected = distribution.log_prob(site["value"][None])[0]
+    torch.testing.assert_close(site["fn"].log_prob(site["value"]), expected)
+    given = pyro.poutine.condition(guide, {"op": ARCHITECTURES[5]})
+    log_prob = pyro.poutine.trace(given).get_trace().log_prob_sum()
+    torch.testing.assert_close(log_prob, distribution.joint_log_probs()[5])
 
 
 def test_the_table_is_each_log_prob_with_the_last_site_fastest(distribution):
