@@ -1,7 +1,7 @@
 """Spirals by the recipe, by the paper, and with parts of the recipe: ten seeds to choose by, and ten fresh ones.
 
 The recipe's batches of 50 were chosen on the seeds 100 to 123, in a batched copy of the network that is not part of
-this project, and its floor of 0.5 on the seeds 100 to 109, where floors of 0.3, 0.7 and 1 leave the chosen depth further
+this project, and its floor of 0.5 on the seeds 100 to 109, where floors of 0.3, 0.7 and 1 leave the depths further
 apart for the two starts of the annealing, or predict worse. The seeds 0 to 9 were not used for it, but the depths with
 a floor of 0.3 on them had been seen. Learnt depth trains as replicates, each with its own data.
 """

@@ -56,7 +56,8 @@ from pyro_vds.infer import (
     stacked_weights,
     to_datatree,
 )
-from pyro_vds.metrics import calibration, intervals, resampling, temperature, uncertainty
+from pyro_vds.likelihoods import accuracy_log_likelihood
+from pyro_vds.metrics import calibration, dependence, intervals, resampling, temperature, uncertainty
 from pyro_vds.models import VDSModel
 from pyro_vds.ops import freeze
 from pyro_vds.pruning import (
@@ -84,7 +85,7 @@ from pyro_vds.training import (
 )
 
 # Public modules are imported by their public names too: ``from pyro_vds.calibration import ece``.
-for _module in (calibration, comparison, corruptions, intervals, resampling, temperature, uncertainty):
+for _module in (calibration, comparison, corruptions, dependence, intervals, resampling, temperature, uncertainty):
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 __all__ = [
@@ -119,6 +120,7 @@ __all__ = [
     "TrainingConfig",
     "VDSModel",
     "WithWidths",
+    "accuracy_log_likelihood",
     "calibration",
     "cell",
     "choose",
@@ -127,6 +129,7 @@ __all__ = [
     "connectivity",
     "corruptions",
     "datasets",
+    "dependence",
     "diagnostics",
     "drawn",
     "elbo",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import per_input, recipe_parts, spirals_recipe
-from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding
+from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding, nas
 from experiments.claims.lesions import LESION_CLAIMS
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
@@ -88,6 +88,31 @@ def lesions_table() -> str:
     return "\n".join([f"{made}.", "", head, "| --- " * 5 + "|", *rows]) + "\n"
 
 
+def nas_posteriors() -> str:
+    """Return the table of ``nas_tables`` with the exact posteriors over cells."""
+    return nas.posterior_table(results("nas_tables")) + "\n"
+
+
+def nas_guides() -> str:
+    """Return the table of ``nas_tables`` with the divergences of guides."""
+    return nas.guides_table(results("nas_tables")) + "\n"
+
+
+def nas_searches() -> str:
+    """Return the table of ``nas_tables`` with the regrets of searches."""
+    return nas.search_table(results("nas_tables")) + "\n"
+
+
+def nas_depths() -> str:
+    """Return the tables of ``nas_tables`` with posteriors of the depth."""
+    return nas.depth_tables(results("nas_tables")) + "\n"
+
+
+def nas_review() -> str:
+    """Return the claims of the review of VIM-NAS with verdicts."""
+    return nas.review_table(results("nas_tables")) + "\n"
+
+
 def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
@@ -104,6 +129,11 @@ PAGES: dict[Path, Tables] = {
         "parts": parts_table,
         "plain or learnt": compared_tables,
         "plain or learnt under shift": compared_shift_table,
+        "nas review": nas_review,
+        "nas posteriors": nas_posteriors,
+        "nas guides": nas_guides,
+        "nas searches": nas_searches,
+        "nas depths": nas_depths,
     },
 }
 

@@ -1,6 +1,6 @@
 """Networks that return the outputs of every architecture in one pass."""
 
-from pyro_vds.backbones.from_modules import FromModules, from_sequential
+from pyro_vds.backbones.from_modules import FromModules
 from pyro_vds.backbones.graph import SearchGraph
 from pyro_vds.backbones.graphs import NAS_BENCH_201, cell, connectivity
 from pyro_vds.backbones.lesions import lesion

@@ -2,6 +2,7 @@
 
 from pyro_vds.guides.categorical import AutoCategorical
 from pyro_vds.guides.joint import AutoConditionalCategorical, AutoJointCategorical
+from pyro_vds.guides.mixtures import GeneratedMixture, ProductMixture, SiteDistribution
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.guides.replicates import replicates
 
@@ -10,5 +11,8 @@ __all__ = [
     "AutoConditionalCategorical",
     "AutoJointCategorical",
     "AutoPerInput",
+    "GeneratedMixture",
+    "ProductMixture",
+    "SiteDistribution",
     "replicates",
 ]

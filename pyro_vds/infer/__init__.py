@@ -16,6 +16,7 @@ from pyro_vds.infer.predictive import (
     predict_proba,
 )
 from pyro_vds.infer.stacking import stacked_weights
+from pyro_vds.infer.tables import MeanField, fit_mean_field, fit_table
 from pyro_vds.infer.uncertainty import predict_disagreement, predict_entropy, predict_variance_parts
 from pyro_vds.ops.entropy import EntropySplit, split_entropy
 
@@ -23,12 +24,15 @@ __all__ = [
     "Case",
     "EntropySplit",
     "EvidenceEstimate",
+    "MeanField",
     "Mixture",
     "drawn",
     "elbo",
     "enum_elbo",
     "estimate_evidence",
     "exact_posterior",
+    "fit_mean_field",
+    "fit_table",
     "log_predictive",
     "predict",
     "predict_components",

@@ -1,5 +1,6 @@
 """Likelihoods: distributions of a target given a network's outputs."""
 
+from pyro_vds.likelihoods.accuracy import accuracy_log_likelihood
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.likelihoods.gaussian import Gaussian
@@ -8,4 +9,5 @@ __all__ = [
     "Classification",
     "Gaussian",
     "Likelihood",
+    "accuracy_log_likelihood",
 ]
