@@ -28,7 +28,9 @@ from pyro_vds.diagnostics import comparison
 from pyro_vds.guides import (
     AutoCategorical,
     AutoConditionalCategorical,
+    AutoGenerator,
     AutoJointCategorical,
+    AutoMixture,
     AutoPerInput,
     replicates,
 )
@@ -57,9 +59,9 @@ from pyro_vds.infer import (
     to_datatree,
 )
 from pyro_vds.likelihoods import accuracy_log_likelihood
-from pyro_vds.metrics import calibration, dependence, intervals, resampling, temperature, uncertainty
-from pyro_vds.models import VDSModel
-from pyro_vds.ops import freeze
+from pyro_vds.metrics import calibration, intervals, resampling, temperature, uncertainty
+from pyro_vds.models import TabularModel, VDSModel
+from pyro_vds.ops import dependence, freeze
 from pyro_vds.pruning import (
     AdaptiveNetwork,
     choose,
@@ -95,7 +97,9 @@ __all__ = [
     "Architecture",
     "AutoCategorical",
     "AutoConditionalCategorical",
+    "AutoGenerator",
     "AutoJointCategorical",
+    "AutoMixture",
     "AutoPerInput",
     "Axis",
     "Backbone",
@@ -117,6 +121,7 @@ __all__ = [
     "Space",
     "Standardise",
     "StopTraining",
+    "TabularModel",
     "TrainingConfig",
     "VDSModel",
     "WithWidths",

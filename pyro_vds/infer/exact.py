@@ -1,6 +1,6 @@
 """The exact posterior over architectures for the current weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
-from pyro_vds.infer.dependence import dependence, entropy, total_correlation
 from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops import dependence
 from pyro_vds.ops.tensors import as_pair, outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, priors_by_axis
 from pyro_vds.spaces.space import Space
@@ -57,15 +57,15 @@ class ExactPosterior:
     @property
     def entropy(self) -> float | Float[Tensor, "*batch_shape"]:
         """The entropy of the posterior over architectures, nats."""
-        return _number(entropy(self.log_joint_probs.flatten(-len(self.space))) if self.space else torch.zeros(()))
+        return self._of_each(dependence.entropy)
 
     @property
     def total_correlation(self) -> float | Float[Tensor, "*batch_shape"]:
         """``sum_i H(a_i) - H(a)`` over axes and their sites, nats: what a guide of independent choices cannot have."""
-        return _number(total_correlation(self.space, self.log_joint_probs) if self.space else torch.zeros(()))
+        return self._of_each(dependence.total_correlation)
 
-    def dependence(self, axis: str) -> Float[Tensor, "sites sites"]:
-        """Return the mutual information of each pair of sites of an axis, nats, with zeros on the diagonal.
+    def mutual_information(self, axis: str) -> Float[Tensor, "sites sites"]:
+        """Return the mutual information of each pair of sites of an axis, nats; on the diagonal, their entropies.
 
         Args:
             axis: An axis with sites.
@@ -75,9 +75,10 @@ class ExactPosterior:
         """
         if axis not in self.space or not self.space[axis].has_sites:
             raise ValueError(f"Expected an axis with sites of {list(self.space.with_sites)}, got {axis!r}.")
-        others = [place for place, name in enumerate(self.space, start=-len(self.space)) if name != axis]
-        log_joint = self.log_joint_probs
-        return dependence(self.space[axis], log_joint.logsumexp(others) if others else log_joint)
+        others = tuple(place for place, name in enumerate(self.space) if name != axis)
+        table = self.log_joint_probs.exp().sum(others) if others else self.log_joint_probs.exp()
+        sites = (len(self.space[axis]),) * self.space[axis].sites
+        return torch.from_numpy(dependence.mutual_information(table.view(sites)))
 
     def elbo(self, guide: Guide) -> float | Float[Tensor, "*batch_shape"]:
         """Return the ELBO of a guide on the same data and weights, in eval mode, nats (paper, eq. 1).
@@ -105,6 +106,14 @@ class ExactPosterior:
             ValueError: As :meth:`elbo`.
         """
         return self.log_evidence - self.elbo(guide)
+
+    def _of_each(self, measure: Callable[[Tensor], float]) -> float | Tensor:
+        """Return a measure of the joint probabilities, a dimension for each axis and site, of each replicate."""
+        sites = [len(axis) for axis in self.space.values() for _ in range(axis.sites)]
+        joint = self.log_joint_probs.exp()
+        leading = joint.shape[: joint.ndim - len(self.space)]
+        rows = joint.reshape(-1, *(sites or [1])).double()
+        return _number(torch.tensor([measure(row) for row in rows], dtype=torch.float64).reshape(leading))
 
     def _log_sum(self, log_probs: Tensor) -> Tensor:
         """Return the log of the sum over architectures."""

@@ -84,7 +84,10 @@ def sites_group(
             assert axis.plate is not None
             coords[axis.plate.name] = _texts(axis.plate.labels)
             if posterior is not None:
-                variables[f"dependence_{name}"] = ((dims[0], f"other_{dims[0]}"), posterior.dependence(name).numpy())
+                variables[f"dependence_{name}"] = (
+                    (dims[0], f"other_{dims[0]}"),
+                    posterior.mutual_information(name).numpy(),
+                )
     attrs: dict[str, Any] = {"units": "nats", "exact": int(posterior is not None)}
     attrs["architectures"] = float(model.space.count)
     if posterior is not None:

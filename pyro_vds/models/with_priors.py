@@ -1,5 +1,6 @@
 """What a model and its guide share: the axes of a network, and the priors over them."""
 
+import itertools
 from collections.abc import Hashable
 from functools import cached_property
 from typing import Any, cast
@@ -101,6 +102,7 @@ class WithPriors(PyroModule):
         return (probs * logits).sum() if alike or not isinstance(prior, Prior) else prior.expected_log_prob(probs)
 
     def device_tensor(self) -> Tensor:
-        """Return a zero on the model's device and in the dtype of its weights."""
-        parameter = next((p for p in self.parameters() if p.is_floating_point()), None)
-        return torch.zeros(()) if parameter is None else parameter.new_zeros(())
+        """Return a zero on the model's device and in the dtype of its weights, or of its tables without weights."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        like = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+        return torch.zeros(()) if like is None else like.new_zeros(()).detach()

@@ -29,6 +29,11 @@ class _Step:
         self.clip_norm = config.clip_norm
         self.block_rate = BlockRate(model, config)
         self.groups = parameter_groups(model, objective.guide, config)
+        if not any(parameter.requires_grad for group in self.groups for parameter in group["params"]):
+            raise ValueError(
+                "Expected parameters that learn, got none. With fixed weights the best guide needs no training: "
+                "guide.follow(pyro_vds.exact_posterior(model, data).log_joint_probs), several times for several axes."
+            )
 
 
 class EagerStep(_Step):

@@ -1,6 +1,5 @@
 """What ArviZ and files get of axes with sites."""
 
-import itertools
 import math
 
 import arviz as az
@@ -11,7 +10,6 @@ import torch
 
 import pyro_vds as vds
 from pyro_vds.diagnostics import load_datatree, save_datatree
-from pyro_vds.infer.dependence import dependence, entropy, total_correlation
 
 
 def test_the_mean_of_a_gate_is_the_probability_of_its_edge(tmp_path):
@@ -72,23 +70,14 @@ def test_a_tree_of_too_many_architectures_says_that_it_is_an_estimate(tmp_path):
     assert load_datatree(tmp_path / "tree.nc")["architecture"].attrs["exact"] == 0
 
 
-def test_dependence_equals_brute_force():
-    axis = vds.Axis("op", ("a", "b", "c"), vds.Plate("edge", 3), read_out=False)
-    log_p = torch.randn(27, generator=torch.Generator().manual_seed(0), dtype=torch.double).log_softmax(0)
-    cube = log_p.exp().view(3, 3, 3)
-    found = dependence(axis, log_p)
-    for i, j in itertools.combinations(range(3), 2):
-        (k,) = {0, 1, 2} - {i, j}
-        pair = cube.sum(k)
-        alone = pair.sum(1, keepdim=True) * pair.sum(0, keepdim=True)
-        assert float(found[i, j]) == pytest.approx(float((pair * (pair / alone).log()).sum()))
-    rows = [cube.sum([d for d in range(3) if d != i]) for i in range(3)]
-    product = rows[0][:, None, None] * rows[1][:, None] * rows[2]
-    expected = float((cube * (cube / product).log()).sum())
-    assert float(total_correlation(vds.Space([axis]), log_p)) == pytest.approx(expected)
-    independent = product.log().flatten()
-    assert float(total_correlation(vds.Space([axis]), independent)) == pytest.approx(0.0, abs=1e-12)
-    assert float(entropy(torch.tensor([0.0, -torch.inf]))) == 0.0
+def test_dependence_of_the_posterior_is_that_of_its_table():
+    model, _ = sites.dense_model(num_data=30)
+    exact = vds.exact_posterior(model, sites.data())
+    cube = exact.log_joint_probs.exp().view((2,) * 6)
+    assert exact.entropy == pytest.approx(vds.dependence.entropy(cube))
+    assert exact.total_correlation == pytest.approx(vds.dependence.total_correlation(cube))
+    np.testing.assert_allclose(exact.mutual_information("gate"), vds.dependence.mutual_information(cube))
+    assert exact.total_correlation > 0
 
 
 @pytest.mark.usefixtures("as_a_user")
@@ -96,5 +85,5 @@ def test_only_axes_with_sites_have_dependent_sites():
     model = vds.VDSModel(vds.ResidualMLP(2, 2, 4, 2), num_data=5)
     exact = vds.exact_posterior(model, (torch.randn(5, 2), torch.randint(0, 2, (5,))))
     with pytest.raises(ValueError, match=r"Expected an axis with sites of \[\], got 'depth'"):
-        exact.dependence("depth")
+        exact.mutual_information("depth")
     assert exact.total_correlation == pytest.approx(0.0, abs=1e-12)

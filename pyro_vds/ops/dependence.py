@@ -1,4 +1,4 @@
-"""Dependence between the sites of a joint distribution of architectures: numpy in, numpy out, nats.
+"""Dependence between the sites of a joint distribution of architectures: arrays or tensors in, numpy out, nats.
 
 A joint distribution is an array with one dimension for each site, such as ``(operation,) * edges``. A table over a
 plated axis has one dimension for all sites, the last of which varies fastest: ``table.reshape((operations,) * edges)``
