@@ -5,13 +5,14 @@ averaged weights are those of the best train ELBO, since ``fit`` has no others.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 import pyro_vds as vds
 from experiments.engine.dropout import add_dropout
@@ -49,6 +50,23 @@ class Trained:
     model: vds.VDSModel
     guide: vds.AutoCategorical
     seconds: float
+
+
+class OwnHeads(nn.Module):
+    """A head for each depth, in place of the one that all share.
+
+    Args:
+        heads: The heads, each from features ``(batch, ...)`` to outputs ``(batch, *event)``.
+    """
+
+    def __init__(self, heads: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Read out features of all depths, which vary fastest."""
+        by_depth = x.unflatten(0, (-1, len(self.heads))).unbind(1)
+        return torch.stack([head(part) for head, part in zip(self.heads, by_depth, strict=True)], 1).flatten(0, 1)
 
 
 def settings_of(task: Task, method: str, optimiser: str) -> dict[str, Any]:
@@ -90,6 +108,7 @@ def train(
     *,
     depth: int | None = None,
     dropout: bool = False,
+    own_heads: bool = False,
 ) -> Trained:
     """Train one network to its last state.
 
@@ -100,10 +119,14 @@ def train(
         settings: Fields of :class:`pyro_vds.TrainingConfig`.
         depth: Depth of a plain network; ``None`` for learnt depth of the full depth.
         dropout: Whether to drop units behind every block.
+        own_heads: Whether each depth is read out by a head of its own.
     """
     likelihood = vds.likelihoods.Classification() if data.classes else vds.likelihoods.Gaussian(learn_scale=True)
     with isolated_rng(seed=seed):
         network = _network(task, data, depth)
+        if own_heads:
+            plain = _network(task, data, task.depths[-1])
+            network.head = OwnHeads(copy.deepcopy(plain.head) for _ in range(network.max_depth + 1))
     if dropout:
         add_dropout(network)
     model = vds.VDSModel(network, likelihood=likelihood, num_data=len(data.train[0]))
