@@ -1,6 +1,7 @@
 """Networks that return the outputs of every architecture in one pass."""
 
 from pyro_vds.backbones.from_modules import FromModules
+from pyro_vds.backbones.gates import WithGates
 from pyro_vds.backbones.graph import SearchGraph
 from pyro_vds.backbones.graphs import NAS_BENCH_201, cell, connectivity
 from pyro_vds.backbones.lesions import lesion
@@ -21,6 +22,7 @@ __all__ = [
     "ResidualMLP",
     "SearchGraph",
     "Standardise",
+    "WithGates",
     "WithWidths",
     "cell",
     "connectivity",
