@@ -92,14 +92,24 @@ def _draw_probs(probs: xr.DataArray, ax: Axes, coords: Mapping[str, Sequence[Has
     """Draw the guide's probabilities of one axis as an image, with epochs from left to right."""
     axis = str(probs.dims[-1])
     labels = probs[axis].to_numpy() if coords is None else np.asarray(coords[axis])
+    title = f"q({axis})"
+    if probs.ndim == 3:
+        labels, probs, title = np.arange(probs.shape[1]), *_of_sites(probs, axis, labels)
     image = ax.imshow(
         probs.to_numpy().T, origin="lower", aspect="auto", interpolation="nearest", cmap="viridis",
         extent=(0.5, max(len(probs), 1) + 0.5, -0.5, probs.shape[1] - 0.5),
     )  # fmt: skip
-    ax.set(xlabel="epoch", ylabel=axis, title=f"q({axis})")
+    ax.set(xlabel="epoch", ylabel=str(probs.dims[-1]), title=title)
     name_entries(ax.yaxis, labels, most=8)
     ax.figure.colorbar(image, ax=ax)
     open_frame(ax)
+
+
+def _of_sites(probs: xr.DataArray, axis: str, labels: np.ndarray) -> tuple[xr.DataArray, str]:
+    """Return one number for each epoch and site, and what it is: a probability of two, or else the entropy."""
+    if probs.shape[-1] == 2:
+        return probs[..., 1], f"q({axis} = {labels[1]})"
+    return (-(probs * np.log(probs.clip(min=1e-300))).sum(axis)), f"entropy of q({axis}), nats"
 
 
 def _draw_validation(record: xr.Dataset, ax: Axes) -> None:

@@ -101,8 +101,8 @@ class BoundGap:
     def to_dataset(self) -> xr.Dataset:
         """Return ``log_evidence``, ``elbo`` and ``gap`` in nats, and the mean label of each axis.
 
-        Means are under ``q`` and under the exact posterior, for axes whose labels are numbers. With replicates there
-        is a dimension ``replicate``.
+        Means are under ``q`` and under the exact posterior, for axes without sites whose labels are numbers. With
+        replicates there is a dimension ``replicate``.
 
         Raises:
             ValueError: If nothing was recorded.
@@ -117,6 +117,7 @@ class BoundGap:
         )
 
     def _entries(self) -> dict[str, Tensor]:
-        """Return the labels of each axis whose labels are numbers."""
-        numeric = {n: labels for n, labels in self.model.coords.items() if all(isinstance(v, Real) for v in labels)}
-        return {name: torch.tensor(labels, dtype=torch.float64) for name, labels in numeric.items()}
+        """Return the labels of each axis without sites whose labels are numbers."""
+        labels = {name: axis.labels for name, axis in self.model.space.items() if not axis.has_sites}
+        numeric = {name: values for name, values in labels.items() if all(isinstance(v, Real) for v in values)}
+        return {name: torch.tensor(values, dtype=torch.float64) for name, values in numeric.items()}

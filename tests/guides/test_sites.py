@@ -109,3 +109,35 @@ def test_probabilities_are_set_and_weights_are_kept_by_name():
     guide.keep_weights("exact", exact.log_joint_probs)
     expected = torch.einsum("a,anc->nc", exact.log_joint_probs.exp(), model.backbone(x).softmax(-1))
     torch.testing.assert_close(vds.predict_proba(model, guide, x, weights="exact"), expected.detach())
+
+
+def test_the_record_of_sites_is_stored_and_drawn(tmp_path):
+    """The gate of each edge over the epochs; of more options the entropy at each edge."""
+    model, guide = sites.dense_model(num_data=30)
+    gap = vds.BoundGap(model, guide, sites.data(), every=1)
+    history = vds.fit(model, guide, sites.data(), max_epochs=3, lr=0.01, progress=False, on_epoch=gap)
+    record = history.to_dataset()
+    assert record["q_gate"].dims == ("epoch", "gate_site", "gate")
+    history.save(tmp_path / "history.safetensors")
+    torch.testing.assert_close(vds.History.load(tmp_path / "history.safetensors").probs["gate"], history.probs["gate"])
+    assert list(gap.to_dataset()) == ["log_evidence", "elbo", "gap"]
+    axes = vds.plots.plot_history(history, coords=model.coords)
+    drawn = axes[1].images[0].get_array()
+    torch.testing.assert_close(torch.as_tensor(drawn.data).T, history.probs["gate"][..., 1])
+    assert axes[1].get_title() == "q(gate = True)"
+    table = vds.TabularModel(torch.randn(3, 3, 3, dtype=torch.double))
+    of_three = vds.AutoCategorical(table)
+    history = vds.fit(table, of_three, table.data, max_epochs=2, progress=False)
+    axes = vds.plots.plot_history(history)
+    q = history.probs["op"]
+    torch.testing.assert_close(torch.as_tensor(axes[1].images[0].get_array().data).T, -(q * q.log()).sum(-1))
+    assert axes[1].get_title() == "entropy of q(op), nats"
+
+
+def test_compiled_training_equals_eager():
+    states = []
+    for compile in (False, True):
+        model, guide = sites.dense_model(layers=1, num_data=30, width=2)
+        vds.fit(model, guide, sites.data(), max_epochs=5, lr=0.05, compile=compile, progress=False)
+        states.append([p.detach() for p in (*model.parameters(), *guide.parameters())])
+    torch.testing.assert_close(*states)
