@@ -81,7 +81,7 @@ def settings_of(task: Task, method: str, optimiser: str) -> dict[str, Any]:
     shared: dict[str, Any] = {"max_epochs": task.epochs, "batch_size": task.batch_size, "patience": None}
     shared |= {"lr": task.lr, "scheduler": RECIPE["scheduler"]}
     recipe = LEARNT_DEPTH | dict(task.recipe)
-    own = {"ldn_recipe": recipe, "ldn_floor": recipe | FLOOR, "deep_supervision": SUPERVISION}
+    own = {"ldn_recipe": recipe, "ldn_floor": FLOOR | recipe, "deep_supervision": SUPERVISION}
     return shared | OPTIMISERS[optimiser] | own.get(method, {})
 
 

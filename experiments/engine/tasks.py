@@ -51,7 +51,7 @@ class Task:
 _IMAGES = Task((2, 4, 8), 12, batch_size=126, greedy=True, shifted=True)
 _NUMBERS = Task((1, 3, 5), 200, batch_size=64, width=20, lr=0.01)
 TASKS = {
-    "spirals": Task((5, 10, 20), 500, batch_size=50, width=20, recipe={"weight_floor": 0.3}),
+    "spirals": Task((5, 10, 20), 500, batch_size=50, width=20, recipe={"weight_floor": 0.5}),
     "digits": Task((2, 4, 8), 30, shifted=True),
     "mnist": replace(_IMAGES, outside="fashion_mnist"),
     "fashion_mnist": replace(_IMAGES, outside="mnist"),

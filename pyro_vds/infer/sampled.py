@@ -88,7 +88,7 @@ class ArchitectureELBO(EnumELBO):
         log_q = guide.log_prob(drawn)
         read_out = [guide.log_probs()[name] for name in model.space.read_out]
         q = outer_sum(read_out).to(log_q).exp()
-        costs = -(q[..., None] * self._log_likelihood(x, y, drawn)).flatten(0, len(read_out)).view(-1, samples).sum(0)
+        costs = -(q[..., None] * self._log_likelihood(x, y, drawn)).reshape(-1, samples).sum(0)
         kl = guide.kl(model) if guide.has_closed_kl else None
         if kl is None:
             log_p = [model.prior(name).log_prob(entries.to(log_q.device)) for name, entries in drawn.items()]
