@@ -108,7 +108,7 @@ def by_method(found: Results) -> dict[str, list[Result]]:
 
 
 def exact_has_the_best_bound(found: Results) -> tuple[str, str]:
-    """Holds if the exact sum has the largest ELBO and the smallest gap in the mean over seeds; in part if one of them."""
+    """Holds if the exact sum has the largest ELBO and the smallest gap, in the mean over seeds; in part if one."""
     methods = _that_learn(found)
     elbo, gap = (
         {m: float(np.mean([r[name] for r in rows])) for m, rows in methods.items()} for name in ("elbo", "gap")
