@@ -5,7 +5,7 @@ width=20, max_depth=10)``, the paper's prior, full batches, SGD with learning ra
 methods are those of :data:`experiments.engine.relaxed.METHODS`.
 
 *Gradients*: one network (seed 0) after 100 and after 600 exact steps, with uniform ``q`` and with the ``q`` it has
-learnt; the mean of 400 estimates of each method against the exact gradient, for the logits of ``q`` and for the
+learnt; the mean of 200 estimates of each method against the exact gradient, for the logits of ``q`` and for the
 weights. Shrinkage has other parameters, and is not in it; path dropout has a gradient of weights only.
 
 *Training*: 800 steps with each method, seeds 0 to 2 of data, weights and draws. A method that predicts by a network of
@@ -24,12 +24,11 @@ The rules of verdicts are in ``claims/relaxations.py``. All of it is the full fo
 
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import pyro_vds as vds
 from experiments.engine.gradients import bias_and_noise, gradient
@@ -92,31 +91,34 @@ def _gradients(values: Mapping[str, Any]) -> dict[str, Any]:
     learnt, rows = guide.probs(), []
     for name, q in (("uniform", {AXIS: torch.full_like(learnt[AXIS], 1 / len(learnt[AXIS]))}), ("learnt", learnt)):
         guide.set_probs(q)
-        parts = {"logits": list(guide.parameters()), "weights": list(model.backbone.parameters())}
-        exact = {part: gradient(Exact(model, guide)(*data.train), of) for part, of in parts.items()}
+        exact = _by_part(gradient(Exact(model, guide)(*data.train), _parameters(model, guide)), guide)
         lengths = {part: float(g.norm()) for part, g in exact.items()}
         for method, make in METHODS.items():
             objective = make(model, guide)
             if isinstance(objective, Shrinkage):
                 continue
             torch.manual_seed(1)
-            found = _estimates(objective, data.train, parts, exact, values["estimates"])
+            found = _estimates(objective, data.train, exact, values["estimates"])
             rows.append({"q": name, "method": method, "exact_length": lengths} | found)
     return {"q": learnt[AXIS].tolist(), "rows": rows}
 
 
-def _estimates(
-    objective: Objective, data: Data, parts: Mapping[str, Any], exact: Mapping[str, Tensor], estimates: int
-) -> dict[str, Any]:
+def _parameters(model: vds.VDSModel, guide: vds.AutoCategorical) -> list[nn.Parameter]:
+    return [*guide.parameters(), *model.backbone.parameters()]
+
+
+def _by_part(vector: Tensor, guide: vds.AutoCategorical) -> dict[str, Tensor]:
+    logits = sum(parameter.numel() for parameter in guide.parameters())
+    return {"logits": vector[:logits], "weights": vector[logits:]}
+
+
+def _estimates(objective: Objective, data: Data, exact: Mapping[str, Tensor], estimates: int) -> dict[str, Any]:
     """Return bias and noise for the logits and for the weights, from the same estimates."""
     count = 1 if objective.deterministic else estimates
-    draws: dict[str, list[Tensor]] = {part: [] for part in parts}
-    for _ in range(count):
-        loss = objective(*data)
-        for part, of in parts.items():
-            draws[part].append(gradient(loss, of))
-    moved = [part for part in parts if part == "weights" or objective.learns_q]
-    return {part: bias_and_noise(exact[part], iter(draws[part]).__next__, count) for part in moved}
+    parameters = _parameters(objective.model, objective.guide)
+    draws = [_by_part(gradient(objective(*data), parameters), objective.guide) for _ in range(count)]
+    moved = [part for part in exact if part == "weights" or objective.learns_q]
+    return {part: bias_and_noise(exact[part], torch.stack([draw[part] for draw in draws])) for part in moved}
 
 
 def _training(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,13 +185,9 @@ def _merge(values: Mapping[str, Any]) -> dict[str, Any]:
     rows = []
     for method, objective in objectives.items():
         torch.manual_seed(1)
-        draw = partial(_drawn_gradient, objective, batch, logits)
-        rows.append({"method": method} | bias_and_noise(exact, draw, values["merge_estimates"]))
+        draws = [gradient(objective(*batch), logits) for _ in range(values["merge_estimates"])]
+        rows.append({"method": method} | bias_and_noise(exact, torch.stack(draws)))
     return {"exact_length": float(exact.norm()), "rows": rows}
-
-
-def _drawn_gradient(objective: Any, batch: Data, parameters: list[Any]) -> Tensor:
-    return gradient(objective(*batch), parameters)
 
 
 def _points(steps: tuple[int, ...], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -204,7 +202,7 @@ SCAN = Scan(
         {
             "max_depth": 10,
             "steps": 800,
-            "estimates": 400,
+            "estimates": 200,
             "layers": LAYERS,
             "merge_steps": 40,
             "merge_estimates": 150,

@@ -187,7 +187,7 @@ def exact_errs_least(found: Results) -> tuple[str, str]:
         clear.append(difference.mean() > 2 * difference.std(ddof=1) / len(difference) ** 0.5)
     means = {m: float(errors.mean()) for m, errors in methods.items()}
     text = f"test error, %: exact {ours.mean():.2f}; " + "; ".join(f"{m} {e:.2f}" for m, e in means.items())
-    return text, _verdict(all(clear), ours.mean() < min(means.values()))
+    return text, _verdict(all(clear), bool(ours.mean() < min(means.values())))
 
 
 def relaxed_gates_explode(found: Results) -> tuple[str, str]:

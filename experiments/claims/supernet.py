@@ -8,6 +8,7 @@ Neural Architecture Search" (arXiv 1902.08142), doubt. The rules were written be
 
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -93,7 +94,7 @@ def shared_weights_rank(found: Results) -> tuple[str, str]:
         f"tau of shared and own log-likelihood at the ends of {len(taus)} runs: {texts}; mean {taus.mean():.2f}, "
         f"standard error {error:.2f}; between two trainings alone {_spread(_repeated(found))}"
     )
-    return text, _verdict(taus.mean() >= RANKED, taus.mean() > ERRORS * error)
+    return text, _verdict(bool(taus.mean() >= RANKED), bool(taus.mean() > ERRORS * error))
 
 
 CLAIMS: tuple[tuple[str, Callable[[Results], tuple[str, str]]], ...] = (
@@ -126,7 +127,7 @@ def _states(found: Results) -> dict[tuple[str, int], list[Result]]:
             "uniform": len(first["cell"]) * np.log(5),
         }
         for state in result["states"]:
-            tau = float(kendalltau(state["shared"], own).statistic)
+            tau = _tau(state["shared"], own)
             states.setdefault((result["settings"]["of"], state["epoch"]), []).append(state | more | {"tau": tau})
     return states
 
@@ -145,7 +146,12 @@ def _repeated(found: Results) -> list[float]:
     """Return Kendall's tau between the log-likelihoods of each two trainings of the random cells."""
     (rows,) = [result["rows"] for result in part(found, "alone")]
     table = np.array([[one["log_likelihood"] for one in row["alone"]] for row in rows])
-    return [float(kendalltau(one, other).statistic) for one, other in combinations(table.T, 2)]
+    return [_tau(one, other) for one, other in combinations(table.T, 2)]
+
+
+def _tau(one: Any, other: Any) -> float:
+    found: Any = kendalltau(one, other)
+    return float(found.statistic)
 
 
 def _spread(values: list[float]) -> str:

@@ -1,8 +1,9 @@
 """Bias and noise of estimates of a gradient, against the exact one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -13,29 +14,27 @@ def gradient(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
         loss: A scalar.
         parameters: The parameters.
     """
-    found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True, retain_graph=True)
+    found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
     return torch.cat([g.flatten() for g in found]).double()
 
 
-def bias_and_noise(exact: Tensor, draw: Callable[[], Tensor], repeats: int) -> dict[str, float]:
+def bias_and_noise(exact: Float[Tensor, " entry"], estimates: Float[Tensor, "draw entry"]) -> dict[str, float]:
     """Return how far estimates of a vector are from it, in units of its length.
 
     Args:
         exact: The vector.
-        draw: Makes an estimate.
-        repeats: Number of estimates; 1 for one without noise.
+        estimates: Estimates of it; one, if it has no noise.
 
     Returns:
         ``bias``, the distance of the mean from the vector; ``standard_error``, what noise alone makes of that, the root
         of the trace of the covariance of the mean; ``deviation``, the same of one estimate; ``cosine`` of mean and
         vector.
     """
-    draws = torch.stack([draw() for _ in range(repeats)])
-    mean, length = draws.mean(0), exact.norm()
-    deviation = float(draws.var(0).sum().sqrt() / length) if repeats > 1 else 0.0
+    mean, length, draws = estimates.mean(0), exact.norm(), len(estimates)
+    deviation = float(estimates.var(0).sum().sqrt() / length) if draws > 1 else 0.0
     return {
         "bias": float((mean - exact).norm() / length),
-        "standard_error": deviation / repeats**0.5,
+        "standard_error": deviation / draws**0.5,
         "deviation": deviation,
         "cosine": float(torch.cosine_similarity(mean, exact, 0)),
     }

@@ -130,7 +130,7 @@ def train_alone(
         seed: Seed of weights and batches.
     """
     torch.manual_seed(seed)
-    labels = [vds.NAS_BENCH_201[entry] for entry in cell]
+    labels = tuple(vds.NAS_BENCH_201[entry] for entry in cell)
     network = vds.cell(tuple(train[0].shape[1:]), classes, channels=channels).restrict(**{AXIS: labels})
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     batches = [batch for _ in range(epochs) for batch in torch.randperm(len(train[0])).split(50)]
