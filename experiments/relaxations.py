@@ -8,11 +8,13 @@ methods are those of :data:`experiments.engine.relaxed.METHODS`.
 learnt; the mean of 200 estimates of each method against the exact gradient, for the logits of ``q`` and for the
 weights. Shrinkage has other parameters, and is not in it; path dropout has a gradient of weights only.
 
-*Training*: 800 steps with each method, seeds 0 to 2 of data, weights and draws. A method that predicts by a network of
-its own does so with the batch-norm statistics of its own training; statistics are then recomputed with the plain pass
-over the training points, and the read-outs of all depths measured: ELBO, evidence and gap are exact. Shrinkage has no
-read-outs. Times are processor times of a step, in the median, as a ratio to the exact step of the same seed, which here
-is the library's with Pyro in it.
+*Training*: 800 steps with each method, seeds 0 to 2 of data, weights and draws. Batch-norm statistics are recomputed on
+the training points: with the pass that predicts, for a method that predicts by a network of its own; then with the
+plain pass, for the read-outs of all depths, whose ELBO, evidence and gap are exact. Shrinkage has no read-outs. Times
+are processor times of a step, in the median, as a ratio to the exact step of the same seed, which here is the library's
+with Pyro in it. In the first run predictions had the running statistics of training, which are those of randomly left
+out blocks or scales: path dropout had an error of 9.4 %, shrinkage of 5.7 %. That was changed after the table was read,
+for all methods alike.
 
 *Merge*: a dense graph with ten gates on the digits (1,000 points to train on), 40 exact steps of Adam with uniform
 ``q``, then the gradient for the logits on a batch of 200, 150 estimates of two draws each. The layers begin with no
@@ -32,7 +34,7 @@ from torch import Tensor, nn
 
 import pyro_vds as vds
 from experiments.engine.gradients import bias_and_noise, gradient
-from experiments.engine.relaxed import AXIS, METHODS, Exact, Objective, Shrinkage
+from experiments.engine.relaxed import AXIS, METHODS, Exact, Objective, Shrinkage, recompute_statistics
 from experiments.engine.soft_choices import RELAXED, SoftChoices, gated_graph
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Data
@@ -139,13 +141,10 @@ def _learnt(objective: Objective, data: vds.datasets.DataSet) -> dict[str, Any]:
     """Return the test scores of a trained network, and the posterior over its read-outs."""
     model, guide = objective.model, objective.guide
     x, y = data.test
-    own = None
-    model.eval()
-    if not objective.reads_out:
-        own = objective.log_predictive(x)
+    recompute_statistics(objective, data.train[0])
+    own = objective.log_predictive(x)
     vds.recalibrate_batch_norm(model, data.train)
-    model.eval()
-    content = _scores(objective.log_predictive(x) if own is None else own, y)
+    content = _scores(objective.log_predictive(x) if objective.reads_out else own, y)
     if isinstance(objective, Shrinkage):
         return content | {"scales": objective.scales.tolist()}
     exact = vds.exact_posterior(model, data.train)

@@ -45,6 +45,8 @@ def gradients_table(found: Results) -> str:
     lines = []
     for result in part(found, "gradients"):
         for row in result["rows"]:
+            if row["method"] == WRITTEN_OUT:
+                continue
             if row["method"] == EXACT:
                 lengths = ", ".join(f"{length:.3g}" for length in row["exact_length"].values())
                 lines.append([str(result["settings"]["of"]), row["q"], f"exact, lengths {lengths}", *[""] * 6])

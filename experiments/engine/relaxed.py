@@ -255,6 +255,26 @@ class PathDropout(Objective):
         return self.model.outputs(x)[-1].log_softmax(-1)
 
 
+@torch.no_grad()
+def recompute_statistics(objective: Objective, x: Tensor) -> None:
+    """Set batch-norm statistics to the means over the passes of a prediction, and leave the model in eval mode.
+
+    Args:
+        objective: The trained method.
+        x: The training inputs, one batch.
+    """
+    norms = [module for module in objective.model.backbone.modules() if isinstance(module, nn.BatchNorm1d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+    objective.model.train()
+    objective.log_predictive(x)
+    objective.model.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
 Make = Callable[[vds.VDSModel, vds.AutoCategorical], Objective]
 METHODS: dict[str, Make] = {
     "exact": Exact,
