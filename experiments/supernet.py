@@ -14,6 +14,10 @@ weights on 500 training points, which is what a search may look at, against that
 tau. The agreement of both trainings alone is what can be had. The divergence of ``q`` from the exact
 posterior for the shared weights is that for 50 training points which count as 1,000.
 
+``uniform`` draws cells uniformly and learns no ``q`` (Guo et al. 2020, "Single Path One-Shot Neural Architecture Search
+with Uniform Sampling", arXiv 1904.00420). It is no search but a control of the ranking, which was added after the first
+table was read, and no verdict counts it.
+
 The rules of verdicts are in ``claims/supernet.py``. All of it is the full form; it takes minutes of one core.
 """
 

@@ -16,7 +16,7 @@ from scipy.stats import kendalltau
 from experiments.claims.relaxations import markdown, part
 from experiments.figures.parts import Result, Results
 
-LITERAL = "generator of 1 input"
+LITERAL, CONTROL = "generator of 1 input", "uniform"
 CONVERGED, RANKED, ERRORS = 0.1, 0.5, 2.0
 
 
@@ -37,8 +37,9 @@ def searches_table(found: Results) -> str:
         named = [_accuracy(state) for state in states]
         cells = [name, str(epoch), f"{start:.2f}, {quarter:.2f}, {_spread([s['entropy'] for s in states])}"]
         cells += [f"{np.mean([state[key] for state in states]):.2f}" for key in ("total_correlation", "kl")]
-        cells.append(", ".join(f"{100 * accuracy:.1f}" for accuracy in named))
-        cells.append(f"{100 * np.mean([(alone < accuracy).mean() for accuracy in named]):.0f}")
+        better = f"{100 * np.mean([(alone < accuracy).mean() for accuracy in named]):.0f}"
+        found_cells = [", ".join(f"{100 * accuracy:.1f}" for accuracy in named), better]
+        cells += ["", ""] if name == CONTROL else found_cells  # a uniform q has no most probable cell
         lines.append([*cells, _spread([state["tau"] for state in states])])
     return markdown(heads, lines)
 
@@ -65,7 +66,7 @@ def one_epoch_is_enough(found: Results) -> tuple[str, str]:
     median = float(np.median(_accuracies(found)))
     texts, verdict = [], "not run"
     for (name, epoch), states in _states(found).items():
-        if epoch != 1:
+        if epoch != 1 or name == CONTROL:
             continue
         entropies, named = [state["entropy"] for state in states], [_accuracy(state) for state in states]
         texts.append(
@@ -87,6 +88,7 @@ def shared_weights_rank(found: Results) -> tuple[str, str]:
     ends: dict[str, list[float]] = {}
     for (name, _), states in _states(found).items():
         ends[name] = [state["tau"] for state in states]
+    control = ends.pop(CONTROL, None)
     taus = np.concatenate([np.array(values) for values in ends.values()])
     error = taus.std(ddof=1) / len(taus) ** 0.5
     texts = "; ".join(f"{name} {np.mean(values):.2f}" for name, values in ends.items())
@@ -94,6 +96,7 @@ def shared_weights_rank(found: Results) -> tuple[str, str]:
         f"tau of shared and own log-likelihood at the ends of {len(taus)} runs: {texts}; mean {taus.mean():.2f}, "
         f"standard error {error:.2f}; between two trainings alone {_spread(_repeated(found))}"
     )
+    text += "" if control is None else f"; with cells drawn uniformly, no search, {_spread(control)}"
     return text, _verdict(bool(taus.mean() >= RANKED), bool(taus.mean() > ERRORS * error))
 
 

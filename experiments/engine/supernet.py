@@ -25,7 +25,7 @@ class Search:
     Attributes:
         guide: Makes the guide of the model.
         objective: Makes what is minimised.
-        guide_lr: Learning rate of the guide.
+        guide_lr: Learning rate of the guide; 0 leaves it as it starts.
     """
 
     guide: Callable[[vds.VDSModel], Guide]
@@ -40,6 +40,7 @@ SEARCHES = {
     "generator of 16 inputs": Search(partial(vds.AutoGenerator, inputs=16), _drawn, 0.025),
     "DARTS": Search(vds.AutoCategorical, partial(SoftChoices, weigh=softmax_weights, kl=False), 0.025),
     "exact mean-field": Search(vds.AutoCategorical, vds.elbo, 0.2),
+    "uniform": Search(vds.AutoCategorical, _drawn, 0.0),
 }
 
 
