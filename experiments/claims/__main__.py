@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import per_input, recipe_parts, spirals_recipe
-from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding, nas
+from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding, nas, relaxations, supernet
 from experiments.claims.lesions import LESION_CLAIMS
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
@@ -113,6 +113,37 @@ def nas_review() -> str:
     return nas.review_table(results("nas_tables")) + "\n"
 
 
+def relaxations_claims() -> str:
+    """Return what the exact sum over depths buys, with verdicts."""
+    return relaxations.claims_table(results("relaxations")) + "\n"
+
+
+def relaxations_training() -> str:
+    """Return the table of ``relaxations`` with what each method learns."""
+    return relaxations.training_table(results("relaxations")) + "\n"
+
+
+def relaxations_gradients() -> str:
+    """Return the table of ``relaxations`` with bias and noise of gradients."""
+    return relaxations.gradients_table(results("relaxations")) + "\n"
+
+
+def relaxations_merge() -> str:
+    """Return the table of ``relaxations`` with gradients for gates behind a normalisation."""
+    return relaxations.merge_table(results("relaxations")) + "\n"
+
+
+def supernet_claims() -> str:
+    """Return the claims about search with shared weights, with verdicts."""
+    return supernet.claims_table(results("supernet")) + "\n"
+
+
+def supernet_searches() -> str:
+    """Return the table of ``supernet``, and what random cells are like."""
+    found = results("supernet")
+    return f"{supernet.searches_table(found)}\n\n{supernet.alone_text(found)}.\n"
+
+
 def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
@@ -134,6 +165,12 @@ PAGES: dict[Path, Tables] = {
         "nas guides": nas_guides,
         "nas searches": nas_searches,
         "nas depths": nas_depths,
+        "relaxations": relaxations_claims,
+        "relaxations training": relaxations_training,
+        "relaxations gradients": relaxations_gradients,
+        "relaxations merge": relaxations_merge,
+        "supernet": supernet_claims,
+        "supernet searches": supernet_searches,
     },
 }
 
