@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 
+from pyro_vds.spaces.space import counted
+
 Label = str | int | np.generic
 
 
@@ -151,7 +153,7 @@ def estimate_of(group: xr.Dataset) -> str:
     """
     if group.attrs.get("exact"):
         return ""
-    return f"estimate: {group.attrs['samples']} of {group.attrs['architectures']:.2g} architectures"
+    return f"estimate: {group.attrs['samples']} of {counted(int(group.attrs['architectures']))} architectures"
 
 
 def architecture_dims(exact: xr.Dataset) -> list[str]:

@@ -98,7 +98,7 @@ def plot_graph(
         if labels[entry] == nothing:
             continue
         color = BLUE if gates else _OPERATIONS[entry % len(_OPERATIONS)]
-        prob = float(row[entry])
+        prob = min(float(row[entry]), 1.0)  # rounding can make it larger
         ax.add_patch(PathPatch(_arc(start, end), fc="none", ec=color, lw=_WIDTH * prob, alpha=prob, gid="edge"))
         if len(edges) <= _WRITTEN:
             _write(ax, (start + end) / 2, _height(start, end), prob)

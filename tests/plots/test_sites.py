@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import sites
 import torch
+import xarray as xr
 from matplotlib.colors import to_hex
 from torch import nn
 
@@ -104,7 +105,7 @@ def test_dependence_is_the_mutual_information_without_the_entropies(operations):
 
 
 def test_an_estimate_says_so_under_its_title(estimate, gates):
-    note = "estimate: 50 of 3.5e+13 architectures"
+    note = "estimate: 50 of 3.5e13 architectures"
     (choices,) = plots.plot_choices(estimate)
     assert choices.get_title().splitlines() == ["posterior q(gate)", note]
     graph = plots.plot_graph(estimate)
@@ -112,7 +113,7 @@ def test_an_estimate_says_so_under_its_title(estimate, gates):
     assert len(drawn_edges(graph)) == 45
     with pytest.raises(ValueError, match=r"Expected a tree with an exact posterior, whose .*got an estimate: 50 of"):
         plots.plot_dependence(estimate)
-    with pytest.raises(ValueError, match=r"got an estimate: 50 of 3.5e\+13 architectures. Use of='q'"):
+    with pytest.raises(ValueError, match=r"got an estimate: 50 of 3.5e13 architectures. Use of='q'"):
         plots.plot_graph(estimate, of="exact")
     assert "estimate" not in plots.plot_graph(gates).get_title()
 
@@ -138,6 +139,14 @@ def test_figures_go_where_they_are_told(operations):
     assert plots.plot_dependence(operations, axes[3]) is axes[3]
     with pytest.raises(ValueError, match=r"Expected 2 axes to draw on, one for each of \['q', 'exact'\], got 1"):
         plots.plot_choices(operations, axes[:1])
+
+
+def test_certain_edges_are_drawn_where_rounding_makes_them_more_than_certain(gates):
+    tree = gates.copy()
+    group = tree["architecture"].to_dataset()
+    certain = np.log(np.array([[1e-30, 1 + 1e-12]] * 6))
+    tree["architecture"] = xr.DataTree(group.assign(log_q_gate=(("edge", "gate"), certain)))
+    assert [arc.get_alpha() for arc in drawn_edges(plots.plot_graph(tree))] == [1.0] * 6
 
 
 def test_wrong_trees_are_refused(operations, trained):
