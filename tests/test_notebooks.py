@@ -28,6 +28,7 @@ def test_there_are_notebooks():
         "05_own_backbone",
         "06_connectivity",
         "07_operations",
+        "08_lesions",
         "paper_figures",
     ]
 
