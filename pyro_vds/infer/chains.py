@@ -46,6 +46,7 @@ def _check_chains(trees: Sequence[xr.DataTree]) -> None:
     found = [tree["posterior"].sizes["chain"] for tree in trees]
     if set(found) != {1}:
         raise ValueError(f"Expected trees of one chain each, got {found} chains.")
+    targets = trees[0]["observed_data"].to_dataset()
     first, *others = ((tree["architecture"].to_dataset(), tree["log_likelihood"].sizes) for tree in trees)
     for place, (group, sizes) in enumerate(others, start=1):
         alike = group.coords.equals(first[0].coords) and set(group.data_vars) == set(first[0].data_vars)
@@ -55,3 +56,5 @@ def _check_chains(trees: Sequence[xr.DataTree]) -> None:
                 f"{dict(first[1])} over {list(first[0].dims)} in the first and {dict(sizes)} over {list(group.dims)} "
                 f"in tree {place}."
             )
+        if not trees[place]["observed_data"].to_dataset().equals(targets):
+            raise ValueError(f"Expected trees of the same points, got other targets in tree {place}.")

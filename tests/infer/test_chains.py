@@ -76,3 +76,7 @@ def test_trees_that_do_not_fit_are_refused():
     depth = vds.to_datatree(plain, vds.AutoCategorical(plain), *sites.data(), draws=10)
     with pytest.raises(ValueError, match="in tree 1"):
         vds.as_chains([trees[0], depth])
+    model, guide = sites.dense_model(num_data=30)
+    x, y = sites.data()
+    with pytest.raises(ValueError, match="Expected trees of the same points, got other targets in tree 1"):
+        vds.as_chains([trees[0], vds.to_datatree(model, guide, x, y.flip(0), draws=10)])
