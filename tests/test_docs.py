@@ -32,8 +32,28 @@ def test_snippets_on_extending_run_in_order(capsys, finished, tmp_path, monkeypa
     assert len(namespace["errors"]) == 4
 
 
+def test_snippets_on_architectures_run_and_train():
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(0)
+    namespace: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "architectures.md").read_text(), flags=re.DOTALL):
+        assert len(block.splitlines()) <= 22
+        exec(block, namespace)
+    torch.set_default_dtype(torch.float64)
+    assert namespace["rhat"].shape == (6,)
+    assert namespace["small"](namespace["x"]).shape == (300, 10)
+    assert namespace["gap"] > 0
+    assert namespace["between"].shape == (6, 6)
+    assert set(namespace["chosen"]) <= {"none", "same", "linear"}
+    assert namespace["q_depth"].shape == (4,)
+    assert namespace["q_gate"].shape == (3,)
+    elbo = namespace["history"].elbo
+    assert elbo[-1] > elbo[0]
+    assert "(estimate: 100 of 32 architectures)" in str(namespace["evidence"])
+
+
 def test_commands_are_ones_that_the_command_line_takes():
-    texts = [path.read_text() for path in (DOCS.parent / "README.md", DOCS / "extending.md")]
+    texts = [path.read_text() for path in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")))]
     found = [
         match.replace("\\\n", " ")
         for text in texts

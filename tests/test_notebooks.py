@@ -26,6 +26,9 @@ def test_there_are_notebooks():
         "03_depth_and_width",
         "04_calibration_and_ood",
         "05_own_backbone",
+        "06_connectivity",
+        "07_operations",
+        "08_lesions",
         "paper_figures",
     ]
 

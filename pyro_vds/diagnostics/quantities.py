@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 
+from pyro_vds.spaces.space import counted
+
 Label = str | int | np.generic
 
 
@@ -19,17 +21,29 @@ def exact_quantities(tree: xr.DataTree) -> xr.Dataset:
         ``log_q``, ``log_prior``, ``log_exact_posterior``, ``log_likelihood`` and ``log_evidence``, nats.
 
     Raises:
-        ValueError: If the group is absent.
+        ValueError: If the group is absent, or has marginals of sites in place of a table of architectures.
     """
+    group = _architecture(tree)
+    if "log_q" not in group:
+        raise ValueError(
+            "Expected a tree with a table of all architectures, such as depths, got one of sites, which has the "
+            f"marginals of {site_axes(group)}. For sites use pyro_vds.plots.plot_choices, plot_graph and "
+            "plot_dependence, az.summary(tree), and exact_posterior(model, data).gap(guide)."
+        )
+    exact = group.astype(np.float64)
+    log_q = exact["log_q"] - exact["log_q"].reduce(logsumexp, architecture_dims(exact))
+    # The evidence is an attribute for one model, and a variable for replicates.
+    return exact.assign(log_q=log_q, log_evidence=exact.get("log_evidence", exact.attrs.get("log_evidence")))
+
+
+def _architecture(tree: xr.DataTree) -> xr.Dataset:
+    """Return the group of exact quantities."""
     if "architecture" not in tree.children:
         raise ValueError(
             f"Expected a DataTree with a group 'architecture', got the groups {sorted(tree.children)}. Make one "
             "with pyro_vds.to_datatree."
         )
-    exact = tree["architecture"].to_dataset().astype(np.float64)
-    log_q = exact["log_q"] - exact["log_q"].reduce(logsumexp, architecture_dims(exact))
-    # The evidence is an attribute for one model, and a variable for replicates.
-    return exact.assign(log_q=log_q, log_evidence=exact.get("log_evidence", exact.attrs.get("log_evidence")))
+    return tree["architecture"].to_dataset()
 
 
 def quantities_of_one_model(tree: xr.DataTree) -> xr.Dataset:
@@ -48,6 +62,98 @@ def quantities_of_one_model(tree: xr.DataTree) -> xr.Dataset:
             "guide in pyro_vds.replicates(model, guide)."
         )
     return exact
+
+
+def site_quantities(tree: xr.DataTree) -> xr.Dataset:
+    """Return the group ``architecture`` of a tree of sites.
+
+    Args:
+        tree: A DataTree from :func:`pyro_vds.to_datatree` of a model with sites.
+
+    Returns:
+        For each axis ``log_q_NAME`` and ``log_prior_NAME``; with an exact posterior also ``log_exact_posterior_NAME``
+        and ``dependence_NAME``.
+
+    Raises:
+        ValueError: If the group is absent, or is a table of architectures without sites.
+    """
+    group = _architecture(tree)
+    if not site_axes(group):
+        raise ValueError(
+            f"Expected a tree of a model with sites, such as the edges of a graph, got the axes "
+            f"{architecture_dims(group)}. For these use pyro_vds.plots.plot_posterior."
+        )
+    return group
+
+
+def site_axes(group: xr.Dataset) -> list[str]:
+    """Return the names of the axes with sites.
+
+    Args:
+        group: The group ``architecture`` of a tree.
+    """
+    names = [str(name).removeprefix("log_q_") for name in group.data_vars if str(name).startswith("log_q_")]
+    return [name for name in names if len(set(group[f"log_q_{name}"].dims) - {"chain"}) == 2]
+
+
+def site_axis_of(group: xr.Dataset, axis: str | None) -> str:
+    """Return the name of an axis with sites, and check that it exists.
+
+    Args:
+        group: A dataset from :func:`site_quantities`.
+        axis: The name; ``None`` is the first.
+
+    Raises:
+        ValueError: If there is no such axis.
+    """
+    known = site_axes(group)
+    if axis is None:
+        return known[0]
+    if axis not in known:
+        raise ValueError(f"Expected a tree with an axis {axis!r} with sites, got the axes with sites {known}.")
+    return axis
+
+
+def sites_of(group: xr.Dataset, axis: str) -> str:
+    """Return the name of the dimension of an axis's sites.
+
+    Args:
+        group: A dataset from :func:`site_quantities`.
+        axis: Name of the axis.
+    """
+    (found,) = [str(dim) for dim in group[f"log_q_{axis}"].dims if dim not in ("chain", axis)]
+    return found
+
+
+def probs_of_sites(group: xr.Dataset, axis: str, of: str = "q") -> xr.DataArray:
+    """Return the probability of each entry at each site; the mean over chains.
+
+    Args:
+        group: A dataset from :func:`site_quantities`.
+        axis: Name of the axis.
+        of: ``"q"`` for the guide, ``"exact"`` for the exact posterior.
+
+    Raises:
+        ValueError: If the distribution is unknown, or the tree is an estimate and has no exact posterior.
+    """
+    if of not in ("q", "exact"):
+        raise ValueError(f"Expected of='q' or of='exact', got {of!r}.")
+    name = {"q": f"log_q_{axis}", "exact": f"log_exact_posterior_{axis}"}[of]
+    if name not in group:
+        raise ValueError(f"Expected a tree with an exact posterior, got an {estimate_of(group)}. Use of='q'.")
+    probs = exp(group[name].astype(np.float64))
+    return probs.mean("chain") if "chain" in probs.dims else probs
+
+
+def estimate_of(group: xr.Dataset) -> str:
+    """Return what a tree of sites was estimated from, ``""`` if it is exact.
+
+    Args:
+        group: A dataset from :func:`site_quantities`.
+    """
+    if group.attrs.get("exact"):
+        return ""
+    return f"estimate: {group.attrs['samples']} of {counted(int(group.attrs['architectures']))} architectures"
 
 
 def architecture_dims(exact: xr.Dataset) -> list[str]:

@@ -152,7 +152,8 @@ def replicate_agreement(tree: xr.DataTree) -> xr.Dataset:
     log_q, dims = exact["log_q"], architecture_dims(exact)
     if "chain" not in log_q.dims:
         raise ValueError(
-            "Expected the tree of replicates, got the tree of one model. Train a pyro_vds.Replicated(net, n)."
+            "Expected the tree of replicates, got the tree of one model. Train a pyro_vds.Replicated(net, n), "
+            "or join the trees of several trainings with pyro_vds.as_chains."
         )
     q = exp(log_q)
     return xr.Dataset(

@@ -2,6 +2,7 @@
 
 from pyro_vds.infer.bounds import elbo, enum_elbo
 from pyro_vds.infer.cases import Case
+from pyro_vds.infer.chains import as_chains
 from pyro_vds.infer.datatree import to_datatree
 from pyro_vds.infer.drawn import drawn
 from pyro_vds.infer.evidence import EvidenceEstimate, estimate_evidence
@@ -26,6 +27,7 @@ __all__ = [
     "EvidenceEstimate",
     "MeanField",
     "Mixture",
+    "as_chains",
     "drawn",
     "elbo",
     "enum_elbo",

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.guides.replicates import replicates
+from pyro_vds.infer.chains import as_chains
 from pyro_vds.infer.drawn import given
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
 from pyro_vds.infer.passes import read_out
@@ -80,7 +81,7 @@ def to_datatree(
             x, y = gathered(x, "data", model.device_tensor().device)
         posteriors = _of_each(model, posterior)
         pairs = zip(replicates(model, guide), posteriors, strict=True)
-        return _as_chains([_one_chain(*pair, x, y, p, seed=seed + r, **options) for r, (pair, p) in enumerate(pairs)])
+        return as_chains([_one_chain(*pair, x, y, p, seed=seed + r, **options) for r, (pair, p) in enumerate(pairs)])
     if isinstance(posterior, Sequence):
         raise ValueError("Expected the exact posterior of one model, got a list.")
     return _one_chain(model, guide, x, y, posterior, seed=seed, **options)
@@ -163,19 +164,6 @@ def _of_draws(
         tree[group] = xr.DataTree(tree[group].to_dataset().drop_vars("sample").merge(sites))
     tree["architecture"] = xr.DataTree(sites_group(model, guide, None, draws))
     return tree
-
-
-def _as_chains(trees: list[xr.DataTree]) -> xr.DataTree:
-    """Join the trees of replicates, each as a chain."""
-    joined = trees[0].copy()
-    for group in ("posterior", "log_likelihood", "posterior_predictive", "prior"):
-        parts = [tree[group].to_dataset().assign_coords(chain=[r]) for r, tree in enumerate(trees)]
-        joined[group] = xr.DataTree(xr.concat(parts, dim="chain"))
-    exact = [tree["architecture"].to_dataset() for tree in trees]
-    evidence = xr.DataArray([dataset.attrs["log_evidence"] for dataset in exact], dims="chain")
-    chains = xr.concat(exact, dim="chain", combine_attrs="drop").assign(log_evidence=evidence)
-    joined["architecture"] = xr.DataTree(chains.assign_coords(chain=range(len(trees))).assign_attrs(units="nats"))
-    return joined
 
 
 def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:

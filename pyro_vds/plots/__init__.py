@@ -10,6 +10,7 @@ from pyro_vds.plots.posterior import (
     plot_prior_to_posterior,
     plot_stacking,
 )
+from pyro_vds.plots.sites import plot_choices, plot_dependence, plot_graph
 from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, RED
 from pyro_vds.plots.training import plot_bound_gap, plot_history
 
@@ -22,7 +23,10 @@ __all__ = [
     "grid_around",
     "plot_band",
     "plot_bound_gap",
+    "plot_choices",
+    "plot_dependence",
     "plot_functions",
+    "plot_graph",
     "plot_history",
     "plot_intervals",
     "plot_lesions",
