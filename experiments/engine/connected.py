@@ -1,0 +1,274 @@
+"""Graphs with gates: trained with the exact sum, with draws, and as the blog does it; and what is measured of them."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Adam
+
+import pyro_vds as vds
+from pyro_vds.backbones.chosen_graph import ChosenGraph
+from pyro_vds.spaces.space import LIMIT
+from pyro_vds.spaces.typing import Data, Inputs
+
+Method = Literal["exact", "rloo", "sigmoid", "linear"]
+Start = float | Literal["normal", "chain"]
+DRAWS, EVIDENCE_DRAWS, MIXTURE_DRAWS = 4, 200, 40
+GUIDE_LR = 0.05
+SURE = 0.1  # a gate is decided if its probability is less than this from 0 or 1
+
+
+class Network(nn.Module):
+    """A network without choices as a backbone.
+
+    Args:
+        network: Maps inputs to outputs.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.space = vds.Space()
+
+    def forward(self, x: Inputs) -> Float[Tensor, "batch output"]:
+        """Return the outputs."""
+        return self.network(x)
+
+
+class SoftGates(nn.Module):
+    """The blog's network: what an edge carries times a learnt weight, ``sigmoid(w)`` or ``w`` itself.
+
+    Args:
+        graph: The graph, whose axis is ``"gate"``.
+        start: The first ``w`` of each edge.
+        squash: Whether the weight is ``sigmoid(w)``.
+    """
+
+    def __init__(self, graph: vds.SearchGraph, start: Float[Tensor, " edge"], *, squash: bool) -> None:
+        super().__init__()
+        self.graph = graph
+        self.w = nn.Parameter(start.clone())
+        self.squash = squash
+        self.space = vds.Space()
+
+    @property
+    def weights(self) -> Float[Tensor, " edge"]:
+        """The weight of each edge."""
+        return self.w.sigmoid() if self.squash else self.w
+
+    def forward(self, x: Inputs) -> Float[Tensor, "batch output"]:
+        """Return the outputs of the weighted network."""
+        weights = self.weights
+        return self.graph.at(x, {"gate": torch.stack([1 - weights, weights], -1)[None]})[0]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained graph.
+
+    Attributes:
+        model: The model over the subgraphs of its weights.
+        guide: The guide; for soft gates with their weights as probabilities.
+        soft: The model as it was trained, if its gates are soft.
+        log_prob: Mean log-likelihood of a training point in each epoch, nats.
+        gates: Probability or weight of each edge after each epoch, ``(epoch, edge)``.
+        seconds: Time of training.
+    """
+
+    model: vds.VDSModel
+    guide: vds.AutoCategorical
+    soft: vds.VDSModel | None
+    log_prob: list[float]
+    gates: np.ndarray
+    seconds: float
+
+
+def start_logits(start: Start, edges: Sequence[tuple[int, int]], *, seed: int) -> Float[Tensor, " edge"]:
+    """Return the first logit of each gate.
+
+    Args:
+        start: One for all; ``"normal"`` draws them from N(0.5, 1); ``"chain"`` is 1 from each node to the next and 0.5
+            elsewhere. These are the blog's.
+        edges: The edges.
+        seed: Seed of the draws.
+    """
+    if start == "normal":
+        return 0.5 + torch.randn(len(edges), generator=torch.Generator().manual_seed(seed))
+    if start == "chain":
+        return torch.tensor([1.0 if target == source + 1 else 0.5 for source, target in edges])
+    return torch.full((len(edges),), float(start))
+
+
+def train(
+    graph: vds.SearchGraph,
+    method: Method,
+    data: Data,
+    *,
+    price: float,
+    start: Start = 0.0,
+    guide_from: int = 0,
+    seed: int,
+    lr: float,
+    **how: Any,
+) -> Trained:
+    """Train weights and gates together, with Adam and a cosine over the epochs.
+
+    Args:
+        graph: The graph.
+        method: ``"exact"`` sums over all subgraphs, ``"rloo"`` draws four in each step; ``"sigmoid"`` and ``"linear"``
+            are the blog's weights, without prior.
+        data: Training data.
+        price: Price of an open edge, nats.
+        start: Where the gates start; see :func:`start_logits`.
+        guide_from: First epoch in which the gates of a guide move.
+        seed: Seed of the batches, the draws and a random start.
+        lr: Learning rate of the weights; that of the gates is 0.05.
+        how: Other settings of :func:`pyro_vds.fit`, such as ``max_epochs``.
+
+    Raises:
+        ValueError: If the method is unknown.
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"Expected a method of {', '.join(get_args(Method))}, got {method!r}.")
+    model = vds.VDSModel(graph, priors=vds.priors.Price(price), num_data=len(data[0]))
+    guide = vds.AutoCategorical(model)
+    logits = start_logits(start, graph.edges, seed=seed)
+    started = time.perf_counter()
+    how |= {"seed": seed, "scheduler": "cosine", "progress": False, "patience": None}
+    if method in ("exact", "rloo"):
+        _open_with(guide, logits.sigmoid())
+        samples = DRAWS if method == "rloo" else None
+        history = vds.fit(
+            model, guide, data, optimizer=Adam, lr=lr, guide_lr=GUIDE_LR, samples=samples, guide_from=guide_from, **how
+        )
+        soft, gates = None, history.probs["gate"][..., 1].numpy()
+    else:
+        network = SoftGates(graph, logits if method == "sigmoid" else logits.sigmoid(), squash=method == "sigmoid")
+        soft, seen = vds.VDSModel(network, num_data=len(data[0])), []
+        keep = lambda record: seen.append(network.weights.detach().cpu().numpy().copy())  # noqa: E731
+        history = vds.fit(soft, None, data, optimizer=_with_gates(network.w, lr), on_epoch=keep, **how)
+        gates = np.stack(seen)
+        _open_with(guide.to(network.w.device), network.weights.detach().clamp(0, 1))
+    seconds = time.perf_counter() - started
+    return Trained(model, guide, soft, (history.expected_log_prob / len(data[0])).tolist(), gates, seconds)
+
+
+def train_alone(network: nn.Module, data: Data, *, lr: float, seed: int, **how: Any) -> vds.VDSModel:
+    """Train a network without gates in the same way.
+
+    Args:
+        network: The network.
+        data: Training data.
+        lr: Learning rate.
+        seed: Seed of the batches.
+        how: Other settings of :func:`pyro_vds.fit`.
+    """
+    model = vds.VDSModel(Network(network), num_data=len(data[0]))
+    how |= {"seed": seed, "scheduler": "cosine", "progress": False, "patience": None}
+    vds.fit(model, None, data, optimizer=Adam, lr=lr, **how)
+    return model
+
+
+def measured(trained: Trained, train: Data, test: Data) -> dict[str, Any]:
+    """Return bound, evidence and gap of a trained graph on training data, and what it predicts on test data.
+
+    With more than 65,536 subgraphs the bound is an estimate from 200 draws, and the mixture one of 40.
+
+    Args:
+        trained: The trained graph.
+        train: Training data.
+        test: Test data.
+    """
+    model, guide = trained.model, trained.guide
+    probs = guide.probs()["gate"][:, 1].detach().cpu()
+    found: dict[str, Any] = {
+        "probs": probs.tolist(),
+        "open": int((probs > 0.5).sum()),
+        "decided": float(((probs - 0.5).abs() > 0.5 - SURE).float().mean()),
+        "parameters": sum(p.numel() for p in model.backbone.parameters()),
+        "seconds_of_training": trained.seconds,
+        "log_prob": trained.log_prob,
+        "gates": np.round(trained.gates, 4).tolist(),
+    }
+    if model.space.count <= LIMIT:
+        posterior = vds.exact_posterior(model, train)
+        found |= {"elbo": posterior.elbo(guide), "evidence": posterior.log_evidence, "gap": posterior.gap(guide)}
+        found["posterior"] = posterior.probs["gate"][:, 1].tolist()
+        found["mixture"] = scores(model, guide, test)
+    else:
+        estimate = vds.estimate_evidence(model, guide, train, samples=EVIDENCE_DRAWS)
+        found |= {"elbo": estimate.elbo, "elbo_se": estimate.elbo_se}
+        found["mixture"] = scores(*vds.drawn(model, guide, samples=MIXTURE_DRAWS), test)
+    found["mode"] = scores(vds.VDSModel(Network(cut(model, guide)), num_data=len(train[0])), None, test)
+    return found if trained.soft is None else found | {"soft": scores(trained.soft, None, test)}
+
+
+def scores(model: vds.VDSModel, guide: vds.AutoCategorical | None, test: Data) -> dict[str, float]:
+    """Return mean log-likelihood, nats per point, and share of errors of the mixture over what the model leaves open.
+
+    Args:
+        model: The model.
+        guide: Its guide; ``None`` for a model without choices.
+        test: Test data.
+    """
+    (found,) = vds.predict(model, guide, *test, want=["metrics"])
+    return {"log_likelihood": float(found["log_prob"].double().mean()), "error": float(found["error"].double().mean())}
+
+
+def cut(model: vds.VDSModel, guide: vds.AutoCategorical) -> nn.Module:
+    """Return the most probable subgraph with its trained weights.
+
+    Args:
+        model: The model of a graph.
+        guide: Its guide.
+    """
+    return model.backbone.restrict(**guide.mode())  # type: ignore[operator]
+
+
+def used_edges(graph: vds.SearchGraph, opened: Sequence[bool]) -> int:
+    """Return how many open edges lead to the output.
+
+    Args:
+        graph: The graph.
+        opened: Whether each edge is open.
+    """
+    network = graph.restrict(gate=tuple(opened))
+    assert isinstance(network, ChosenGraph)
+    return len(network.edges)
+
+
+def connected_at_random(edges: Sequence[tuple[int, int]], size: int, rng: np.random.Generator) -> tuple[bool, ...]:
+    """Draw a subgraph with some number of edges, uniformly among those with a path from stem to head.
+
+    Args:
+        edges: All edges, ordered by target.
+        size: Number of open edges, from 1 to all.
+        rng: The generator.
+    """
+    while True:
+        chosen = set(rng.choice(len(edges), size, replace=False).tolist())
+        reached = {0}
+        for number, (source, target) in enumerate(edges):
+            if number in chosen and source in reached:
+                reached.add(target)
+        if edges[-1][1] in reached:
+            return tuple(number in chosen for number in range(len(edges)))
+
+
+def _open_with(guide: vds.AutoCategorical, probs: Tensor) -> None:
+    guide.set_probs({"gate": torch.stack([1 - probs, probs], -1)})
+
+
+def _with_gates(gates: nn.Parameter, lr: float) -> Callable[[Iterable[Any]], Adam]:
+    """Return what makes an optimiser with the learning rate of gates for one parameter."""
+
+    def make(groups: Iterable[Any]) -> Adam:
+        weights = [p for group in groups for p in group["params"] if p is not gates]
+        return Adam([{"params": weights, "lr": lr}, {"params": [gates], "lr": GUIDE_LR}])
+
+    return make
