@@ -20,6 +20,7 @@ Method = Literal["exact", "rloo", "sigmoid", "linear"]
 Start = float | Literal["normal", "chain"]
 DRAWS, EVIDENCE_DRAWS, MIXTURE_DRAWS = 4, 200, 40
 GUIDE_LR = 0.05
+GATES_LR = 2 * GUIDE_LR  # of a single logit: a guide has two for a gate, which move apart
 SURE = 0.1  # a gate is decided if its probability is less than this from 0 or 1
 
 
@@ -76,7 +77,7 @@ class Trained:
         guide: The guide; for soft gates with their weights as probabilities.
         soft: The model as it was trained, if its gates are soft.
         log_prob: Mean log-likelihood of a training point in each epoch, nats.
-        gates: Probability or weight of each edge after each epoch, ``(epoch, edge)``.
+        gates: Probability or weight of each edge at the end of each epoch, ``(epoch, edge)``.
         seconds: Time of training.
     """
 
@@ -127,7 +128,7 @@ def train(
         start: Where the gates start; see :func:`start_logits`.
         guide_from: First epoch in which the gates of a guide move.
         seed: Seed of the batches, the draws and a random start.
-        lr: Learning rate of the weights; that of the gates is 0.05.
+        lr: Learning rate of the weights; that of the logit of a gate is 0.1, however it is trained.
         how: Other settings of :func:`pyro_vds.fit`, such as ``max_epochs``.
 
     Raises:
@@ -269,6 +270,6 @@ def _with_gates(gates: nn.Parameter, lr: float) -> Callable[[Iterable[Any]], Ada
 
     def make(groups: Iterable[Any]) -> Adam:
         weights = [p for group in groups for p in group["params"] if p is not gates]
-        return Adam([{"params": weights, "lr": lr}, {"params": [gates], "lr": GUIDE_LR}])
+        return Adam([{"params": weights, "lr": lr}, {"params": [gates], "lr": GATES_LR}])
 
     return make
