@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 
 import pyro_vds as vds
+from benchmarks.graphs import graphs
 from experiments import connectivity
 from experiments.claims import connectivity as rules
 from experiments.claims import connectivity_tables as tables
@@ -257,3 +258,9 @@ def test_a_guide_that_moves_early_is_compared_for_each_merge():
     assert rules.early_price_closes(found(*[True] * 4))[1] == "holds"
     assert rules.early_price_closes(found(True, *[False] * 3))[1] == "holds in part"
     assert rules.early_price_closes(found(*[False] * 4))[1] == "does not hold"
+
+
+def test_the_benchmark_compares_with_one_network():
+    found = graphs(torch.device("cpu"), tiny=True)
+    assert [next(iter(comparison.values)) for comparison in found] == ["all edges open, plain torch"] * 2 + ["one cell"]
+    assert [len(comparison.ratios) for comparison in found] == [3, 3, 2]
