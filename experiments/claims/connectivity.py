@@ -1,7 +1,8 @@
 """The claims of Kotikalapudi's blog post on learnt connectivity, and four of our own beside them.
 
 The rules were written before the runs of ``experiments.connectivity``, with the numbers of prototypes in sight (another
-split, batches and seeds).
+split, batches and seeds, half the rate of the guide). The first claim was one with the second, "prune", whose rule was
+split off after the first table was read: it counted weights near 1 as if they pruned something.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,12 @@ POINT, WEIGHT = 1.0, 0.1  # of error; of a gate's weight
 SLOWER = 1.5  # ratio of what is left to learn
 NATS, POINTS = 40.0, 10.0  # what exact gates gain; what a guide that waits gains
 BLOG_STARTS = (0.0, 0.5, 1.0)
-TITLES = {"exact": "exact gates", "rloo": "drawn gates", "sigmoid": "sigmoid weights", "linear": "weights w"}
+TITLES = {
+    "exact": "exact gates",
+    "rloo": "drawn gates",
+    "sigmoid": "sigmoid weights",
+    "sigmoid_slow": "sigmoid weights, half the rate",
+}
 
 
 def of(found: Results, part: str, **settings: object) -> list[Result]:
@@ -71,22 +77,31 @@ def r_hat(results: list[Result]) -> np.ndarray:
     return np.sqrt(1 + ratio)
 
 
-def sigmoid_prunes(found: Results) -> tuple[str, str]:
+def sigmoid_decides(found: Results) -> tuple[str, str]:
     """Holds if half of the sigmoid weights end below 0.1 or above 0.9 in every run; in part if in one run."""
     texts, shares = [], []
-    for title, runs in (
-        ("digits", of(found, "gates", method="sigmoid", price=20.0)),
-        ("CIFAR-10", of(found, "images", method="sigmoid")),
-    ):
+    for title, runs in _sigmoid(found):
+        each = [run["decided"] for run in runs]
+        shares += each
+        texts.append(f"{title} {100 * np.mean(each):.0f} %")
+    verdict = "holds" if min(shares) >= 0.5 else "holds in part" if max(shares) >= 0.5 else "does not hold"
+    slow = np.mean([run["decided"] for run in of(found, "gates", method="sigmoid_slow")])
+    text = f"weights below 0.1 or above 0.9 at the end: {', '.join(texts)}; digits at half the rate {100 * slow:.0f} %"
+    return text, verdict
+
+
+def sigmoid_prunes(found: Results) -> tuple[str, str]:
+    """Holds if in every run a weight ends below 0.1; in part if in one run."""
+    texts, pruned = [], []
+    for title, runs in _sigmoid(found):
         weights = np.array([run["probs"] for run in runs])
-        shares += [run["decided"] for run in runs]
+        pruned += (weights < WEIGHT).any(1).tolist()
         texts.append(
-            f"{title}: {100 * np.mean([run['decided'] for run in runs]):.0f} % of the weights are, "
-            f"{int((weights < WEIGHT).sum())} of {weights.size} below 0.1 (all from {weights.min():.2f} to "
+            f"{title} {int((weights < WEIGHT).sum())} of {weights.size} (from {weights.min():.2f} to "
             f"{weights.max():.2f})"
         )
-    verdict = "holds" if min(shares) >= 0.5 else "holds in part" if max(shares) >= 0.5 else "does not hold"
-    return f"weights below 0.1 or above 0.9 at the end. {'; '.join(texts)}", verdict
+    verdict = "holds" if all(pruned) else "holds in part" if any(pruned) else "does not hold"
+    return f"weights below 0.1 at the end: {', '.join(texts)}", verdict
 
 
 def same_pattern(found: Results, method: str) -> tuple[str, str]:
@@ -217,6 +232,12 @@ def late(found: Results, merge: str) -> list[Result]:
     return [run for run in of(found, "merges", merge=merge, method="rloo") if run["settings"]["guide_from"]]
 
 
+def _sigmoid(found: Results) -> list[tuple[str, list[Result]]]:
+    """Return the runs with sigmoid weights on both data sets."""
+    images = of(found, "images", method="sigmoid")
+    return [("digits", of(found, "gates", method="sigmoid", price=20.0)), ("CIFAR-10", images)]
+
+
 def log_likelihood(scores: dict[str, float] | list[dict[str, float]]) -> float:
     """Return the log-likelihood of a network, or the mean of several."""
     several = scores if isinstance(scores, list) else [scores]
@@ -225,7 +246,8 @@ def log_likelihood(scores: dict[str, float] | list[dict[str, float]]) -> float:
 
 Judge = Callable[[Results], tuple[str, str]]
 CLAIMS: tuple[tuple[str, Judge], ...] = (
-    ("sigmoid weights on connections end mostly near 0 or 1 and prune what is not wanted", sigmoid_prunes),
+    ("sigmoid weights on connections are biased towards 0 or 1", sigmoid_decides),
+    ("sigmoid weights prune connections that are not wanted", sigmoid_prunes),
     ("sigmoid weights always converge in the same manner (asked)", partial(same_pattern, method="sigmoid")),
     ("how the weights start (0, 0.5, 1) has no effect", start_does_not_matter),
     ("without the sigmoid convergence is horribly slow", sigmoid_learns_faster),

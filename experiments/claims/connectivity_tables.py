@@ -33,10 +33,10 @@ def gates_table(found: Results) -> str:
     ]  # fmt: skip
     lines = []
     for price in (0.0, 20.0):
-        for method in ("exact", "rloo", "sigmoid"):
+        for method in ("exact", "rloo", "sigmoid", "sigmoid_slow"):
             runs = of(found, "gates", method=method, price=price)
             if runs:
-                name = "soft" if method == "sigmoid" else "mixture"
+                name = "mixture" if method in ("exact", "rloo") else "soft"
                 pairs = correlations(runs)
                 lines.append(
                     [
