@@ -18,7 +18,7 @@ from pyro_vds.spaces.typing import Data, Inputs
 
 Method = Literal["exact", "rloo", "sigmoid", "sigmoid_slow", "linear"]
 Start = float | Literal["normal", "chain"]
-DRAWS, EVIDENCE_DRAWS, MIXTURE_DRAWS = 4, 200, 40
+DRAWS, LOOKS = 4, 40
 GUIDE_LR = 0.05
 GATES_LR = 2 * GUIDE_LR  # of a single logit: a guide has two for a gate, which move apart
 SURE = 0.1  # a gate is decided if its probability is less than this from 0 or 1
@@ -179,7 +179,7 @@ def train_alone(network: nn.Module, data: Data, *, lr: float, seed: int, **how: 
 def measured(trained: Trained, train: Data, test: Data) -> dict[str, Any]:
     """Return bound, evidence and gap of a trained graph on training data, and what it predicts on test data.
 
-    With more than 65,536 subgraphs the bound is an estimate from 200 draws, and the mixture one of 40.
+    With more than 65,536 subgraphs bound and mixture are estimates from 40 draws.
 
     Args:
         trained: The trained graph.
@@ -203,9 +203,9 @@ def measured(trained: Trained, train: Data, test: Data) -> dict[str, Any]:
         found["posterior"] = posterior.probs["gate"][:, 1].tolist()
         found["mixture"] = scores(model, guide, test)
     else:
-        estimate = vds.estimate_evidence(model, guide, train, samples=EVIDENCE_DRAWS)
+        estimate = vds.estimate_evidence(model, guide, train, samples=LOOKS)
         found |= {"elbo": estimate.elbo, "elbo_se": estimate.elbo_se}
-        found["mixture"] = scores(*vds.drawn(model, guide, samples=MIXTURE_DRAWS), test)
+        found["mixture"] = scores(*vds.drawn(model, guide, samples=LOOKS), test)
     found["mode"] = scores(vds.VDSModel(Network(cut(model, guide)), num_data=len(train[0])), None, test)
     return found if trained.soft is None else found | {"soft": scores(trained.soft, None, test)}
 
