@@ -33,10 +33,10 @@ def gates_table(found: Results) -> str:
     ]  # fmt: skip
     lines = []
     for price in (0.0, 20.0):
-        for method in ("exact", "rloo", "sigmoid", "sigmoid_slow"):
+        for method in TITLES:
             runs = of(found, "gates", method=method, price=price)
             if runs:
-                name = "mixture" if method in ("exact", "rloo") else "soft"
+                name = "soft" if method.startswith("sigmoid") else "mixture"
                 pairs = correlations(runs)
                 lines.append(
                     [

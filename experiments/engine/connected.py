@@ -16,7 +16,8 @@ from pyro_vds.backbones.chosen_graph import ChosenGraph
 from pyro_vds.spaces.space import LIMIT
 from pyro_vds.spaces.typing import Data, Inputs
 
-Method = Literal["exact", "rloo", "sigmoid", "sigmoid_slow", "linear"]
+Method = Literal["exact", "rloo", "sigmoid", "linear", "exact_slow", "rloo_slow", "sigmoid_slow"]
+SLOW = "_slow"
 Start = float | Literal["normal", "chain"]
 DRAWS, LOOKS = 4, 40
 GUIDE_LR = 0.05
@@ -121,8 +122,8 @@ def train(
 
     Args:
         graph: The graph.
-        method: ``"exact"`` sums over all subgraphs, ``"rloo"`` draws four in each step; ``"sigmoid"``, at half the rate
-            ``"sigmoid_slow"``, and ``"linear"`` are the blog's weights, without prior.
+        method: ``"exact"`` sums over all subgraphs, ``"rloo"`` draws four in each step; ``"sigmoid"`` and ``"linear"``
+            are the blog's weights, without prior. With the end ``"_slow"`` gates have half the learning rate.
         data: Training data.
         price: Price of an open edge, nats.
         start: Where the gates start; see :func:`start_logits`.
@@ -141,19 +142,19 @@ def train(
     logits = start_logits(start, graph.edges, seed=seed)
     started = time.perf_counter()
     how |= {"seed": seed, "scheduler": "cosine", "progress": False, "patience": None}
-    if method in ("exact", "rloo"):
+    rate = 0.5 if method.endswith(SLOW) else 1.0
+    kind = method.removesuffix(SLOW)
+    if kind in ("exact", "rloo"):
         _open_with(guide, logits.sigmoid())
-        samples = DRAWS if method == "rloo" else None
-        history = vds.fit(
-            model, guide, data, optimizer=Adam, lr=lr, guide_lr=GUIDE_LR, samples=samples, guide_from=guide_from, **how
-        )
+        how |= {"guide_lr": rate * GUIDE_LR, "samples": DRAWS if kind == "rloo" else None, "guide_from": guide_from}
+        history = vds.fit(model, guide, data, optimizer=Adam, lr=lr, **how)
         soft, gates = None, history.probs["gate"][..., 1].numpy()
     else:
-        squash, rate = method != "linear", GATES_LR / (2 if method == "sigmoid_slow" else 1)
+        squash = kind == "sigmoid"
         network = SoftGates(graph, logits if squash else logits.sigmoid(), squash=squash)
         soft, seen = vds.VDSModel(network, num_data=len(data[0])), []
         keep = lambda record: seen.append(network.weights.detach().cpu().numpy().copy())  # noqa: E731
-        history = vds.fit(soft, None, data, optimizer=_with_gates(network.w, lr, rate), on_epoch=keep, **how)
+        history = vds.fit(soft, None, data, optimizer=_with_gates(network.w, lr, rate * GATES_LR), on_epoch=keep, **how)
         gates = np.stack(seen)
         _open_with(guide.to(network.w.device), network.weights.detach().clamp(0, 1))
     seconds = time.perf_counter() - started
