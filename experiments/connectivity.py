@@ -38,8 +38,8 @@ import numpy as np
 import torch
 
 import pyro_vds as vds
-from experiments.engine.connected import Network as Alone
-from experiments.engine.connected import Trained, connected_at_random, cut, measured, scores, train, train_alone
+from experiments.engine.connected import Trained, cut, measured, scores, train, train_alone
+from experiments.engine.gated import Network, connected_at_random
 from experiments.engine.small_images import small_images
 from pyro_vds.spaces.typing import Data
 from pyro_vds.sweeps import Grid, Resources, Scan, product
@@ -125,7 +125,7 @@ def _retrained(
 
     opened = tuple(kept.tolist())
     trained.guide.set_probs({"gate": torch.stack([torch.tensor(1.0 - kept), torch.tensor(1.0 * kept)], -1)})
-    network = vds.VDSModel(Alone(cut(trained.model, trained.guide)), num_data=len(data[0][0]))
+    network = vds.VDSModel(Network(cut(trained.model, trained.guide)), num_data=len(data[0][0]))
     found: dict[str, Any] = {"kept": list(opened), "cut": scores(network, None, data[1])}
     found["alone"] = several(counts[0], lambda: opened)
     found["all"] = several(counts[0], lambda: (True,) * len(edges))

@@ -14,18 +14,8 @@ from benchmarks.graphs import graphs
 from experiments import connectivity
 from experiments.claims import connectivity as rules
 from experiments.claims import connectivity_tables as tables
-from experiments.engine.connected import (
-    GATES_LR,
-    Method,
-    Network,
-    SoftGates,
-    connected_at_random,
-    cut,
-    scores,
-    start_logits,
-    train,
-    used_edges,
-)
+from experiments.engine.connected import GATES_LR, Method, cut, scores, train
+from experiments.engine.gated import Network, SoftGates, connected_at_random, start_logits
 from experiments.figures.connectivity import figure_connectivity
 from pyro_vds import sweeps
 from pyro_vds.sweeps import Resources
@@ -103,7 +93,8 @@ def test_random_graphs_are_connected_and_have_their_size():
     assert [sum(opened) for opened in drawn] == [size for size in (1, 2, 5, 10) for _ in range(20)]
     assert {opened for opened in drawn if sum(opened) == 1} == {tuple(edge == (0, 4) for edge in edges)}
     for opened in drawn:
-        assert used_edges(dense(3), opened) >= 1
+        network = dense(3).restrict(gate=opened)
+        assert {0, 4} <= {node for edge in network.edges for node in edge}
 
 
 def test_r_hat_is_that_of_arviz_with_many_draws():

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.claims.connectivity import CLAIMS, TITLES, correlations, error, log_likelihood, of, over, r_hat
+from experiments.claims.connectivity import CLAIMS
+from experiments.claims.connectivity_parts import TITLES, correlations, error, log_likelihood, of, over, r_hat
 from experiments.claims.parts import markdown
 from experiments.figures.parts import Result, Results
 

@@ -1,72 +1,26 @@
 """Graphs with gates: trained with the exact sum, with draws, and as the blog does it; and what is measured of them."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Adam
 
 import pyro_vds as vds
-from pyro_vds.backbones.chosen_graph import ChosenGraph
+from experiments.engine.gated import Network, SoftGates, Start, start_logits
 from pyro_vds.spaces.space import LIMIT
-from pyro_vds.spaces.typing import Data, Inputs
+from pyro_vds.spaces.typing import Data
 
 Method = Literal["exact", "rloo", "sigmoid", "linear", "exact_slow", "rloo_slow", "sigmoid_slow"]
 SLOW = "_slow"
-Start = float | Literal["normal", "chain"]
 DRAWS, LOOKS = 4, 40
 GUIDE_LR = 0.05
 GATES_LR = 2 * GUIDE_LR  # of a single logit: a guide has two for a gate, which move apart
 SURE = 0.1  # a gate is decided if its probability is less than this from 0 or 1
-
-
-class Network(nn.Module):
-    """A network without choices as a backbone.
-
-    Args:
-        network: Maps inputs to outputs.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.space = vds.Space()
-
-    def forward(self, x: Inputs) -> Float[Tensor, "batch output"]:
-        """Return the outputs."""
-        return self.network(x)
-
-
-class SoftGates(nn.Module):
-    """The blog's network: what an edge carries times a learnt weight, ``sigmoid(w)`` or ``w`` itself.
-
-    Args:
-        graph: The graph, whose axis is ``"gate"``.
-        start: The first ``w`` of each edge.
-        squash: Whether the weight is ``sigmoid(w)``.
-    """
-
-    def __init__(self, graph: vds.SearchGraph, start: Float[Tensor, " edge"], *, squash: bool) -> None:
-        super().__init__()
-        self.graph = graph
-        self.w = nn.Parameter(start.clone())
-        self.squash = squash
-        self.space = vds.Space()
-
-    @property
-    def weights(self) -> Float[Tensor, " edge"]:
-        """The weight of each edge."""
-        return self.w.sigmoid() if self.squash else self.w
-
-    def forward(self, x: Inputs) -> Float[Tensor, "batch output"]:
-        """Return the outputs of the weighted network."""
-        weights = self.weights
-        return self.graph.at(x, {"gate": torch.stack([1 - weights, weights], -1)[None]})[0]
 
 
 @dataclass(frozen=True)
@@ -90,22 +44,6 @@ class Trained:
     seconds: float
 
 
-def start_logits(start: Start, edges: Sequence[tuple[int, int]], *, seed: int) -> Float[Tensor, " edge"]:
-    """Return the first logit of each gate.
-
-    Args:
-        start: One for all; ``"normal"`` draws them from N(0.5, 1); ``"chain"`` is 1 from each node to the next and 0.5
-            elsewhere. These are the blog's.
-        edges: The edges.
-        seed: Seed of the draws.
-    """
-    if start == "normal":
-        return 0.5 + torch.randn(len(edges), generator=torch.Generator().manual_seed(seed))
-    if start == "chain":
-        return torch.tensor([1.0 if target == source + 1 else 0.5 for source, target in edges])
-    return torch.full((len(edges),), float(start))
-
-
 def train(
     graph: vds.SearchGraph,
     method: Method,
@@ -115,7 +53,6 @@ def train(
     start: Start = 0.0,
     guide_from: int = 0,
     seed: int,
-    lr: float,
     **how: Any,
 ) -> Trained:
     """Train weights and gates together, with Adam and a cosine over the epochs.
@@ -129,8 +66,8 @@ def train(
         start: Where the gates start; see :func:`start_logits`.
         guide_from: First epoch in which the gates of a guide move.
         seed: Seed of the batches, the draws and a random start.
-        lr: Learning rate of the weights; that of the logit of a gate is 0.1, however it is trained.
-        how: Other settings of :func:`pyro_vds.fit`, such as ``max_epochs``.
+        how: Other settings of :func:`pyro_vds.fit`, with ``lr``, the learning rate of the weights; that of the logit of
+            a gate is 0.1, however it is trained.
 
     Raises:
         ValueError: If the method is unknown.
@@ -147,14 +84,17 @@ def train(
     if kind in ("exact", "rloo"):
         _open_with(guide, logits.sigmoid())
         how |= {"guide_lr": rate * GUIDE_LR, "samples": DRAWS if kind == "rloo" else None, "guide_from": guide_from}
-        history = vds.fit(model, guide, data, optimizer=Adam, lr=lr, **how)
+        history = vds.fit(model, guide, data, optimizer=Adam, **how)
         soft, gates = None, history.probs["gate"][..., 1].numpy()
     else:
         squash = kind == "sigmoid"
         network = SoftGates(graph, logits if squash else logits.sigmoid(), squash=squash)
         soft, seen = vds.VDSModel(network, num_data=len(data[0])), []
-        keep = lambda record: seen.append(network.weights.detach().cpu().numpy().copy())  # noqa: E731
-        history = vds.fit(soft, None, data, optimizer=_with_gates(network.w, lr, rate * GATES_LR), on_epoch=keep, **how)
+        how |= {
+            "optimizer": _with_gates(network.w, how.pop("lr"), rate * GATES_LR),
+            "on_epoch": lambda record: seen.append(network.weights.detach().cpu().numpy().copy()),
+        }
+        history = vds.fit(soft, None, data, **how)
         gates = np.stack(seen)
         _open_with(guide.to(network.w.device), network.weights.detach().clamp(0, 1))
     seconds = time.perf_counter() - started
@@ -231,36 +171,6 @@ def cut(model: vds.VDSModel, guide: vds.AutoCategorical) -> nn.Module:
         guide: Its guide.
     """
     return model.backbone.restrict(**guide.mode())  # type: ignore[operator]
-
-
-def used_edges(graph: vds.SearchGraph, opened: Sequence[bool]) -> int:
-    """Return how many open edges lead to the output.
-
-    Args:
-        graph: The graph.
-        opened: Whether each edge is open.
-    """
-    network = graph.restrict(gate=tuple(opened))
-    assert isinstance(network, ChosenGraph)
-    return len(network.edges)
-
-
-def connected_at_random(edges: Sequence[tuple[int, int]], size: int, rng: np.random.Generator) -> tuple[bool, ...]:
-    """Draw a subgraph with some number of edges, uniformly among those with a path from stem to head.
-
-    Args:
-        edges: All edges, ordered by target.
-        size: Number of open edges, from 1 to all.
-        rng: The generator.
-    """
-    while True:
-        chosen = set(rng.choice(len(edges), size, replace=False).tolist())
-        reached = {0}
-        for number, (source, target) in enumerate(edges):
-            if number in chosen and source in reached:
-                reached.add(target)
-        if edges[-1][1] in reached:
-            return tuple(number in chosen for number in range(len(edges)))
 
 
 def _open_with(guide: vds.AutoCategorical, probs: Tensor) -> None:

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.claims.connectivity import TITLES, of
+from experiments.claims.connectivity_parts import TITLES, of
 from experiments.claims.parts import load
 from experiments.engine.results import RESULTS
 from experiments.figures.parts import Results, make_axes, need
