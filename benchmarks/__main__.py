@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.graphs import graphs
 from benchmarks.measure import Comparison
 from benchmarks.memory import peak_memory
 from benchmarks.prediction import prediction
@@ -36,6 +37,7 @@ def main() -> None:
     keep(peak_memory(device, tiny=options.tiny))
     keep(prediction(device, tiny=options.tiny))
     keep(*scaling(device, tiny=options.tiny))
+    keep(*graphs(device, tiny=options.tiny))
     out = options.out or Path(__file__).parent / "results" / f"{options.device}.json"
     command = f"python -m benchmarks --device {options.device}{' --tiny' if options.tiny else ''}"
     content = {"command": command, "seconds": time.perf_counter() - started, "environment": environment(device)}

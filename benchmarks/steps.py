@@ -58,7 +58,7 @@ def _compare(
     torch.manual_seed(0)
     plain = build(readout="last").to(x.device)
     cases: dict[str, Callable[[], object]] = {
-        "DDN, plain torch": _plain_step(plain, lambda: F.cross_entropy(plain(x), y)),
+        "DDN, plain torch": plain_step(plain, lambda: F.cross_entropy(plain(x), y)),
         "LDN, plain torch": _hand_written(build().to(x.device), x, y),
         "DDN, eager": ours(build(readout="last"), x, y, compile=False),
         "LDN, eager": ours(build(), x, y, compile=False),
@@ -88,18 +88,31 @@ class _Ours:
         return self.step(self.x, self.y)
 
 
-def ours(backbone: nn.Module, x: Tensor, y: Tensor, *, compile: bool, optimizer: MakeOptimizer | None = None) -> _Ours:
+def ours(
+    backbone: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    compile: bool,
+    optimizer: MakeOptimizer | None = None,
+    samples: int | None = None,
+) -> _Ours:
     """Return a step of ``fit`` on one batch; with replicates ``(replicate, batch, ...)``."""
     points = x.shape[1] if isinstance(backbone, vds.Replicated) else len(x)
     model = vds.VDSModel(backbone, num_data=points).to(x.device)
     config = TrainingConfig(lr=0.01 if optimizer is None else None, optimizer=optimizer)
-    objective = Objective(vds.enum_elbo(model, vds.AutoCategorical(model)), config)
+    objective = Objective(vds.elbo(model, vds.AutoCategorical(model), samples=samples), config)
     objective.elbo.check(x, y)
     return _Ours((CompiledStep if compile else EagerStep)(objective, config), x, y)
 
 
-def _plain_step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-    """Return a step as one writes it in torch."""
+def plain_step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """Return a step as one writes it in torch.
+
+    Args:
+        module: The network.
+        loss: Its loss on the batch.
+    """
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.5)
 
     def run() -> None:
@@ -123,4 +136,4 @@ def _hand_written(net: vds.PerDepth, x: Tensor, y: Tensor) -> Callable[[], None]
         log_q = logits.log_softmax(0)
         return -(log_q.exp() @ (log_probs + log_prior - log_q)) / len(x)
 
-    return _plain_step(net, loss)
+    return plain_step(net, loss)

@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from experiments import per_input, recipe_parts, spirals_recipe
-from experiments.claims import ABLATIONS, CLAIMS, Ablation, Claim, compared, finding, nas, relaxations, supernet
+from experiments.claims import (
+    ABLATIONS,
+    CLAIMS,
+    Ablation,
+    Claim,
+    compared,
+    connectivity_tables,
+    finding,
+    nas,
+    relaxations,
+    supernet,
+)
 from experiments.claims.lesions import LESION_CLAIMS
 from experiments.claims.parts import enough, load, seconds
 from experiments.engine.results import RESULTS, results
@@ -144,6 +155,36 @@ def supernet_searches() -> str:
     return f"{supernet.searches_table(found)}\n\n{supernet.alone_text(found)}.\n"
 
 
+def connectivity_claims() -> str:
+    """Return the claims of the blog post on connectivity with verdicts."""
+    return connectivity_tables.claims_table(load("connectivity")) + "\n"
+
+
+def connectivity_gates() -> str:
+    """Return the table of ``connectivity`` for six gates."""
+    return connectivity_tables.gates_table(load("connectivity")) + "\n"
+
+
+def connectivity_starts() -> str:
+    """Return the table of ``connectivity`` for different starts."""
+    return connectivity_tables.starts_table(load("connectivity")) + "\n"
+
+
+def connectivity_searches() -> str:
+    """Return the table of ``connectivity`` for what searches keep."""
+    return connectivity_tables.retrain_table(load("connectivity")) + "\n"
+
+
+def connectivity_merges() -> str:
+    """Return the table of ``connectivity`` for merges."""
+    return connectivity_tables.merges_table(load("connectivity")) + "\n"
+
+
+def connectivity_images() -> str:
+    """Return the table of ``connectivity`` for CIFAR-10."""
+    return connectivity_tables.images_table(load("connectivity")) + "\n"
+
+
 def _single(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
@@ -171,6 +212,12 @@ PAGES: dict[Path, Tables] = {
         "relaxations merge": relaxations_merge,
         "supernet": supernet_claims,
         "supernet searches": supernet_searches,
+        "connectivity": connectivity_claims,
+        "connectivity gates": connectivity_gates,
+        "connectivity starts": connectivity_starts,
+        "connectivity searches": connectivity_searches,
+        "connectivity merges": connectivity_merges,
+        "connectivity images": connectivity_images,
     },
 }
 

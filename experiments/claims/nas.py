@@ -4,10 +4,11 @@ The review is of Wang et al. 2021, "Learning Latent Architectural Distribution i
 Search via Variational Information Maximization". Every verdict follows from the numbers by the rule in its function.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
+from experiments.claims.parts import markdown
 from experiments.figures.parts import Result, Results
 
 DEPENDENT, CLOSE = 0.1, 0.01  # nats
@@ -18,10 +19,6 @@ EARLY_LOOK_UPS = (200, 500)
 
 def _part(found: Results, part: str) -> dict[str, Result]:
     return {r["settings"]["of"]: r for r in found if r["settings"]["part"] == part}
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines))
 
 
 def posterior_table(found: Results) -> str:
@@ -38,7 +35,7 @@ def posterior_table(found: Results) -> str:
             cells = [name, f"{row['n']:,}", f"{row['entropy']:.2f}", f"{row['total_correlation']:.3f}", pair]
             best = f"{100 * row['best_accuracy']:.2f} %, p = {row['best_probability']:.3f}"
             lines.append([*cells, f"{100 * row['accuracy']:.2f}", best, f"{row['mean_field_kl']:.3f}"])
-    return _table(heads, lines)
+    return markdown(heads, lines)
 
 
 def guides_table(found: Results) -> str:
@@ -63,7 +60,7 @@ def guides_table(found: Results) -> str:
                 f"{row['total_correlation']:.3f}",
             ]
         lines.append(cells)
-    return _table(heads, lines)
+    return markdown(heads, lines)
 
 
 def search_table(found: Results) -> str:
@@ -79,7 +76,7 @@ def search_table(found: Results) -> str:
         named, seen = (100 * np.array(result["regret"][kind]) for kind in ("named", "seen"))
         cells = [f"{a.mean():.2f} ± {a.std(ddof=1):.2f} ({b.mean():.2f})" for a, b in zip(named.T, seen.T, strict=True)]
         lines.append([name, str(result["lr"] or ""), *cells])
-    return _table(["search", "lr", *(f"{mark:,} look-ups" for mark in marks)], lines)
+    return markdown(["search", "lr", *(f"{mark:,} look-ups" for mark in marks)], lines)
 
 
 def depth_tables(found: Results) -> str:
@@ -98,7 +95,7 @@ def depth_tables(found: Results) -> str:
             for row in rows:
                 cells = [row[first], f"{row['n']:,}", *(f"{q:.3f}" for q in row["q"])]
                 lines.append([*cells, f"{row['mean']:.2f}", str(row["mode"]), str(row["chosen_depth"])])
-            tables.append(_table(heads, lines))
+            tables.append(markdown(heads, lines))
     return "\n\n".join(tables)
 
 
@@ -180,7 +177,9 @@ def review_table(found: Results) -> str:
     Args:
         found: The results of ``nas_tables``.
     """
-    return _table(["claim of the review", "on the table", "verdict"], [[text, *judge(found)] for text, judge in CLAIMS])
+    return markdown(
+        ["claim of the review", "on the table", "verdict"], [[text, *judge(found)] for text, judge in CLAIMS]
+    )
 
 
 def _guide_points(found: Results) -> list[int]:

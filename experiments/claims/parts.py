@@ -79,6 +79,11 @@ def seconds(experiments: Sequence[str]) -> float:
     return sum(result["seconds"] for name in experiments for result in load(name))
 
 
+def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines))
+
+
 def means(found: Sequence[Result], get: Get) -> np.ndarray:
     """Return the mean over the repeats of each result."""
     return spread(found, get)[0]
