@@ -81,15 +81,17 @@ class History:
 
         Returns:
             ``elbo``, ``expected_log_prob``, ``kl`` and ``gap`` in nats; ``tempered_num_data``; the probabilities of
-            each axis, such as ``q_depth``; the validation metrics, such as ``validation_log_prob``; ``best_epoch``,
-            ``stopped`` and ``compile_seconds``. With replicates, all but ``compile_seconds`` have a dimension
-            ``chain``.
+            each axis, such as ``q_depth``, with sites over ``NAME_site`` too; the validation metrics, such as
+            ``validation_log_prob``; ``best_epoch``, ``stopped`` and ``compile_seconds``. With replicates, all but
+            ``compile_seconds`` have a dimension ``chain``.
         """
         chain = ("chain",) if isinstance(self.best_epoch, tuple) else ()
         over_epochs = {name: getattr(self, name) for name in OVER_EPOCHS}
         over_epochs |= {f"validation_{metric}": values for metric, values in self.validation.items()}
         variables = {name: (("epoch", *chain), values.numpy()) for name, values in over_epochs.items()}
-        variables |= {f"q_{axis}": (("epoch", *chain, axis), values.numpy()) for axis, values in self.probs.items()}
+        for axis, values in self.probs.items():
+            sites = (f"{axis}_site",) if values.ndim > 2 + len(chain) else ()
+            variables[f"q_{axis}"] = (("epoch", *chain, *sites, axis), values.numpy())
         variables |= {name: (chain, np.array(getattr(self, name))) for name in ("best_epoch", "stopped")}
         variables["compile_seconds"] = ((), np.array(self.compile_seconds))
         return xr.Dataset(variables, {"epoch": np.arange(len(self))}, {"units": "nats"})
