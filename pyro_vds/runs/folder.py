@@ -56,7 +56,7 @@ class Run:
         if not self.has_posterior:
             return {}
         return as_labels(
-            self.model.coords, {axis: self.metrics["posterior"]["chosen"][axis] for axis in self.model.axes}
+            self.model.space, {axis: self.metrics["posterior"]["chosen"][axis] for axis in self.model.axes}
         )
 
     @property
@@ -68,7 +68,8 @@ class Run:
     def summary(self) -> str:
         """The results of the run as a short text."""
         head = f"{self.settings.data}: {len(self.history)} epochs ({self.history.stopped})"
-        how = f": {training_line(self.settings)}" if self.model.axes else ""
+        nested = any(axis.nested for axis in self.model.space.values())
+        how = f": {training_line(self.settings, blocks=nested)}" if self.model.axes else ""
         return "\n".join([head, f"preset {self.settings.preset}{how}", "", summary_text(self.metrics)])
 
     @cached_property
