@@ -109,7 +109,9 @@ def save_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
     """Write the state of model and guide as safetensors."""
     state = {f"model.{k}": v for k, v in model.state_dict().items()}
     state |= {f"guide.{k}": v for k, v in guide.state_dict().items()}
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
+    # Copies, since the file takes no tensor twice, and a network may have a layer at several places.
+    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    save_file(copies, folder / WEIGHTS)
 
 
 def load_run(path: str | Path, *, data_root: str | Path | None = None) -> Run:

@@ -45,6 +45,9 @@ _COMPONENTS = {"mixture": 8, "generator": 16}
 _GATES = (Price, Exchangeable)
 _RATE, _GUIDE_RATE = 0.01, 0.05
 
+DEPTH_PRIOR = Geometric(0.85)
+"""The default prior, over depth; it says nothing of choices without an order, and graphs have another in its place."""
+
 
 def check_network(settings: "Settings") -> None:
     """Raise unless the settings fit the network.
@@ -88,9 +91,35 @@ def _check_graph(settings: "Settings") -> None:
         raise ValueError(f"Expected guide_update gradient for the guide {settings.guide}, got closed_form.")
     if settings.rule not in (None, "argmax"):
         raise ValueError(f"Expected the rule argmax for the graph {name}, got {settings.rule}.")
-    prior = settings.prior
-    if prior is not None and type(prior).draw_parameters is not Prior.draw_parameters:
-        raise ValueError(f"Expected a prior without uncertain parameters for the graph {name}, got {prior!r}.")
+    if settings.prior != DEPTH_PRIOR:
+        check_prior_of_graph(settings.prior)
+
+
+def check_prior_of_graph(prior: Prior) -> None:
+    """Raise unless a prior can be over the choices at the edges of a graph.
+
+    Args:
+        prior: The prior.
+
+    Raises:
+        ValueError: If it is for entries with an order, or has uncertain parameters.
+    """
+    if isinstance(prior, Geometric) or type(prior).draw_parameters is not Prior.draw_parameters:
+        raise ValueError(
+            f"Expected a prior over choices without an order and without uncertain parameters for a graph, such as "
+            f"Price, Exchangeable, Uniform or Weights, got {prior!r}."
+        )
+
+
+def usual_prior(settings: "Settings") -> Prior:
+    """Return the prior of the settings, or that of a graph in place of the default, which is over depth.
+
+    Args:
+        settings: The settings of a run.
+    """
+    if settings.network not in GRAPHS or settings.prior != DEPTH_PRIOR:
+        return settings.prior
+    return Price(20.0) if settings.network == "connectivity" else Uniform()
 
 
 def _check_blocks(settings: "Settings") -> None:
@@ -116,10 +145,10 @@ def network_defaults(settings: "Settings", usual: dict[str, Any]) -> dict[str, A
         usual: The defaults of preset and data set.
     """
     if settings.network not in GRAPHS:
-        found: dict[str, Any] = {"channels": 64, "prior": Geometric(0.85), "rule": "95"}
+        found: dict[str, Any] = {"channels": 64, "rule": "95"}
         return found if settings.network == "residual" else found | {"max_depth": DEPTHS[settings.network]}
     gates = settings.network == "connectivity"
-    found = {"max_depth": None, "channels": 8, "prior": Price(20.0) if gates else Uniform(), "rule": "argmax"}
+    found = {"max_depth": None, "channels": 8, "rule": "argmax"}
     found |= {"layers": 3, "merge": "squeeze", "pool": ()} if gates else {"operations": NAS_BENCH_201}
     if settings.guide in _COMPONENTS:
         found["components"] = _COMPONENTS[settings.guide]

@@ -13,7 +13,7 @@ from pyro_vds.ops.checks import check_positive
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Uniform
 from pyro_vds.pruning.rules import Rule
-from pyro_vds.runs.networks import NetworkName, check_network, network_defaults
+from pyro_vds.runs.networks import DEPTH_PRIOR, NetworkName, check_network, network_defaults, usual_prior
 from pyro_vds.runs.presets import DECIDED, PresetName, defaults, described
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.optim import check_makers
@@ -128,7 +128,7 @@ class Settings(_TrainingConfig):
     operations: tuple[str, ...] | None = None
     readout: Readout = "all"
     head_statistics: HeadStatistics = "per_depth"
-    prior: Prior | None = None
+    prior: Prior = DEPTH_PRIOR
     width_prior: Prior = Uniform()  # noqa: RUF009 (immutable)
     learn_prior: bool = False
     guide: GuideName = "independent"
@@ -173,7 +173,8 @@ class Settings(_TrainingConfig):
         usual |= network_defaults(self, usual)
         if usual["patience"] is None:
             usual["patience"] = self.max_epochs or usual["max_epochs"]
-        full = replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
+        missing = {name: value for name, value in usual.items() if getattr(self, name) is None}
+        full = replace(self, **missing, prior=usual_prior(self))
         check_makers(full)
         return full
 

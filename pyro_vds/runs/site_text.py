@@ -8,6 +8,9 @@ from typing import Any
 from pyro_vds.infer.evidence import EvidenceEstimate
 from pyro_vds.runs.cuts import label_text
 
+MOST = 15
+"""The sites in a table of the summary."""
+
 
 def bound_line(posterior: Mapping[str, Any]) -> str:
     """Return the ELBO and the log evidence as one line, which says if they are estimates.
@@ -77,6 +80,8 @@ def site_rows(axis: Mapping[str, Any], name: str, chosen: Sequence[Any]) -> tupl
 def site_table(axis: Mapping[str, Any], name: str, chosen: Sequence[Any]) -> list[str]:
     """Return the lines of the table of an axis with sites, with a bar for the probability under the guide.
 
+    Of many sites only the most probable are listed; the report has all.
+
     Args:
         axis: The axis in the posterior part of a run's metrics.
         name: Its name.
@@ -84,11 +89,14 @@ def site_table(axis: Mapping[str, Any], name: str, chosen: Sequence[Any]) -> lis
     """
     head, rows = site_rows(axis, name, chosen)
     first = 1 if head[1] == "q(open)" else 2
+    total = len(rows)
+    likely = sorted(range(total), key=lambda place: -float(rows[place][first]))[:MOST]
+    rows = [rows[place] for place in sorted(likely)]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = ["   ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
-    return [lines[0]] + [
-        f"{line}   {'█' * round(40 * float(row[first]))}".rstrip() for line, row in zip(lines[1:], rows, strict=True)
-    ]
+    table = [f"{line}   {'█' * round(40 * float(row[first]))}" for line, row in zip(lines[1:], rows, strict=True)]
+    rest = [f"({total - len(rows)} others with a smaller {head[first]} are not shown)"] if total > len(rows) else []
+    return [lines[0], *(line.rstrip() for line in table), *rest]
 
 
 def draws_note(metrics: Mapping[str, Any]) -> str:
