@@ -81,7 +81,8 @@ def training_line(config: TrainingConfig, *, blocks: bool = True) -> str:
         draws = f", {config.samples} architectures drawn in each step" if config.samples else ""
         return f"guide by gradient steps{start}{draws}{rest}"
     bound = "" if config.tempered_num_data is None else f", at most {config.tempered_num_data:g} points counted"
-    start = f"annealed over {config.annealed_epochs} epochs, {config.anneal_start} start{bound}"
+    kind = config.anneal_start if blocks else "uniform"  # nothing is deep without nested entries
+    start = f"annealed over {config.annealed_epochs} epochs, {kind} start{bound}"
     return f"guide in closed form ({start}){rest}"
 
 
