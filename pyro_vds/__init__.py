@@ -67,6 +67,7 @@ from pyro_vds.ops import dependence, freeze
 from pyro_vds.pruning import (
     AdaptiveNetwork,
     choose,
+    choose_architecture,
     choose_depth,
     lesion_study,
     multiply_adds,
@@ -133,6 +134,7 @@ __all__ = [
     "calibration",
     "cell",
     "choose",
+    "choose_architecture",
     "choose_depth",
     "comparison",
     "connectivity",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pyro_vds.backbones.graph import SearchGraph
 from pyro_vds.backbones.residual import GlobalAveragePool
 
+GraphName = Literal["connectivity", "cell"]
 ConnectivityMerge = Literal["squeeze", "concat", "sum", "max"]
 
 NAS_BENCH_201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

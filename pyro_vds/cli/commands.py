@@ -17,6 +17,7 @@ from pyro_vds.runs.folder import Run, load_run
 from pyro_vds.runs.lesions import FIGURE, LESIONS, lesion_run, lesions_text
 from pyro_vds.runs.measures import Weights
 from pyro_vds.runs.metrics import count_parameters
+from pyro_vds.runs.networks import check_prior_of_graph
 from pyro_vds.runs.report import write_report
 from pyro_vds.runs.reweighting import comparison_text
 from pyro_vds.runs.summary import summary_text
@@ -36,6 +37,11 @@ DESCRIPTIONS = {
     ),
 }
 
+CUT_HELP = (
+    "Architecture to prune to: depth=3 or depth=3,width=16; for a graph a word for all edges, as the summary has it: "
+    "gate=1101, or op=none/skip_connect/none/none/none/none."
+)
+
 
 def run_parser(name: str) -> ArgumentParser:
     """Return the parser of a command on a finished run.
@@ -48,12 +54,12 @@ def run_parser(name: str) -> ArgumentParser:
     if name != "report":
         parser.add_argument("--data_root", type=str | None, help="Folder of the data, if they have moved.")
     if name == "reweight":
-        parser.add_argument("--prior", type=Prior, required=True, help="The other prior over depth.")
+        parser.add_argument("--prior", type=Prior, required=True, help="The other prior over depth, or over edges.")
         parser.add_argument(
             "--width_prior", type=Prior, default=Uniform(), help="With widths: the other prior over widths."
         )
     if name in ("evaluate", "prune"):
-        parser.add_argument("--cut", type=str | None, help="Architecture to prune to: depth=3 or depth=3,width=16.")
+        parser.add_argument("--cut", type=str | None, help=CUT_HELP)
         parser.add_argument("--depth", type=int | None, help="Short for --cut depth=DEPTH.")
         parser.add_argument("--rule", type=Rule | None, help="Rule for axes that are not given. Default: the run's.")
         parser.add_argument(
@@ -112,6 +118,8 @@ def reweight_command(options: Namespace) -> None:
     if options.out is not None:
         check_free(options.out, overwrite=options.overwrite)
     run = _load(options)
+    if run.model.space.with_sites:
+        check_prior_of_graph(options.prior)
     other = replace(run.settings, prior=options.prior, width_prior=options.width_prior)
     comparison = reweight_run(run, priors_of(other, run.model.axes))
     print(comparison_text(comparison))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -13,9 +14,10 @@ from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops import dependence
 from pyro_vds.ops.tensors import as_pair, outer_sum
-from pyro_vds.priors.base import PriorLike, as_categorical, priors_by_axis
+from pyro_vds.priors.base import PriorLike, as_categorical, prior_over_sites, priors_by_axis
+from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
-from pyro_vds.spaces.tables import log_marginals
+from pyro_vds.spaces.tables import choices, log_marginals
 from pyro_vds.spaces.typing import Data
 
 
@@ -202,5 +204,13 @@ def reweight(posterior: ExactPosterior, priors: PriorLike | Mapping[str, PriorLi
         ValueError: If a prior is missing, or does not fit its axis.
     """
     by_axis = priors_by_axis(priors, posterior.axes).items()
-    logits = [as_categorical(prior, len(posterior.space[axis]), axis).logits for axis, prior in by_axis]
-    return replace(posterior, log_prior=outer_sum(logits))
+    tables = [_log_prior(prior, posterior.space[axis]) for axis, prior in by_axis]
+    return replace(posterior, log_prior=outer_sum(tables))
+
+
+def _log_prior(prior: PriorLike, axis: Axis) -> Tensor:
+    """Return the log prior of each entry of an axis, with sites that of all their combinations, nats."""
+    logits = as_categorical(prior, len(axis), axis.name).logits
+    if not axis.has_sites:
+        return logits
+    return cast(Any, prior_over_sites(prior, axis)).log_prob(choices(Space([axis]))[axis.name])

@@ -169,12 +169,11 @@ class Cost(Prior):
         return -strength * torch.tensor(self.costs, dtype=torch.float64, device=strength.device)
 
 
-PRIORS = {
-    cls.__name__: cls for cls in (Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost, Dirichlet, Hierarchical)
-}
+_OF_ENTRIES = (Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost, Dirichlet, Hierarchical)
+PRIORS = {cls.__name__: cls for cls in (*_OF_ENTRIES, Price, Exchangeable)}
 
 
-_CALLS = PRIORS | {cls.__name__: cls for cls in (Price, Exchangeable, Beta, Gamma)}
+_CALLS = PRIORS | {cls.__name__: cls for cls in (Beta, Gamma)}
 
 
 def parse(text: str) -> Prior:

@@ -5,11 +5,12 @@ from pyro_vds.pruning.costs import multiply_adds
 from pyro_vds.pruning.lesions import lesion_study
 from pyro_vds.pruning.path_gradients import path_gradients
 from pyro_vds.pruning.prune import prune
-from pyro_vds.pruning.rules import choose, choose_depth
+from pyro_vds.pruning.rules import choose, choose_architecture, choose_depth
 
 __all__ = [
     "AdaptiveNetwork",
     "choose",
+    "choose_architecture",
     "choose_depth",
     "lesion_study",
     "multiply_adds",

@@ -12,6 +12,7 @@ from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.infer.exact import require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.spaces.axis import DATA
 from pyro_vds.spaces.space import Architecture
 
 Rule = Literal["95", "argmax", "expected"]
@@ -87,3 +88,40 @@ def choose(model: VDSModel, guide: Guide, costs: Real[Tensor, "*axes"], share: f
         raise ValueError(f"Expected finite probabilities of shape {model.sizes} from the guide, got {q}.")
     cheapest = costs.double().cpu().where(q >= share * q.max(), torch.inf).flatten().argmin()
     return model.space.architecture(int(cheapest))
+
+
+def choose_architecture(guide: Guide, threshold: float | None = None) -> Architecture:
+    """Choose the most probable architecture, or the gates that are open with a probability above a threshold.
+
+    ``prune(model, guide, **choose_architecture(guide))`` cuts to it. The mode of independent gates is the choice with
+    the threshold 0.5.
+
+    Args:
+        guide: The guide of a model with one architecture for all inputs.
+        threshold: For axes with sites and two labels, such as gates: a site has the second label if its probability is
+            above this number, in ``[0, 1)``. Axes without sites keep the label of the mode. ``None`` is the mode.
+
+    Returns:
+        The label of each axis, a tuple with the label of each site for an axis with sites.
+
+    Raises:
+        ValueError: If the threshold is out of range, no axis is one of gates, each input has its own architecture, or
+            there are replicates.
+    """
+    if guide.batch_shape or DATA in guide.space.plates:
+        raise ValueError(
+            "Expected the guide of a single model with one architecture for all inputs. Choose for each replicate of "
+            "pyro_vds.replicates(model, guide)."
+        )
+    found = guide.mode()
+    if threshold is None:
+        return found
+    gates = {name: axis for name, axis in guide.space.with_sites.items() if len(axis) == 2}
+    if not 0 <= threshold < 1 or not gates or len(gates) < len(guide.space.with_sites):
+        raise ValueError(
+            f"Expected a threshold in [0, 1) and axes with sites of two labels, such as gates, got {threshold} and "
+            f"{guide.space}. Leave the threshold out for the most probable architecture."
+        )
+    probs = guide.probs()
+    opened = {name: (probs[name][:, 1] > threshold).tolist() for name in gates}
+    return found | {name: tuple(axis.labels[int(is_open)] for is_open in opened[name]) for name, axis in gates.items()}

@@ -1,13 +1,15 @@
 """The model and the guide of a run, and their training."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from pyro_vds.backbones.named import torchvision_network
+from pyro_vds.backbones.graph import SearchGraph
+from pyro_vds.backbones.graphs import cell, connectivity
+from pyro_vds.backbones.named import NetworkName, torchvision_network
 from pyro_vds.backbones.normalisation import Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.replicated import Replicated
@@ -15,6 +17,7 @@ from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
 from pyro_vds.backbones.width import WithWidths
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.guides.categorical import AutoCategorical, Guide
+from pyro_vds.guides.dependent import AutoGenerator, AutoMixture
 from pyro_vds.guides.joint import AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.likelihoods.classification import Classification
@@ -24,6 +27,7 @@ from pyro_vds.ops.freezing import freeze
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.runs.data import DataSummary
+from pyro_vds.runs.networks import GRAPHS
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.axis import DATA
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
@@ -36,13 +40,14 @@ GUIDES = {
     "conditional": AutoConditionalCategorical,
     "joint": AutoJointCategorical,
 }
+DEPENDENT: dict[str, Callable[[VDSModel, int], Guide]] = {"mixture": AutoMixture, "generator": AutoGenerator}
 
 
 HIDDEN = 32
 
 
-# The setting with the prior over each axis.
-PRIOR_SETTINGS = {"depth": "prior", "width": "width_prior"}
+# The axis whose prior is another setting than that of the others.
+PRIOR_SETTINGS = {"width": "width_prior"}
 
 
 def priors_of(settings: Settings, axes: Iterable[str]) -> dict[str, Prior]:
@@ -52,7 +57,8 @@ def priors_of(settings: Settings, axes: Iterable[str]) -> dict[str, Prior]:
         settings: The settings of a run.
         axes: Names of the axes of the network.
     """
-    return {axis: getattr(settings, PRIOR_SETTINGS[axis]) for axis in axes}
+    resolved = settings.resolved()
+    return {axis: getattr(resolved, PRIOR_SETTINGS.get(axis, "prior")) for axis in axes}
 
 
 def build_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
@@ -63,8 +69,10 @@ def build_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: in
         input_shape: Shape of one input: ``(features,)`` or ``(channels, height, width)``.
         outputs: Number of outputs.
     """
-    max_depth = settings.resolved().max_depth
+    settings = settings.resolved()
+    max_depth, channels = settings.max_depth, settings.channels
     assert max_depth is not None
+    assert channels is not None
     with isolated_rng(seed=settings.seed):
         if settings.network != "residual":
             return _torchvision_backbone(settings, input_shape, outputs, max_depth)
@@ -72,18 +80,45 @@ def build_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: in
         widest = max(settings.widths) if settings.widths else None
         if len(input_shape) == 1:
             return ResidualMLP(input_shape[0], outputs, widest or settings.width, max_depth, **options)
-        channels = widest or settings.channels
-        return ResidualConvNet(input_shape[0], outputs, max_depth, channels, settings.bottleneck, **options)
+        return ResidualConvNet(input_shape[0], outputs, max_depth, widest or channels, settings.bottleneck, **options)
+
+
+def build_graph(settings: Settings, input_shape: tuple[int, ...], outputs: int) -> SearchGraph:
+    """Return the graph for inputs of a shape, with weights drawn from the seed.
+
+    Args:
+        settings: The settings of a run.
+        input_shape: Shape of one input: ``(features,)`` or ``(channels, height, width)``.
+        outputs: Number of outputs.
+
+    Raises:
+        ValueError: If the graph does not take inputs of this shape, or training would have to sum over more
+            architectures than a table should have.
+    """
+    settings = settings.resolved()
+    images = len(input_shape) == 3
+    if settings.network == "cell" and not images:
+        raise ValueError(f"Expected images for the graph cell, got inputs of shape {input_shape}. Use connectivity.")
+    names = ("layers", "merge", "pool", "operations")
+    given: dict[str, Any] = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+    units = settings.channels if images else settings.width
+    assert units is not None
+    with isolated_rng(seed=settings.seed):
+        make = cell if settings.network == "cell" else connectivity
+        graph = make(input_shape, outputs, channels=units, **given)
+    if settings.samples is None:
+        graph.space.require_table("to sum over in each step", "Draw some of them: --samples 4.")
+    return graph
 
 
 def _torchvision_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int, max_depth: int) -> PerDepth:
     """Return a network of torchvision, frozen except for its heads if the settings ask for it."""
     network = torchvision_network(
-        settings.network,
+        cast(NetworkName, settings.network),
         input_shape,
         outputs,
         max_depth=max_depth,
-        channels=settings.channels,
+        channels=settings.channels or 64,
         image_size=settings.image_size,
         pretrained=settings.pretrained,
         readout=settings.readout,
@@ -106,14 +141,17 @@ def build(settings: Settings, data: DataSummary, *, repeats: int | None = None) 
         ValueError: If the settings do not fit each other or the data, or do not allow replicates.
     """
     likelihood = Classification() if data.classes else Gaussian(learn_scale=True)
-    backbone = build_backbone(settings, data.input_shape, data.outputs)
+    make = build_graph if settings.network in GRAPHS else build_backbone
+    backbone = make(settings, data.input_shape, data.outputs)
     if settings.pixels == "uint8":
         backbone.stem = nn.Sequential(Standardise(torch.tensor(data.mean), torch.tensor(data.std)), backbone.stem)
-    network = WithWidths(backbone, settings.widths) if settings.widths else backbone
+    network = WithWidths(cast(PerDepth, backbone), settings.widths) if settings.widths else backbone
     per_input = settings.guide == "per_input"
     if repeats is not None:
         if per_input:
             raise ValueError("Expected the guide independent, conditional or joint to train repeats, got per_input.")
+        if settings.network in GRAPHS:
+            raise ValueError(f"Expected a network of blocks to train repeats, got the graph {settings.network}.")
         network = Replicated(network, repeats, seed=settings.seed)
     model = VDSModel(
         network,
@@ -123,7 +161,17 @@ def build(settings: Settings, data: DataSummary, *, repeats: int | None = None) 
         learn_prior=settings.learn_prior,
         plate=DATA if per_input else None,
     )
-    return model, _guide_of_inputs(settings, data, model) if per_input else GUIDES[settings.guide](model)
+    return model, _guide_of_inputs(settings, data, model) if per_input else _guide(settings, model)
+
+
+def _guide(settings: Settings, model: VDSModel) -> Guide:
+    """Return the guide of a model with one architecture for all inputs; a random start is drawn from the seed."""
+    if settings.guide not in DEPENDENT:
+        return GUIDES[settings.guide](model)
+    components = settings.resolved().components
+    assert components is not None
+    with isolated_rng(seed=settings.seed):
+        return DEPENDENT[settings.guide](model, components)
 
 
 def _guide_of_inputs(settings: Settings, data: DataSummary, model: VDSModel) -> AutoPerInput:

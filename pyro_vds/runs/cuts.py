@@ -3,6 +3,10 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from pyro_vds.spaces.axis import Axis
+
+BETWEEN_SITES = "/"
+
 
 def parse_cut(text: str) -> dict[str, str]:
     """Return the text of each label in an option such as ``depth=3,width=16``, by axis.
@@ -20,25 +24,53 @@ def parse_cut(text: str) -> dict[str, str]:
     return cut
 
 
-def as_labels(axes: Mapping[str, Sequence[Hashable]], cut: Mapping[str, Any]) -> dict[str, Hashable]:
+def as_labels(axes: Mapping[str, Axis], cut: Mapping[str, Any]) -> dict[str, Hashable]:
     """Return the labels for values that are labels or the text of labels.
 
     Args:
-        axes: The labels of each axis of a model, ``model.coords``.
-        cut: A value for some of the axes.
+        axes: The axes of a model, ``model.space``.
+        cut: A value for some of the axes. For an axis with sites a list with a value for each, or the text that
+            :func:`cut_text` writes: ``1101`` for gates, ``none/skip/none`` for names.
 
     Raises:
-        ValueError: If there is no such axis, or the axis has no such label.
+        ValueError: If there is no such axis, the axis has no such label, or another number of sites.
     """
     for axis in cut:
         if axis not in axes:
             raise ValueError(f"Expected a model with an axis {axis!r} to cut, got axes {list(axes)}.")
-    return {axis: _label(axis, tuple(axes[axis]), value) for axis, value in cut.items()}
+    return {name: _labels(axes[name], value) for name, value in cut.items()}
 
 
 def cut_text(cut: Mapping[str, Hashable]) -> str:
-    """Return an architecture as text, such as ``depth 3, width 16``."""
-    return ", ".join(f"{axis} {label}" for axis, label in cut.items())
+    """Return an architecture as text, such as ``depth 3, width 16``, ``gate 1101`` or ``op none/skip/none``."""
+    return ", ".join(f"{axis} {label_text(label)}" for axis, label in cut.items())
+
+
+def label_text(label: Any) -> str:
+    """Return a label as text; the labels of all sites as one word, with 1 and 0 for gates.
+
+    Args:
+        label: A label, or a list with the label of each site.
+    """
+    if not isinstance(label, tuple | list):
+        return str(label)
+    if all(isinstance(part, bool) for part in label):
+        return "".join("1" if part else "0" for part in label)
+    return BETWEEN_SITES.join(map(str, label))
+
+
+def _labels(axis: Axis, value: Any) -> Hashable:
+    """Return the label of an axis, with sites a tuple with that of each."""
+    if not axis.has_sites:
+        return _label(axis.name, axis.labels, value)
+    parts = value
+    if isinstance(value, str):
+        parts = value.split(BETWEEN_SITES) if BETWEEN_SITES in value else list(value)
+    if not isinstance(parts, Sequence) or len(parts) != axis.sites:
+        gates = axis.labels == (False, True)
+        example = "1" * axis.sites if gates else BETWEEN_SITES.join([str(axis.labels[0])] * axis.sites)
+        raise ValueError(f"Expected a {axis.name} for each of {axis.sites} sites, such as {example}, got {value}.")
+    return tuple(_label(axis.name, axis.labels, part) for part in parts)
 
 
 def _label(axis: str, labels: tuple[Hashable, ...], value: Any) -> Hashable:
@@ -53,7 +85,9 @@ def _label(axis: str, labels: tuple[Hashable, ...], value: Any) -> Hashable:
 
 def _same_text(text: str, label: Hashable) -> bool:
     """Return whether a text is that of a label; numbers are compared as numbers, so that 0.50 is 0.5."""
-    if isinstance(label, int | float) and not isinstance(label, bool):
+    if isinstance(label, bool):
+        return text in (str(label), str(int(label)))
+    if isinstance(label, int | float):
         try:
             return float(text) == label
         except ValueError:

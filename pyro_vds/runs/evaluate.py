@@ -20,9 +20,9 @@ from pyro_vds.runs.cuts import as_labels
 from pyro_vds.runs.figures import draw_run
 from pyro_vds.runs.files import atomic, check_free
 from pyro_vds.runs.folder import Run
-from pyro_vds.runs.measures import measure_test
 from pyro_vds.runs.metrics import choose_cut, costs_to_choose_by, count_parameters, find_stops
 from pyro_vds.runs.reweighting import compare_priors
+from pyro_vds.runs.site_metrics import measure_architectures
 from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import Inputs
 
@@ -43,7 +43,7 @@ def choose_architecture(run: Run, cut: Mapping[str, Any] | None = None, rule: Ru
     """
     if cut or rule is not None:
         run.check_posterior()
-    given = as_labels(run.model.coords, cut or {})
+    given = as_labels(run.model.space, cut or {})
     if rule is None:
         return run.cut | given
     costs = costs_to_choose_by(run.model, torch.zeros(1, *run.data_summary.input_shape))
@@ -74,8 +74,15 @@ def evaluate(
     parameters = {"full": run.parameters}
     metrics: dict[str, Any] = {"test_size": len(data.test[0]), "parameters": parameters}
     stops, saving = find_stops(run.model, run.guide, data.test[0], run.settings.threshold)
-    metrics |= measure_test(
-        run.model, run.guide, data.test, cut=chosen, stops=stops, target_std=data.target_std, weights=weights
+    metrics |= measure_architectures(
+        run.model,
+        run.guide,
+        data.test,
+        cut=chosen,
+        stops=stops,
+        target_std=data.target_std,
+        weights=weights,
+        seed=run.settings.seed,
     )
     if "stacked" in metrics["test"]:
         parameters["stacked"] = run.parameters
@@ -131,7 +138,7 @@ def detect_other_data(
         ValueError: If the inputs or the cut do not fit the run, the run has no such weights, or the data have changed
             since the run.
     """
-    labels: dict[str, Any] = as_labels(run.model.coords, cut or {})
+    labels: dict[str, Any] = as_labels(run.model.space, cut or {})
     inside, outside = (
         predict_disagreement(run.model, run.guide, inputs, weights=weights, **labels)
         for inputs in (run.data.test[0], x)
@@ -170,7 +177,7 @@ def draw(run: Run, data: DataSet | None = None) -> None:
         ValueError: If the data have changed since the run, or its posterior cannot be read.
     """
     test = (run.data if data is None else data).test
-    draw_run(run.folder, run.model, run.guide, run.history, test, run.cut)
+    draw_run(run.folder, run.model, run.guide, run.history, test, run.cut, seed=run.settings.seed)
 
 
 def reweight_run(run: Run, priors: Mapping[str, PriorLike]) -> dict[str, Any]:
@@ -185,16 +192,18 @@ def reweight_run(run: Run, priors: Mapping[str, PriorLike]) -> dict[str, Any]:
         the rule of the run, and the test measures; for ``"power"`` the choices with powers of prior and likelihood.
 
     Raises:
-        ValueError: If the run has no posterior, or a prior does not fit its axis.
+        ValueError: If the run has no posterior, or too many architectures to list, or a prior does not fit its axis.
     """
     run.check_posterior()
-    data = run.data
+    run.model.space.require_table("to weigh again", "Train again with the other prior.")
+    data, rule = run.data, run.settings.resolved().rule
+    assert rule is not None
     return compare_priors(
         run.model,
         exact_posterior(run.model, data.train),
         priors,
         data.test,
-        rule=run.settings.rule,
+        rule=rule,
         costs=costs_to_choose_by(run.model, data.train[0]),
         target_std=data.target_std,
     )

@@ -35,6 +35,7 @@ from pyro_vds.runs.files import (
 from pyro_vds.runs.folder import Run, save_weights
 from pyro_vds.runs.metrics import collect_metrics
 from pyro_vds.runs.settings import Settings
+from pyro_vds.runs.site_metrics import DRAWS as DRAWS_OF_MANY
 from pyro_vds.training.history import History
 from pyro_vds.training.loop import NonFiniteLossError
 
@@ -107,16 +108,20 @@ def measure_run(
         data: The data set of the run.
 
     Returns:
-        The metrics, and the exact posterior if there is one for all inputs, otherwise ``None``.
+        The metrics, and the exact posterior if there is one for all inputs and its table can be computed, otherwise
+        ``None``.
     """
+    rule = settings.resolved().rule
+    assert rule is not None
     return collect_metrics(
         model,
         guide,
         data.train,
         data.test,
-        rule=settings.rule,
+        rule=rule,
         threshold=settings.threshold,
         target_std=data.target_std,
+        seed=settings.seed,
     )
 
 
@@ -190,10 +195,11 @@ def _training_metrics(history: History, seconds: float) -> dict[str, Any]:
 
 def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet, exact: ExactPosterior | None) -> None:
     """Write the DataTree if there is one posterior for all inputs."""
-    if exact is None:
+    if not model.space or model.by_input:
         return
     small = data.test[0].numel() < 1_000_000
-    tree = to_datatree(model, guide, *data.test, posterior=exact, draws=DRAWS, constant_data=small)
+    draws = DRAWS if exact is not None else DRAWS_OF_MANY  # which the network then runs, each on all test data
+    tree = to_datatree(model, guide, *data.test, posterior=exact, draws=draws, constant_data=small)
     if data.target_mean is not None and data.target_std is not None:
         moments = {"target_mean": data.target_mean.tolist(), "target_std": data.target_std.tolist()}
         tree.attrs |= {"targets": "standardised: target_mean + target_std * obs is in the units of the data", **moments}

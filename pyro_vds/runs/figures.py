@@ -1,6 +1,6 @@
 """The figures of a run: all numbers are computed first, then drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,24 @@ from pyro_vds.diagnostics.quantities import architecture_dims
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.cases import Cut
 from pyro_vds.infer.predict import predict
-from pyro_vds.infer.predictive import predict_components, predict_pit
+from pyro_vds.infer.predictive import predict_components, predict_pit, predict_proba
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.plots.style import panels
+from pyro_vds.runs.cuts import cut_text
 from pyro_vds.runs.files import FIGURES, POSTERIOR, reading
-from pyro_vds.spaces.space import Architecture
+from pyro_vds.runs.site_metrics import predictors
+from pyro_vds.spaces.space import LIMIT, Architecture
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.history import History
 
 DRAWN = ("log_q", "log_prior", "log_exact_posterior", "log_likelihood")
+
+SITE_FIGURES: dict[str, Callable[[xr.DataTree], Axes]] = {
+    "choices": lambda tree: plots.plot_choices(tree)[0],
+    "graph": plots.plot_graph,
+}
+"""The figures of the posterior over axes with sites, by the names of their files."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,9 @@ class Predictions:
     band: Band | None = None
 
 
-def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test: Data, cut: Architecture) -> None:
+def draw_run(
+    folder: Path, model: VDSModel, guide: Guide, history: History, test: Data, cut: Architecture, *, seed: int = 0
+) -> None:
     """Draw the figures of a run into its folder, with the posterior in the folder.
 
     Args:
@@ -86,6 +96,7 @@ def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test
         history: The record of training.
         test: The test data.
         cut: The chosen architecture.
+        seed: Seed of the draws, where there are too many architectures to list.
 
     Raises:
         ValueError: If the posterior cannot be read, or has other architectures.
@@ -94,19 +105,32 @@ def draw_run(folder: Path, model: VDSModel, guide: Guide, history: History, test
     if model.axes and not model.by_input:
         with reading(folder, POSTERIOR):
             tree = load_datatree(folder / POSTERIOR)
-            for name in DRAWN:
-                sizes = tree["architecture"][name].shape[: len(model.sizes)]
-                if sizes != model.sizes:
-                    raise ValueError(f"{name} is of {list(sizes)} architectures, the network has {list(model.sizes)}")
+            _check_tree(tree, model)
     figures = folder / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
     _save(plots.plot_history(history, coords=model.coords)[0], figures / "history.png")
-    if tree is not None:
+    if tree is not None and model.space.with_sites:
+        for name, plot in SITE_FIGURES.items():
+            _save(plot(tree), figures / f"{name}.png")
+    elif tree is not None:
         _save(_draw_posterior(tree, cut), figures / "posterior.png")
-    draw_predictions(predictions_to_draw(model, guide, test, cut), test, figures)
+    draw_predictions(predictions_to_draw(model, guide, test, cut, seed=seed), test, figures)
 
 
-def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architecture) -> Predictions:
+def _check_tree(tree: xr.DataTree, model: VDSModel) -> None:
+    """Raise unless the posterior in a tree is over the architectures of a model."""
+    exact = tree["architecture"]
+    for axis in model.space.values() if model.space.with_sites else ():
+        sizes = (axis.sites, len(axis)) if axis.has_sites else (len(axis),)
+        if (found := exact[f"log_q_{axis.name}"].shape) != sizes:
+            raise ValueError(f"log_q_{axis.name} is of {list(found)} entries, the network has {list(sizes)}")
+    for name in () if model.space.with_sites else DRAWN:
+        sizes = exact[name].shape[: len(model.sizes)]
+        if sizes != model.sizes:
+            raise ValueError(f"{name} is of {list(sizes)} architectures, the network has {list(model.sizes)}")
+
+
+def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architecture, *, seed: int = 0) -> Predictions:
     """Return the numbers in the figures of predictions.
 
     Args:
@@ -114,10 +138,13 @@ def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architec
         guide: The guide of the model.
         test: Test data, with standardised targets for a regression.
         cut: The chosen architecture; empty for a plain network, and if each input has its own architecture.
+        seed: Seed of the draws, where there are too many architectures to list.
     """
     x, y = test
+    if model.space.count > LIMIT:
+        return _of_draws(predictors(model, guide, cut, seed), test)
     if not model.likelihood.numeric:
-        name = ", ".join(f"{axis} {label}" for axis, label in cut.items())
+        name = "the most probable" if model.space.with_sites else cut_text(cut)
         cases: dict[str, Cut] = {"all architectures": {}, f"pruned to {name}": cut} if cut else {"marginal": {}}
         predictions = predict(model, guide, x, cuts=list(cases.values()), want=["probs"])
         probs = {title: prediction["probs"].cpu() for title, prediction in zip(cases, predictions, strict=True)}
@@ -125,6 +152,15 @@ def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architec
     if y.ndim != 1:
         return Predictions({})
     return Predictions({}, pit=predict_pit(model, guide, x, y), band=_band(model, guide, x))
+
+
+def _of_draws(models: Mapping[str, tuple[VDSModel, Guide]], test: Data) -> Predictions:
+    """Return the numbers in the figures of a model with too many architectures to list, from models of a few."""
+    few, guide = models["full"]
+    if few.likelihood.numeric:
+        return predictions_to_draw(few, guide, test, {})
+    titles = {"full": f"{len(few.coords['sample'])} drawn architectures", "pruned": "pruned to the most probable"}
+    return Predictions({titles[name]: predict_proba(*pair, test[0]).cpu() for name, pair in models.items()})
 
 
 def draw_predictions(predictions: Predictions, test: Data, folder: Path) -> None:
@@ -151,7 +187,7 @@ def draw_predictions(predictions: Predictions, test: Data, folder: Path) -> None
 
 def _functions(model: VDSModel, x: Tensor) -> Functions | None:
     """Return the function of each entry of a model's only axis, for two inputs."""
-    if len(model.axes) != 1 or x.ndim != 2 or x.shape[1] != 2:
+    if len(model.axes) != 1 or model.space.with_sites or x.ndim != 2 or x.shape[1] != 2:
         return None
     (axis,) = model.axes
     grid = plots.grid_around(x[:400]).to(model.device_tensor())

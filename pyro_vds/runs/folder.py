@@ -56,7 +56,7 @@ class Run:
         if not self.has_posterior:
             return {}
         return as_labels(
-            self.model.coords, {axis: self.metrics["posterior"]["chosen"][axis] for axis in self.model.axes}
+            self.model.space, {axis: self.metrics["posterior"]["chosen"][axis] for axis in self.model.axes}
         )
 
     @property
@@ -68,7 +68,8 @@ class Run:
     def summary(self) -> str:
         """The results of the run as a short text."""
         head = f"{self.settings.data}: {len(self.history)} epochs ({self.history.stopped})"
-        how = f": {training_line(self.settings)}" if self.model.axes else ""
+        nested = any(axis.nested for axis in self.model.space.values())
+        how = f": {training_line(self.settings, blocks=nested)}" if self.model.axes else ""
         return "\n".join([head, f"preset {self.settings.preset}{how}", "", summary_text(self.metrics)])
 
     @cached_property
@@ -108,7 +109,9 @@ def save_weights(folder: Path, model: VDSModel, guide: Guide) -> None:
     """Write the state of model and guide as safetensors."""
     state = {f"model.{k}": v for k, v in model.state_dict().items()}
     state |= {f"guide.{k}": v for k, v in guide.state_dict().items()}
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
+    # Copies, since the file takes no tensor twice, and a network may have a layer at several places.
+    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    save_file(copies, folder / WEIGHTS)
 
 
 def load_run(path: str | Path, *, data_root: str | Path | None = None) -> Run:

@@ -11,6 +11,7 @@ from torch import Tensor
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.cases import Case, Cut
+from pyro_vds.infer.evidence import EvidenceEstimate
 from pyro_vds.infer.exact import ExactPosterior
 from pyro_vds.infer.predict import Prediction, Want, predict
 from pyro_vds.likelihoods.base import Likelihood
@@ -175,6 +176,18 @@ def in_data_units(exact: ExactPosterior, num_data: int, target_std: Tensor | Non
         target_std: Standard deviation by which they were divided; ``None`` for classes.
     """
     return replace(exact, log_likelihood=exact.log_likelihood - num_data * _log_units(target_std))
+
+
+def estimate_in_data_units(estimate: EvidenceEstimate, num_data: int, target_std: Tensor | None) -> EvidenceEstimate:
+    """Return an estimate of the evidence with the densities of the targets before standardisation.
+
+    Args:
+        estimate: The estimate given standardised targets.
+        num_data: Number of targets.
+        target_std: Standard deviation by which they were divided; ``None`` for classes.
+    """
+    shift = num_data * _log_units(target_std)
+    return replace(estimate, elbo=estimate.elbo - shift, log_evidence=estimate.log_evidence - shift)
 
 
 def _log_units(target_std: Tensor | None) -> float:

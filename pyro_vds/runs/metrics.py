@@ -14,8 +14,9 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.pruning.costs import count, multiply_adds
 from pyro_vds.pruning.prune import prune
-from pyro_vds.pruning.rules import Rule, choose, choose_depth
-from pyro_vds.runs.measures import in_data_units, measure_test
+from pyro_vds.pruning.rules import Rule, choose, choose_architecture, choose_depth
+from pyro_vds.runs.measures import in_data_units
+from pyro_vds.runs.site_metrics import measure_architectures, summarise_sites
 from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import Data
 
@@ -33,7 +34,12 @@ def costs_to_choose_by(model: VDSModel, x: Tensor) -> Tensor | None:
 
 
 def _has_costs(model: VDSModel) -> bool:
-    """Return whether costs choose the architecture; along a single nested axis they grow, and the order is enough."""
+    """Return whether costs choose the architecture.
+
+    Along a single nested axis they grow, and the order is enough; with sites there are too many to count all.
+    """
+    if model.space.with_sites:
+        return False
     return len(model.space) > 1 or any(not axis.nested for axis in model.space.values())
 
 
@@ -44,17 +50,22 @@ def choose_cut(model: VDSModel, guide: Guide, rule: Rule, costs: Tensor | None) 
         model: A trained model.
         guide: The guide of the model.
         rule: As in :func:`pyro_vds.choose_depth`. With costs, ``"95"`` chooses the cheapest architecture with at least
-            95 % of the mode's probability, and ``"argmax"`` the mode.
+            95 % of the mode's probability, and ``"argmax"`` the mode. With sites there is ``"argmax"`` only.
         costs: The result of :func:`costs_to_choose_by`.
 
     Returns:
         The label of each axis; empty for a plain network, and if each input has its own architecture.
 
     Raises:
-        ValueError: If the rule is ``"expected"`` and there are several axes, or an axis that is not nested.
+        ValueError: If the rule is ``"expected"`` and there are several axes, or an axis that is not nested; or not
+            ``"argmax"`` for axes with sites.
     """
     if not model.space or model.by_input:
         return {}
+    if model.space.with_sites:
+        if rule != "argmax":
+            raise ValueError(f"Expected the rule 'argmax' for {', '.join(model.space.with_sites)}, got {rule!r}.")
+        return choose_architecture(guide)
     if costs is None:
         ((name, axis),) = model.space.items()
         return {name: axis.labels[choose_depth(guide.probs()[name], rule)]}
@@ -144,6 +155,7 @@ def collect_metrics(
     rule: Rule,
     threshold: float = 0.05,
     target_std: Tensor | None = None,
+    seed: int = 0,
 ) -> tuple[dict[str, Any], ExactPosterior | None]:
     """Return the metrics of a run, from one pass over training and test data.
 
@@ -155,19 +167,24 @@ def collect_metrics(
         rule: The rule that chooses the architecture.
         threshold: Probability that may lie above the stop, for a model with an architecture for each input.
         target_std: Standard deviation by which regression targets were divided.
+        seed: Seed of the draws, where there are too many architectures to list.
 
     Returns:
         The metrics, with densities and errors in the units of the targets before standardisation; and the exact
-        posterior given the standardised targets, or ``None`` without one posterior for all inputs.
+        posterior given the standardised targets, or ``None`` without one posterior for all inputs, or with too many
+        architectures.
     """
     parameters: dict[str, int] = {"full": count_parameters(model)}
     metrics: dict[str, Any] = {"train_size": len(train[0]), "test_size": len(test[0]), "parameters": parameters}
     costs = costs_to_choose_by(model, train[0])
     exact, cut = None, choose_cut(model, guide, rule, costs)
-    if cut:
+    if model.space.with_sites:
+        metrics["posterior"], exact = summarise_sites(model, guide, train, cut=cut, seed=seed, target_std=target_std)
+    elif cut:
         exact = exact_posterior(model, train)
         in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
+    if cut:
         parameters["pruned"] = count_parameters(prune(model, guide, weights="posterior", disagreement=False, **cut))
         if costs is not None:
             metrics["posterior"]["multiply_adds"] = costs.tolist()
@@ -175,7 +192,7 @@ def collect_metrics(
     if stops is not None:
         metrics["per_input"] = saving
         parameters["adaptive"] = parameters["full"] + count_parameters(guide)
-    metrics |= measure_test(model, guide, test, cut=cut, stops=stops, target_std=target_std)
+    metrics |= measure_architectures(model, guide, test, cut=cut, stops=stops, target_std=target_std, seed=seed)
     parameters |= {"stacked": parameters["full"]} if "stacked" in metrics["test"] else {}
     return metrics, exact
 

@@ -9,7 +9,9 @@ from pyro_vds.training.recipe import RECIPE
 PresetName = Literal["paper", "recipe"]
 
 # Fields of training whose default a preset or a data set decides, and which have one in TrainingConfig.
-DECIDED = ("max_epochs", "batch_size", "patience", "milestones", "guide_update", "block_rate", "weight_floor")
+DECIDED = (
+    "max_epochs", "batch_size", "patience", "milestones", "guide_update", "guide_from", "block_rate", "weight_floor"
+)  # fmt: skip
 
 _USUAL: dict[str, Any] = {
     "max_depth": 20,

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
+from pyro_vds.runs.site_text import bound_line, draws_note, site_rows
 from pyro_vds.runs.summary import chosen_line, disagreement_line, saving_line, weights_line
 
 PERCENT = ("error", "ece")
@@ -102,7 +103,7 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts of the page that show the metrics."""
     names = list(metrics["test"]["full"])
     test = Table(
-        f"{metrics['test_size']:,} test points",
+        f"{metrics['test_size']:,} test points{draws_note(metrics)}",
         ["", *(name.replace("_", "-") for name in names), "parameters"],
         [
             [case, *(_measure(name, values[name]) for name in names), f"{metrics['parameters'][case]:,}"]
@@ -116,14 +117,15 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if "posterior" not in metrics:
         return page | {"lead": [f"A plain network, without a posterior: {_error(metrics)}."]}
     posterior = metrics["posterior"]
-    bound = (
-        f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
-        f"gap {posterior['evidence_gap']:.2f}"
-    )
     tables = [_entries(posterior, axis) for axis in posterior["axes"]]
-    tables += [_joint(posterior)] if len(tables) == 2 else []
-    lead = [f"{chosen_line(posterior).capitalize()}.", f"{_error(metrics).capitalize()}.", f"{bound}."]
+    tables += [_joint(posterior)] if "q_joint" in posterior and len(tables) == 2 else []
+    lead = [f"{_sentence(line)}." for line in (chosen_line(posterior), _error(metrics), bound_line(posterior))]
     return page | {"posterior": tables, "lead": lead}
+
+
+def _sentence(line: str) -> str:
+    """Return a line with a large first letter."""
+    return line[:1].upper() + line[1:]
 
 
 def _weights(metrics: Mapping[str, Any]) -> list[str]:
@@ -149,6 +151,12 @@ def _error(metrics: Mapping[str, Any]) -> str:
 def _entries(posterior: Mapping[str, Any], axis: str) -> Table:
     """Return the probability and the log-likelihood of every entry of an axis."""
     entries = posterior["axes"][axis]
+    if "sites" in entries:
+        head, rows = site_rows(entries, axis, posterior["chosen"][axis])
+        bars = [
+            round(100 * float(row[-len([k for k in ("q", "exact", "stacked") if k in entries])]), 1) for row in rows
+        ]
+        return Table(f"Posterior over {axis}", [*head, ""], rows, bars)
     q = np.asarray(entries["q"])
     # With several axes the log-likelihood is that of a pair, which has no place in the table of one axis.
     likelihood = [[f"{p:.6f}"] for p in posterior["train_log_likelihood"]] if len(posterior["axes"]) == 1 else None
@@ -204,6 +212,8 @@ def _captions(axes: Sequence[str]) -> dict[str, tuple[str, str]]:
             f"Posterior over {' and '.join(axes)}",
             f"Bars: the guide; line: how well {single} predicts the test data.",
         ),
+        "graph": ("Graph", "Each edge is as wide as it is probable under the guide."),
+        "choices": ("Choices", "The probability of each entry at each site."),
         "functions": (f"Functions by {' and '.join(axes)}", f"The class that {single} predicts, with test points."),
         "reliability": ("Reliability", "Accuracy against confidence; calibrated predictions lie on the diagonal."),
         "intervals": (

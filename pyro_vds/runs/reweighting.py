@@ -7,14 +7,20 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import AutoCategorical
 from pyro_vds.guides.joint import AutoJointCategorical
+from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.exact import ExactPosterior, reweight
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.priors.base import PriorLike
 from pyro_vds.pruning.rules import Rule, choose_depth
+from pyro_vds.runs.cuts import cut_text, label_text
 from pyro_vds.runs.measures import in_data_units, measure_test
 from pyro_vds.runs.metrics import choose_cut
+from pyro_vds.runs.site_metrics import of_axis
 from pyro_vds.runs.summary import measures_table
+from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import Data
 
 POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -56,17 +62,14 @@ def compare_priors(
     fitted = {axis: model.fitted_prior(axis) for axis in model.axes}
     cases = {"model": (fitted, exact), "other": (priors, reweight(exact, priors))}
     for name, (its_priors, posterior) in cases.items():
-        guide = AutoJointCategorical(model)
-        guide.set_joint_probs(posterior.log_joint_probs.exp())
-        cut = choose_cut(model, guide, rule, costs)
+        guide, weights = _predictor(model, posterior)
+        cut = _mode(posterior) if model.space.with_sites else choose_cut(model, guide, rule, costs)
         result[name] = {
             "priors": {axis: repr(its_priors[axis]) for axis in model.axes},
-            "posterior": {
-                axis: {"labels": list(model.coords[axis]), "probs": p.tolist()} for axis, p in posterior.probs.items()
-            },
+            "posterior": {axis: of_axis(model.space[axis], {"probs": p}) for axis, p in posterior.probs.items()},
             "log_evidence": posterior.log_evidence,
             "chosen": dict(cut),
-            "test": measure_test(model, guide, test, cut=cut, target_std=target_std)["test"],
+            "test": measure_test(model, guide, test, cut=cut, target_std=target_std, weights=weights)["test"],
         }
     powers = {
         "prior": [replace(exact, log_prior=a * exact.log_prior) for a in POWERS],
@@ -81,9 +84,26 @@ def compare_priors(
     return result
 
 
+def _predictor(model: VDSModel, posterior: ExactPosterior) -> tuple[Guide, Weights]:
+    """Return a guide that holds a posterior, and the name under which it does."""
+    if model.space.with_sites:
+        independent = AutoCategorical(model)
+        independent.keep_weights("exact", posterior.log_joint_probs)
+        return independent, "exact"
+    guide = AutoJointCategorical(model)
+    guide.set_joint_probs(posterior.log_joint_probs.exp())
+    return guide, "posterior"
+
+
+def _mode(posterior: ExactPosterior) -> Architecture:
+    return posterior.space.architecture(int(posterior.log_joint_probs.argmax()))
+
+
 def _chosen(posterior: ExactPosterior, axis: str, rule: Rule) -> Any:
     """Return the label of an axis that a rule chooses; the mode if the axis is not nested."""
     entries = posterior.space[axis]
+    if entries.has_sites:
+        return label_text(_mode(posterior)[axis])
     return entries.labels[choose_depth(posterior.probs[axis], rule if entries.nested else "argmax")]
 
 
@@ -92,7 +112,7 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
     lines = []
     for name, title in TITLES.items():
         case = comparison[name]
-        chosen = ", ".join(f"{axis} {entry}" for axis, entry in case["chosen"].items())
+        chosen = cut_text(case["chosen"])
         priors = ", ".join(f"{axis} {prior}" for axis, prior in case["priors"].items())
         lines.append(f"{title}: {priors}; chosen {chosen}; log evidence {case['log_evidence']:.2f} nats")
     lines += ["", "exact posterior for the same weights"]
@@ -107,13 +127,26 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
 
 
 def _side_by_side(axis: str, run: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the probabilities of an axis under both priors, for entries of at least 0.005."""
+    """Return the probabilities of an axis under both priors: each site's chosen label, or entries of at least 0.005."""
+    if "sites" in run:
+        label = np.asarray(run["probs"]).argmax(1) if run["labels"] != [False, True] else [1] * len(run["sites"])
+        head = f"{run['plate']:>6}   {axis:>12}    run's   other"
+        pairs = zip(run["sites"], label, run["probs"], other["probs"], strict=True)
+        return [
+            head,
+            *(f"{site!s:>6}   {_name(run['labels'][k]):>12} {q[k]:8.3f}{p[k]:8.3f}" for site, k, q, p in pairs),
+        ]
     q, p = np.asarray(run["probs"]), np.asarray(other["probs"])
     shown = np.flatnonzero(np.maximum(q, p) >= 0.005)
     return [f"{axis:5}    run's   other", *(f"{run['labels'][i]!s:>5} {q[i]:8.3f}{p[i]:8.3f}" for i in shown)]
 
 
+def _name(label: Any) -> str:
+    return "open" if label is True else str(label)
+
+
 def _powers(power: Mapping[str, Any], axis: str) -> list[str]:
-    head = f"{'':12}" + "".join(f"{a:>8g}" for a in power["powers"])
     parts = ("prior", "likelihood")
-    return [head, *(f"{part:12}" + "".join(f"{label!s:>8}" for label in power[part][axis]) for part in parts)]
+    width = max(8, *(2 + len(str(label)) for part in parts for label in power[part][axis]))
+    head = f"{'':12}" + "".join(f"{a:>{width}g}" for a in power["powers"])
+    return [head, *(f"{part:12}" + "".join(f"{label!s:>{width}}" for label in power[part][axis]) for part in parts)]

@@ -5,20 +5,21 @@ import re
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from pyro_vds.backbones.named import DEPTHS, NetworkName
+from pyro_vds.backbones.graphs import ConnectivityMerge
 from pyro_vds.backbones.normalisation import HeadStatistics
 from pyro_vds.backbones.per_depth import Readout
 from pyro_vds.datasets import Noise, Pixels, UCIName
 from pyro_vds.ops.checks import check_positive
 from pyro_vds.priors.base import Prior
-from pyro_vds.priors.families import Geometric, Uniform
+from pyro_vds.priors.families import Uniform
 from pyro_vds.pruning.rules import Rule
+from pyro_vds.runs.networks import DEPTH_PRIOR, NetworkName, check_network, network_defaults, usual_prior
 from pyro_vds.runs.presets import DECIDED, PresetName, defaults, described
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.optim import check_makers
 from pyro_vds.training.recipe import SGD_SETTINGS
 
-GuideName = Literal["independent", "conditional", "joint", "per_input"]
+GuideName = Literal["independent", "conditional", "joint", "per_input", "mixture", "generator"]
 
 
 DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "cifar10", "uci", "npz"]
@@ -60,27 +61,38 @@ class Settings(_TrainingConfig):
         pixels: Images of MNIST, Fashion-MNIST, SVHN or CIFAR-10 on the device: float32, or uint8 in a quarter of the
             memory, which the network normalises.
         network: residual, of Linear layers for points and convolutions for images; or, for images, a network of
-            torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers.
+            torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers. Or a
+            graph: connectivity, a network of some layers whose connections are learnt, each open or closed; for images,
+            cell, a cell of NAS-Bench-201 with an operation to learn on each of six edges.
         pretrained: Start torchvision's network from its weights, which are downloaded once.
         frozen: Learn only the heads and the posterior, and freeze the rest of the network.
         image_size: Height and width to resize images to, in a network of torchvision.
         max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
             npz, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision have their own.
         width: Units of each layer of the fully connected network (spirals, tables).
-        channels: Channels of the convolutional network (images), or width of vit.
+        channels: Channels of the convolutional network (images), or width of vit. Default: 64; 8 for graphs.
         bottleneck: Channels inside the blocks of the convolutional network.
         widths: Learn the width too: increasing numbers of units or channels; the last one replaces width or channels.
+        layers: Graph connectivity: number of layers between stem and head. Default: 3, with 10 connections.
+        merge: Graph connectivity: how a layer merges its inputs: squeeze, a 1x1 convolution of them; concat, a 3x3
+            convolution of them; sum or max of them as they are. Default: squeeze.
+        pool: Graph connectivity: the layers, from 1, that end with a 2x2 max pooling. Default: none.
+        operations: Graph cell: the operations to choose from. Default: all of NAS-Bench-201.
         readout: all depths, or only the last one (a plain network, the paper's DDN).
         head_statistics: Running batch-norm statistics of the head for each depth, or one shared set.
         prior: Prior over depth: Geometric, Uniform, Poisson, NegativeBinomial, Weights, Cost, Dirichlet or
-            Hierarchical.
+            Hierarchical. Or over the connections of a graph: Price, in nats for each that is open, or Exchangeable; or
+            over operations. Default: Geometric(0.85); Price(20) for connectivity, Uniform for cell.
         width_prior: Prior over widths.
         learn_prior: Learn the parameters of the priors with the weights (empirical Bayes).
         guide: With widths: independent axes, conditional q(width | depth), or one joint table. Or per_input: a small
-            network predicts a depth for each input.
+            network predicts a depth for each input. For graphs: independent edges; or, for edges that depend on each
+            other, a mixture of products or a generator, whose products a network makes from noise.
+        components: Guide mixture: number of products. Generator: of noise inputs. Default: 8 and 16.
         threshold: With guide per_input: probability that may lie above the depth where an input stops.
         recalibrate: Recompute batch-norm statistics on the training data after training.
-        rule: The rule that chooses the architecture to prune to from the posterior.
+        rule: The rule that chooses the architecture to prune to from the posterior. Default: 95; argmax, the most
+            probable one, for graphs.
         device: Device to train on: auto, cpu, cuda, ...
 
     Raises:
@@ -107,23 +119,30 @@ class Settings(_TrainingConfig):
     image_size: int | None = None
     max_depth: int | None = None
     width: int = 20
-    channels: int = 64
+    channels: int | None = None
     bottleneck: int = 32
     widths: tuple[int, ...] | None = None
+    layers: int | None = None
+    merge: ConnectivityMerge | None = None
+    pool: tuple[int, ...] | None = None
+    operations: tuple[str, ...] | None = None
     readout: Readout = "all"
     head_statistics: HeadStatistics = "per_depth"
-    prior: Prior = Geometric(0.85)  # noqa: RUF009 (immutable)
+    prior: Prior = DEPTH_PRIOR
     width_prior: Prior = Uniform()  # noqa: RUF009 (immutable)
     learn_prior: bool = False
     guide: GuideName = "independent"
+    components: int | None = None
     threshold: float = 0.05
     recalibrate: bool = False
-    rule: Rule = "95"
+    rule: Rule | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(channels=self.channels, image_size=1 if self.image_size is None else self.image_size)
+        sizes = ("channels", "image_size", "layers", "components")
+        check_positive(**{name: getattr(self, name) for name in sizes if getattr(self, name) is not None})
+        check_network(self)
         if self.widths and self.readout == "last":
             raise ValueError("Expected readout 'all' to learn the width with the depth, got 'last'.")
         if self.guide == "per_input" and (self.widths or self.readout == "last"):
@@ -132,25 +151,8 @@ class Settings(_TrainingConfig):
             raise ValueError("Expected guide_update gradient and weight_floor 0 for the guide per_input, got others.")
         if not 0 <= self.threshold < 1:
             raise ValueError(f"Expected a threshold in [0, 1), got {self.threshold}.")
-        self._check_network()
         if self.widths and self.rule == "expected":
             raise ValueError("Expected the rule '95' or 'argmax' with widths, got 'expected'.")
-
-    def _check_network(self) -> None:
-        own = self.network == "residual"
-        if own and (self.pretrained or self.frozen or self.image_size is not None):
-            raise ValueError(
-                "Expected a network of torchvision, such as resnet18, for pretrained, frozen or image_size, got "
-                "residual."
-            )
-        if not own and (self.widths or self.head_statistics == "shared"):
-            raise ValueError(f"Expected the network residual for widths or shared head statistics, got {self.network}.")
-        if self.pretrained and self.network == "vit":
-            raise ValueError("Expected resnet18, resnet34, resnet50 or vit_b_16 for pretrained weights, got vit.")
-        if self.network not in ("residual", "vit") and self.max_depth not in (None, DEPTHS[self.network]):
-            raise ValueError(
-                f"Expected max_depth {DEPTHS[self.network]} for {self.network}, got {self.max_depth}. Leave it out."
-            )
 
     def resolved(self) -> "Settings":
         """Return the settings with the defaults of the data set and the network filled in.
@@ -168,11 +170,11 @@ class Settings(_TrainingConfig):
             usual["milestones"] = ()
         elif self.milestones:
             usual["scheduler"] = None
-        if self.network != "residual":
-            usual["max_depth"] = DEPTHS[self.network]
+        usual |= network_defaults(self, usual)
         if usual["patience"] is None:
             usual["patience"] = self.max_epochs or usual["max_epochs"]
-        full = replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
+        missing = {name: value for name, value in usual.items() if getattr(self, name) is None}
+        full = replace(self, **missing, prior=usual_prior(self))
         check_makers(full)
         return full
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_vds.runs.site_text import bound_line, chosen_of_sites, draws_note, has_sites, site_table
 from pyro_vds.training.config import TrainingConfig
 
 WEIGHTS = {
@@ -22,15 +23,14 @@ def summary_text(metrics: dict[str, Any]) -> str:
         posterior = metrics["posterior"]
         lines += [
             chosen_line(posterior),
-            f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}, "
-            f"gap {posterior['evidence_gap']:.2f}",
+            bound_line(posterior),
             "",
-            *(_joint_table(posterior) if "q_joint" in posterior else _posterior_table(posterior, *posterior["axes"])),
+            *_tables(posterior),
             "",
         ]
     if "per_input" in metrics:
         lines += [saving_line(metrics["per_input"]), ""]
-    lines.append(f"test ({metrics['test_size']} points)")
+    lines.append(f"test ({metrics['test_size']} points{draws_note(metrics)})")
     head, *rows = measures_table(metrics["test"])
     parameters = [f"   {metrics['parameters'][case]:,} parameters" for case in metrics["test"]]
     lines += [head, *(row + count for row, count in zip(rows, parameters, strict=True))]
@@ -66,19 +66,24 @@ def disagreement_line(disagreement: dict[str, Any]) -> str:
     )
 
 
-def training_line(config: TrainingConfig) -> str:
+def training_line(config: TrainingConfig, *, blocks: bool = True) -> str:
     """Return how guide and weights were trained as one line.
 
     Args:
         config: The settings of training.
+        blocks: Whether the network has blocks that only some read-outs use.
     """
-    blocks = "blocks at full rate" if config.block_rate == "full" else "blocks at the paper's rate"
+    rate = "blocks at full rate" if config.block_rate == "full" else "blocks at the paper's rate"
     floor = f", weight floor {config.weight_floor:g}" if config.weight_floor else ""
+    rest = f", {rate}{floor}" if blocks else floor
     if config.guide_update == "gradient":
-        return f"guide by gradient steps, {blocks}{floor}"
+        start = f" from epoch {config.guide_from} on" if config.guide_from else ""
+        draws = f", {config.samples} architectures drawn in each step" if config.samples else ""
+        return f"guide by gradient steps{start}{draws}{rest}"
     bound = "" if config.tempered_num_data is None else f", at most {config.tempered_num_data:g} points counted"
-    start = f"annealed over {config.annealed_epochs} epochs, {config.anneal_start} start{bound}"
-    return f"guide in closed form ({start}), {blocks}{floor}"
+    kind = config.anneal_start if blocks else "uniform"  # nothing is deep without nested entries
+    start = f"annealed over {config.annealed_epochs} epochs, {kind} start{bound}"
+    return f"guide in closed form ({start}){rest}"
 
 
 def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
@@ -102,6 +107,8 @@ def chosen_line(posterior: dict[str, Any]) -> str:
     Args:
         posterior: The posterior part of a run's metrics.
     """
+    if has_sites(posterior):
+        return chosen_of_sites(posterior)
     axes, rule, chosen = posterior["axes"], posterior["rule"], posterior["chosen"]
     words = ", ".join(f"{name}: {chosen[name]} of {_range(axis['labels'])}" for name, axis in axes.items())
     if "multiply_adds" in posterior:
@@ -130,6 +137,15 @@ def saving_line(per_input: dict[str, Any]) -> str:
 def _range(labels: list[Any]) -> str:
     """Return labels as text; ``0..n`` if they count from 0."""
     return f"0..{labels[-1]}" if labels == list(range(len(labels))) else ", ".join(map(str, labels))
+
+
+def _tables(posterior: dict[str, Any]) -> list[str]:
+    """Return the probabilities of all axes as the lines of tables."""
+    if not has_sites(posterior):
+        return _joint_table(posterior) if "q_joint" in posterior else _posterior_table(posterior, *posterior["axes"])
+    return [
+        line for name, axis in posterior["axes"].items() for line in site_table(axis, name, posterior["chosen"][name])
+    ]
 
 
 def _joint_table(posterior: dict[str, Any]) -> list[str]:

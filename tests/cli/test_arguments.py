@@ -60,6 +60,11 @@ def test_dashes_and_underscores_mean_the_same(tmp_path):
     assert (found["max_epochs"], found["noise_kind"]) == (1, "uniform")
 
 
+GRAPH = ["--network", "connectivity", "--layers", "1"]
+GATE_OPTIONS = {
+    "Price": {"nats": 2.5, "costs": [1.0, 0.5, 2.0]},
+    "Exchangeable": {"a": 2.0, "b": 5.0},
+}
 PRIOR_OPTIONS = {
     "Geometric": {"decay": 0.5},
     "Uniform": {},
@@ -72,7 +77,18 @@ PRIOR_OPTIONS = {
 
 
 def test_every_prior_is_tried():
-    assert PRIOR_OPTIONS.keys() | {"Hierarchical"} == PRIORS.keys()
+    assert PRIOR_OPTIONS.keys() | GATE_OPTIONS.keys() | {"Hierarchical"} == PRIORS.keys()
+
+
+@pytest.mark.parametrize("name", GATE_OPTIONS)
+def test_prior_over_edges_arrives_in_the_config_and_the_model(tmp_path, name):
+    arguments = GATE_OPTIONS[name]
+    words = [word for key, value in arguments.items() for word in (f"--prior.{key}", str(value))]
+    brief = [word for word in BRIEF if word not in ("--max-depth", "2")]
+    cli.main([*brief, *GRAPH, "--prior", name, *words, "--out", str(tmp_path / "run")])
+    assert read_config(tmp_path / "run")["prior"] == {"class_path": name, "init_args": arguments}
+    loaded = load_run(tmp_path / "run")
+    assert loaded.settings.prior == loaded.model.priors["gate"] == PRIORS[name](**arguments)
 
 
 def test_hierarchical_and_learnt_priors_come_back(capsys, tmp_path):

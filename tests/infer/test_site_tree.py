@@ -87,3 +87,11 @@ def test_only_axes_with_sites_have_dependent_sites():
     with pytest.raises(ValueError, match=r"Expected an axis with sites of \[\], got 'depth'"):
         exact.mutual_information("depth")
     assert exact.total_correlation == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("prior", [vds.priors.Price(1.5), vds.priors.Exchangeable(2.0, 5.0), vds.priors.Uniform()])
+def test_another_prior_over_gates_is_that_of_a_model_with_it(prior):
+    model, _ = sites.dense_model(num_data=30)
+    other = vds.VDSModel(model.backbone, priors=prior, num_data=30)
+    found = vds.reweight(vds.exact_posterior(model, sites.data()), prior)
+    torch.testing.assert_close(found.log_joint_probs, vds.exact_posterior(other, sites.data()).log_joint_probs)

@@ -2,9 +2,15 @@
 
 import pytest
 
+import pyro_vds as vds
 from pyro_vds.runs.cuts import as_labels, cut_text, parse_cut
 
 AXES = {"depth": (0, 1, 2), "width": (8, 16), "colour": ("red", "green"), "rate": (0.5, 1.0), "gate": (False, True)}
+AXES = vds.Space(vds.Axis(name, labels) for name, labels in AXES.items())
+GRAPH = vds.Space([
+    vds.Axis("open_", (False, True), vds.Plate("edge", 3), read_out=False),
+    vds.Axis("op", ("none", "skip"), vds.Plate("edge", 2), read_out=False),
+])  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -50,3 +56,34 @@ def test_words_that_are_no_cut_are_refused(text):
 def test_axes_and_labels_that_are_not_there_are_named(cut, expected):
     with pytest.raises(ValueError, match=expected):
         as_labels(AXES, cut)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("open_=101", {"open_": (True, False, True)}),
+        ("open_=1/0/1", {"open_": (True, False, True)}),
+        ("open_=True/False/True,op=none/skip", {"open_": (True, False, True), "op": ("none", "skip")}),
+    ],
+)
+def test_each_site_has_its_word(value, expected):
+    found = as_labels(GRAPH, parse_cut(value))
+    assert found == expected
+    assert as_labels(GRAPH, {name: list(labels) for name, labels in found.items()}) == expected  # as JSON has them
+    text = cut_text(found)
+    assert text == {1: "open_ 101", 2: "open_ 101, op none/skip"}[len(found)]
+    assert as_labels(GRAPH, parse_cut(text.replace(" ", "=").replace(",=", ","))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("open_=10", "Expected a open_ for each of 3 sites, such as 111, got 10"),
+        ("open_=102", r"Expected a open_ in 0\.\.1, got 2"),
+        ("op=none", "Expected a op for each of 2 sites, such as none/none, got none"),
+        ("op=none/pool", r"Expected a op in \['none', 'skip'\], got pool"),
+    ],
+)
+def test_words_that_do_not_fit_the_sites_are_named(text, expected):
+    with pytest.raises(ValueError, match=expected):
+        as_labels(GRAPH, parse_cut(text))

@@ -86,7 +86,7 @@ def test_milestones_that_do_not_increase_from_one_are_refused(as_a_user, value):
 
 
 def test_the_prior_is_the_papers_unless_given():
-    assert Settings().prior == priors.Geometric(0.85)
+    assert Settings().prior == Settings().resolved().prior == priors.Geometric(0.85)
 
 
 def test_another_optimiser_keeps_its_own_rate_and_another_schedule_has_no_milestones():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import oracles
+import sites
 import torch
 import xarray as xr
 
@@ -44,3 +45,10 @@ def test_dataset_of_replicates_has_a_chain_for_each():
     assert found["best_epoch"].dims == found["stopped"].dims == ("chain",)
     for r in range(3):
         xr.testing.assert_equal(found.isel(chain=r), history.replicate(r).to_dataset())
+
+
+def test_dataset_of_an_axis_with_sites_has_a_dimension_for_them():
+    model, guide = sites.dense_model(layers=1, num_data=30)
+    record = vds.fit(model, guide, sites.data(), max_epochs=2, progress=False).to_dataset()
+    assert record["q_gate"].dims == ("epoch", "gate_site", "gate")
+    assert record["q_gate"].shape == (2, 3, 2)
