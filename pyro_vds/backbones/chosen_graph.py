@@ -35,12 +35,24 @@ class ChosenGraph(nn.Module):
         self.layers = nn.ModuleList(graph.layers[node - 1] for node in self.nodes if node != self.last)
         self.edges = sorted((edge for edge in carried if edge[1] in kept), key=lambda edge: (edge[1], edge[0]))
         self.operations = nn.ModuleList(carried[edge] for edge in self.edges)
-        self.shapes = {node: tuple(graph.shapes[node]) for node in self.nodes}
+        self.shapes = {node: tuple(graph.shapes[node]) for node in (0, *self.nodes)}
+        # Where an edge carries nothing, its zeros count in a maximum.
+        closed = {edge[1] for edge in graph.edges if edge not in carried}
+        self.with_zeros = closed if graph.merge == "max" else set()
         self.sizes = {node: graph.sizes[node] for node in self.nodes if node != self.last}
 
     def forward(self, x: Inputs) -> Float[Tensor, "batch *event"]:
-        """Return the outputs."""
+        """Return the outputs.
+
+        Raises:
+            ValueError: If the inputs have another size than those that the graph was built for.
+        """
         nodes = {0: self.stem(x)}
+        if tuple(nodes[0].shape[1:]) != self.shapes[0]:
+            raise ValueError(
+                f"Expected maps {self.shapes[0]} behind the stem, those that the graph was built for, got "
+                f"{tuple(nodes[0].shape[1:])}. Build the graph for inputs of this size."
+            )
         for node, layer in zip(self.nodes, (*self.layers, self.head), strict=True):
             merge: Merge = "sum" if node == self.last else self.merge
             total: Tensor | None = None
@@ -48,6 +60,8 @@ class ChosenGraph(nn.Module):
                 if target == node:
                     maps = nodes[source] if node == self.last else resized(nodes[source], 0, self.sizes[node])
                     total = operation(maps) if total is None else merged(merge, total, operation(maps))
+            if total is not None and node in self.with_zeros and node != self.last:
+                total = total.clamp_min(0)
             nodes[node] = layer(nodes[0].new_zeros(len(x), *self.shapes[node]) if total is None else total)
         return nodes[self.last]
 

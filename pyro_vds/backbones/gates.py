@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pyro_vds.backbones.lesions import Wiring, deletable, lesion, lesioned_outputs, require_blocks
 from pyro_vds.backbones.per_depth import PerDepth
+from pyro_vds.ops.compat import BatchNorm
 from pyro_vds.spaces.axis import Axis, Plate
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -20,6 +21,8 @@ class WithGates(nn.Module):
     ``a_i = a_{i-1} + g_i f_i(a_{i-1})`` and ``f(x, g) = head(a_D)``. The axis ``"block"`` has a site for each block, in
     the plate ``"layer"``. A lesion is one of its architectures, a depth ``d`` is the mask of the first ``d`` blocks,
     and stochastic depth is a fixed guide over it. All ``2**D`` masks run as a tree: ``2**D - 1`` runs of blocks.
+
+    It is for a network that is trained: in training mode batch norm, which would count every mask, is refused.
 
     Args:
         network: The network, whose weights are shared; its head has the statistics of the last depth.
@@ -47,7 +50,7 @@ class WithGates(nn.Module):
         """Return the outputs under every mask, in the order of ``space.architectures()``.
 
         Raises:
-            ValueError: If there are more than 65,536 masks.
+            ValueError: If there are more than 65,536 masks, or a batch norm is in training mode.
         """
         self.space.require_table("in one pass", "Use at(x, {'block': masks}).")
         return self._outputs(x, list(product((False, True), repeat=self.network.max_depth)))
@@ -77,6 +80,11 @@ class WithGates(nn.Module):
         return LastReadOut(lesion(self.network, keep=[bool(gate) for gate in gates]))
 
     def _outputs(self, x: Tensor, masks: list[tuple[bool, ...]]) -> Tensor:
+        if any(isinstance(module, BatchNorm) and module.training for module in self.network.modules()):
+            raise ValueError(
+                "Expected batch norms in eval mode, since their statistics would mix masks, got one in training mode. "
+                "Call pyro_vds.freeze(network) first, or leave the network in eval mode."
+            )
         wirings: list[Wiring] = [tuple(i if gate else None for i, gate in enumerate(mask)) for mask in masks]
         found = {wiring: self._last(outputs) for wiring, outputs in lesioned_outputs(self.network, x, wirings)}
         return torch.stack([found[wiring] for wiring in wirings])

@@ -10,6 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.backbones.chosen_graph import ChosenGraph, Edge, Merge, apply, by_target, merged, resized, smallest
+from pyro_vds.ops.compat import BatchNorm
+from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.axis import Axis, Plate
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -38,11 +41,12 @@ class SearchGraph(nn.Module):
         axis: Name of the axis of choices.
         merge: ``"sum"``; or ``"max"``, for activations that are not negative, so that nothing is neutral. The last node
             has the sum.
-        example: Inputs ``(1, ...)``, from which the shapes in the graph are known.
+        example: Inputs ``(1, ...)``, from which the shapes in the graph are known; a graph cut to one architecture
+            takes inputs of this size.
 
     Raises:
-        ValueError: If an edge does not go from a node to a later one, edges have different labels, or a node has no
-            edge.
+        ValueError: If an edge does not go from a node to a later one, edges have different labels, a node has no edge,
+            or there is a batch norm, whose statistics would mix architectures.
     """
 
     def __init__(
@@ -72,7 +76,9 @@ class SearchGraph(nn.Module):
         )
         self.shapes: dict[int, torch.Size] = {}
         self.sizes: dict[int, tuple[int, ...]] = {}
-        with torch.no_grad():
+        _refuse_batch_norm(self)
+        with torch.no_grad(), eval_mode(self), isolated_rng(example.device):
+            self.shapes[0] = self.stem(example).shape[1:]
             self.at(example, {axis: torch.zeros(1, len(self.edges), dtype=torch.long)})
 
     @property
@@ -96,7 +102,6 @@ class SearchGraph(nn.Module):
                 total = carried if total is None else self._merged(target, total.unsqueeze(number), carried)
             assert total is not None
             lead = numbers[-1] + 1
-            self.shapes[target] = total.shape[lead + 1 :]
             nodes.append((apply(layer, total, lead), lead))
         outputs, lead = nodes[-1]
         return outputs.expand(*[len(self.labels)] * lead, *outputs.shape[lead:]).flatten(0, lead - 1)
@@ -118,7 +123,7 @@ class SearchGraph(nn.Module):
                 carried = self._weighted(number, source, weights[:, number].to(source))
                 total = carried if total is None else self._merged(target, total, carried)
             assert total is not None
-            self.shapes[target] = total.shape[2:]
+            self.shapes.setdefault(target, total.shape[2:])
             nodes.append(apply(layer, total, 1))
         return nodes[-1].expand(len(choice), *nodes[-1].shape[1:])
 
@@ -151,8 +156,9 @@ class SearchGraph(nn.Module):
         found = [(number, *nodes[self.edges[number][0]]) for number in numbers]
         if target > len(self.layers):
             return [(number, maps) for number, maps, _ in found]
-        self.sizes[target] = smallest([maps.shape[lead + 1 :] for _, maps, lead in found])
-        return [(number, resized(maps, lead, self.sizes[target])) for number, maps, lead in found]
+        size = smallest([maps.shape[lead + 1 :] for _, maps, lead in found])
+        self.sizes.setdefault(target, size)
+        return [(number, resized(maps, lead, size)) for number, maps, lead in found]
 
     def _merged(self, target: int, one: Tensor, other: Tensor) -> Tensor:
         return merged("sum" if target > len(self.layers) else self.merge, one, other)
@@ -180,6 +186,15 @@ class SearchGraph(nn.Module):
         """Return the result of each operation of an edge; ``None`` for the one that carries nothing."""
         row = zip(cast(nn.ModuleList, self.operations[number]), self.empty[number], strict=True)
         return [None if empty else apply(operation, source, lead) for operation, empty in row]
+
+
+def _refuse_batch_norm(graph: nn.Module) -> None:
+    """Raise if a graph has batch norm."""
+    if any(isinstance(module, BatchNorm) for module in graph.modules()):
+        raise ValueError(
+            "Expected a graph without batch norm, whose statistics would mix architectures, got one. Use "
+            "torch.nn.GroupNorm on an edge, or none."
+        )
 
 
 def _checked_labels(options: Mapping[Edge, Options], layers: int) -> tuple[Hashable, ...]:

@@ -59,7 +59,8 @@ def connectivity(
         pool: The layers, from 1, that end with a 2x2 max pooling.
 
     Raises:
-        ValueError: If the shape has another number of dimensions, the merge is unknown, or dense layers are pooled.
+        ValueError: If the shape has another number of dimensions, the merge is unknown, dense layers are pooled, or
+            there is no such layer to pool.
     """
     if len(in_shape) not in (1, 3):
         raise ValueError(f"Expected in_shape (features,) or (channels, height, width), got {tuple(in_shape)}.")
@@ -68,6 +69,8 @@ def connectivity(
     images = len(in_shape) == 3
     if pool and not images:
         raise ValueError(f"Expected no pooling of dense layers, got pool={tuple(pool)}.")
+    if not set(pool) <= set(range(1, layers + 1)):
+        raise ValueError(f"Expected pool as some of the layers 1..{layers}, got {tuple(pool)}.")
     carry = _carriers(channels, images)[merge]
     carrying = ("concat",) if images else ("squeeze", "concat")  # the map of the layer is on its edges
     last = layers + 1

@@ -12,7 +12,7 @@ from pyro.nn import PyroModule
 from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
-from pyro_vds.guides.tables import described, joined
+from pyro_vds.guides.tables import described, joined, require_single
 from pyro_vds.guides.weights import Weights, WeightTables
 from pyro_vds.models.sites import batch_plates, draw_sites, require_no_svi
 from pyro_vds.models.vds_model import VDSModel
@@ -24,14 +24,14 @@ from pyro_vds.spaces.tables import log_marginals
 class Guide(PyroModule):
     """A categorical guide over the axes of a model, ``q(a_1) q(a_2 | a_1) ...``, enumerated in parallel.
 
-    The parameters are ``torch.nn.Parameter`` s that start at zero, so that ``q`` starts uniform. Pyro enumerates every
-    site, so that the ELBO is exact (paper, eq. 1).
+    The parameters are ``torch.nn.Parameter`` s that start at zero: ``q`` starts uniform. Pyro enumerates every axis
+    without sites, so that the ELBO is exact (paper, eq. 1).
 
     Args:
         model: The model. The guide of a model without axes is empty.
 
     Raises:
-        ValueError: If the model has axes with sites, which a guide of this class does not take.
+        ValueError: If the model has axes with sites that it does not take.
     """
 
     takes_sites: ClassVar[bool] = False
@@ -68,14 +68,11 @@ class Guide(PyroModule):
         return held(self, "logits")
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
-        """Sample each axis, or enumerate those without sites under ``TraceEnum_ELBO``.
+        """Return the sampled index of each axis and site, or under ``TraceEnum_ELBO`` enumerate axes without sites.
 
         Args:
             x: Ignored; Pyro calls the guide with the model's arguments.
             y: Ignored.
-
-        Returns:
-            The sampled index of each axis, and of each site of an axis with sites.
         """
         require_no_svi()
         choices: dict[str, Tensor] = {}
@@ -104,6 +101,7 @@ class Guide(PyroModule):
         Args:
             samples: Number of draws.
         """
+        require_single(self.batch_shape)
         flat = dist.Categorical(logits=self.joint_log_probs().detach().flatten()).sample((samples,))
         return dict(zip(self.space, torch.unravel_index(flat, self.space.sizes), strict=True))
 
@@ -117,6 +115,7 @@ class Guide(PyroModule):
 
     def mode(self) -> Architecture:
         """Return the labels of an architecture with the largest ``q``."""
+        require_single(self.batch_shape)
         return self.space.architecture(int(self.joint_log_probs().argmax()))
 
     def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
@@ -217,7 +216,7 @@ class Guide(PyroModule):
 
     @property
     def has_closed_kl(self) -> bool:
-        """Whether :meth:`kl` is exact, by a closed form or a table of all architectures."""
+        """Whether :meth:`kl` is exact."""
         return self.space.count <= LIMIT
 
     def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:

@@ -9,7 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
-from pyro_vds.guides.tables import positive_log_probs
+from pyro_vds.guides.tables import positive_log_probs, require_single
 from pyro_vds.guides.weights import SUM_TOLERANCE
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
@@ -66,6 +66,7 @@ class AutoCategorical(Guide):
         Args:
             samples: Number of draws.
         """
+        require_single(self.batch_shape)
         return {axis: dist.Categorical(logits=q.detach()).sample((samples,)) for axis, q in self.log_probs().items()}
 
     def log_prob(self, architectures: Mapping[str, Int[Tensor, "samples ..."]]) -> Float[Tensor, " samples"]:
@@ -80,6 +81,7 @@ class AutoCategorical(Guide):
 
     def mode(self) -> Architecture:
         """Return the labels of an architecture with the largest ``q``."""
+        require_single(self.batch_shape)
         entries = {name: q.argmax(-1).reshape(-1).tolist() for name, q in self.log_probs().items()}
         return {
             name: tuple(axis.labels[i] for i in entries[name]) if axis.has_sites else axis.labels[entries[name][0]]

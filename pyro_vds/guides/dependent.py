@@ -63,7 +63,7 @@ class SiteGuide(Guide):
 
     def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "sites size"]]:
         """Return the marginal ``log q`` of each entry at each site, nats."""
-        return {axis: self.distribution.probs().log() for axis in self.space}
+        return {axis: self.distribution.log_probs() for axis in self.space}
 
     def sample(self, samples: int) -> dict[str, Int[Tensor, "samples sites"]]:
         """Draw architectures from ``q``, with the generator of torch.

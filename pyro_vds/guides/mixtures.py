@@ -58,9 +58,13 @@ class SiteDistribution(nn.Module):
         tables = outer_sum(list(rows.unbind(1))).flatten(1)
         return (tables + self.log_weights()[:, None]).logsumexp(0)
 
+    def log_probs(self) -> Float[Tensor, "site option"]:
+        """Return the marginal ``log q(a_e)`` of each site, nats."""
+        return (self.rows() + self.log_weights()[:, None, None]).logsumexp(0)
+
     def probs(self) -> Float[Tensor, "site option"]:
         """Return the marginal ``q(a_e)`` of each site."""
-        return (self.rows() + self.log_weights()[:, None, None]).logsumexp(0).exp()
+        return self.log_probs().exp()
 
     @torch.no_grad()
     def sample(self, draws: int, generator: torch.Generator | None = None) -> Int[Tensor, "draw site"]:

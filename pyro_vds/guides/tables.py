@@ -41,6 +41,22 @@ def positive_log_probs(log_weights: Float[Tensor, "*leading n"], dtype: torch.dt
     return log_weights.log_softmax(-1).clamp_min(math.log(torch.finfo(dtype).tiny))
 
 
+def require_single(batch_shape: torch.Size) -> None:
+    """Raise if a guide is one of replicates, of which each has draws and a mode of its own.
+
+    Args:
+        batch_shape: The batch shape of the guide.
+
+    Raises:
+        ValueError: If there are replicates.
+    """
+    if batch_shape:
+        raise ValueError(
+            f"Expected the guide of one model, got one of {batch_shape[0]} replicates. Take each of "
+            "pyro_vds.replicates(model, guide)."
+        )
+
+
 def described(space: Space) -> str:
     """Return axes in words, the labels too where there are few.
 

@@ -17,7 +17,7 @@ from pyro_vds.guides.replicates import replicates
 from pyro_vds.infer.chains import as_chains
 from pyro_vds.infer.drawn import given
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
-from pyro_vds.infer.passes import read_out
+from pyro_vds.infer.passes import BATCH_SIZE, read_out
 from pyro_vds.infer.site_tree import assemble, by_site, site_coords, site_dims, sites_group
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.loaders import gathered
@@ -26,6 +26,8 @@ from pyro_vds.priors.base import Prior
 from pyro_vds.spaces.space import LIMIT, Space
 from pyro_vds.spaces.tables import choices
 from pyro_vds.spaces.typing import Inputs, Targets
+
+OUTPUTS = 2**18  # points times architectures in one pass
 
 
 def to_datatree(
@@ -75,6 +77,8 @@ def to_datatree(
     guide = guide_or_empty(model, guide)
     options: dict[str, Any] = {"draws": draws, "constant_data": constant_data}
     if model.space.count > LIMIT:
+        if posterior is not None:
+            raise ValueError("Expected no posterior for a space that is too large for an exact one, got one.")
         return _of_draws(model, guide, x, y, seed=seed, **options)
     if model.batch_shape:
         if isinstance(x, DataLoader):  # read once: each time it may shuffle its points anew
@@ -115,7 +119,7 @@ def _one_chain(
 ) -> xr.DataTree:
     """Return the DataTree of one model."""
     with torch.inference_mode():
-        batches = list(read_out(model, x, y))
+        batches = list(read_out(model, x, y, batch_size=max(1, min(BATCH_SIZE, OUTPUTS // model.space.count))))
         log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
     x, y, outputs = (
         torch.cat(parts) for parts in zip(*((b.x, b.y, b.outputs.movedim(1, 0)) for b in batches), strict=True)

@@ -81,7 +81,7 @@ def given(
         backbone, priors={"sample": Uniform()} | priors, likelihood=model.likelihood, num_data=model.num_data
     )
     few.autocast = model.autocast
-    few.train(model.training)
+    few.training = model.training  # of the shared parts each keeps its own
     weights = AutoCategorical(few)
     read_out = {name: q for name, q in guide.probs().items() if name in model.space.read_out}
     weights.set_probs({"sample": weights.probs()["sample"]} | read_out)

@@ -24,6 +24,9 @@ from pyro_vds.spaces.typing import Data
 CHUNK = 64
 """Architectures in one pass."""
 
+FEWEST = 25
+"""The least number of draws whose tail has a shape."""
+
 RELIABLE = 0.7
 """The largest Pareto k for which importance sampling says something (Vehtari et al. 2024)."""
 
@@ -38,7 +41,8 @@ class EvidenceEstimate:
         log_evidence: ``log mean exp`` of the same (importance sampling); its expectation is a lower bound of the log
             evidence, nearer than the ELBO.
         khat: The Pareto shape k of the importance weights; above 0.7 the estimate of the evidence says little. It is
-            NaN where the largest weights are all the same, as they are if the guide is the posterior.
+            NaN with fewer than 25 draws, and where the largest weights are all the same, as they are if the guide is
+            the posterior.
         samples: Number of draws.
         count: Number of architectures of the space.
     """
@@ -52,7 +56,8 @@ class EvidenceEstimate:
 
     def __str__(self) -> str:
         """Return one line that says what is an estimate."""
-        reliable = f", unreliable: Pareto k {self.khat:.2f} above {RELIABLE}" if self.khat > RELIABLE else ""
+        reliable = ", Pareto k unknown" if math.isnan(self.khat) else ""
+        reliable = f", unreliable: Pareto k {self.khat:.2f} above {RELIABLE}" if self.khat > RELIABLE else reliable
         return (
             f"ELBO {self.elbo:.1f} ± {self.elbo_se:.1f} nats, log evidence {self.log_evidence:.1f}{reliable} "
             f"(estimate: {self.samples} of {counted(self.count)} architectures)"
@@ -134,7 +139,9 @@ def _over_read_outs(model: VDSModel, guide: Guide, table: Tensor) -> tuple[Tenso
 
 
 def _pareto_k(log_weights: Float[Tensor, " draw"]) -> float:
-    """Return the Pareto shape k of importance weights; NaN where the largest are all the same."""
+    """Return the Pareto shape k of importance weights; NaN for few, or where the largest are all the same."""
+    if len(log_weights) < FEWEST:
+        return math.nan
     with suppress(ValueError):  # by which ArviZ says that they are
         _, khat = array_stats.psislw(-log_weights.numpy())  # of inverse weights, as loo has them
         return float(khat)

@@ -14,6 +14,7 @@ from pyro_vds.infer.exact import ExactPosterior
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.tables import log_marginals
 
 
 def by_site(entries: Int[Tensor, "draw sites"], axis: Axis) -> dict[str, np.ndarray]:
@@ -71,6 +72,7 @@ def sites_group(
     """
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
+    exact = {} if posterior is None else log_marginals(posterior.space, posterior.log_joint_probs)
     log_q = {name: q.detach().cpu().numpy() for name, q in guide.log_probs().items()}
     for name, axis in model.space.items():
         dims = (_plate(axis), name) if axis.has_sites else (name,)
@@ -79,7 +81,7 @@ def sites_group(
         log_prior = model.prior_logits(name).detach().log_softmax(-1).cpu().expand(log_q[name].shape)
         variables[f"log_prior_{name}"] = (dims, log_prior.numpy())
         if posterior is not None:
-            variables[f"log_exact_posterior_{name}"] = (dims, posterior.probs[name].log().numpy())
+            variables[f"log_exact_posterior_{name}"] = (dims, exact[name].numpy())
         if axis.has_sites:
             assert axis.plate is not None
             coords[axis.plate.name] = _texts(axis.plate.labels)

@@ -40,8 +40,8 @@ def _check_sites(backbone: nn.Module, space: Space, plate: Plate | None) -> None
     """Raise unless a network can run given architectures of an axis with sites."""
     if getattr(backbone, "batch_shape", ()) or plate is not None or DATA in space.plates:
         raise ValueError(
-            f"Expected axes with sites, {list(space.with_sites)}, without replicates and without plate=DATA, got both. "
-            "Train several networks with seeds of their own instead."
+            f"Expected a network whose axes have sites, {list(space.with_sites)}, without replicates and without "
+            "plate=DATA, got one with them. Train several networks with seeds of their own instead."
         )
     if not callable(getattr(backbone, "at", None)):
         raise TypeError(

@@ -1,6 +1,7 @@
 """Checks of a user's data against a model, made once before they are used."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import first_points
-from pyro_vds.spaces.space import LIMIT
+from pyro_vds.spaces.space import LIMIT, Space
 
 
 def check_data(model: VDSModel, x: Tensor, y: Tensor) -> None:
@@ -86,7 +87,8 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     like = model.device_tensor()
     try:
         with eval_mode(model):
-            outputs, sizes = _first_outputs(model, first_points(x, 1, len(model.batch_shape)).to(like.device))
+            one = first_points(x, 1, len(model.batch_shape)).to(like.device)
+            outputs, sizes = _first_outputs(model.backbone, model.space, one)
     except (RuntimeError, ValueError) as error:
         remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
         if x.dtype == torch.uint8:
@@ -104,13 +106,12 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     return outputs
 
 
-def _first_outputs(model: VDSModel, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+def _first_outputs(backbone: Any, space: Space, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Return the table for one point, or that of a single architecture where there are too many; and its sizes."""
-    space = model.space
     if space.count <= LIMIT:
-        return model.backbone(x), model.sizes
+        return backbone(x), space.sizes
     first = {name: torch.zeros(1, axis.sites, dtype=torch.long) for name, axis in space.with_sites.items()}
-    outputs = model.backbone.at(x, first)
+    outputs = backbone.at(x, first)
     read_out = outputs.shape[1 : 1 + len(space.read_out)]
     sizes = iter(read_out)
     sizes = tuple(1 if axis.has_sites else next(sizes, 0) for axis in space.values())
@@ -132,7 +133,7 @@ def check_single_point(model: VDSModel, x: Tensor) -> None:
     device = model.device_tensor().device
     try:
         with isolated_rng(device):
-            backbone(first_points(x, 1, len(model.batch_shape)).to(device))
+            _first_outputs(backbone, model.space, first_points(x, 1, len(model.batch_shape)).to(device))
     except ValueError as error:
         raise ValueError(
             "Expected at least 2 points in each batch, because the network has batch norm; got a batch of 1. Use a "

@@ -34,6 +34,7 @@ class TabularModel(VDSModel):
         prior: The prior over the entries, the same at all sites.
 
     Raises:
+        TypeError: If the table is no tensor.
         ValueError: If the table has dimensions of different sizes, or numbers that are not finite.
     """
 
@@ -47,6 +48,8 @@ class TabularModel(VDSModel):
         sites: Sequence[Hashable] | None = None,
         prior: PriorLike | None = None,
     ) -> None:
+        if not isinstance(log_likelihood, Tensor):
+            raise TypeError(f"Expected a table as a tensor, got {type(log_likelihood).__name__}. Use torch.as_tensor.")
         shape = tuple(log_likelihood.shape)
         if not shape or len(set(shape)) != 1 or not bool(log_likelihood.isfinite().all()):
             raise ValueError(

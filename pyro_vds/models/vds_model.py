@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import pyro
-import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
@@ -15,11 +14,12 @@ from pyro_vds.models.arguments import check_num_data, checked_likelihood, checke
 from pyro_vds.models.sites import batch_plates, chosen, draw_sites, require_no_svi, run_given
 from pyro_vds.models.with_priors import WithPriors
 from pyro_vds.ops.compat import held, hold
-from pyro_vds.priors.base import PriorLike, as_categorical, prior_over_sites, priors_by_axis
-from pyro_vds.priors.families import Geometric
+from pyro_vds.priors.base import PriorLike
 from pyro_vds.priors.learnt import LearntPriors
 from pyro_vds.spaces.axis import DATA, Plate
 from pyro_vds.spaces.typing import Inputs, Outputs
+
+ONE_OR_SOME = "Draw some with pyro_vds.drawn(model, guide, samples=40), or take one with pyro_vds.prune."
 
 
 class VDSModel(WithPriors):
@@ -37,7 +37,7 @@ class VDSModel(WithPriors):
             :class:`pyro_vds.Replicated`, the model has an outer plate ``"replicate"``.
         priors: One prior for all axes, or a mapping with a prior for each. A prior is an object of
             :mod:`pyro_vds.priors` or a ``pyro.distributions.Categorical`` of the axis's size. ``None`` is
-            the paper's ``Geometric(0.85)``.
+            the paper's ``Geometric(0.85)``, and ``Uniform()`` for an axis with sites.
         likelihood: The likelihood; ``None`` is ``Classification()``.
         num_data: Number of training points ``N``; a batch is rescaled to it.
         learn_prior: Whether the parameters of the priors, such as ``decay`` or ``rate``, are learnt with the weights,
@@ -52,7 +52,7 @@ class VDSModel(WithPriors):
     Raises:
         TypeError: If ``backbone`` is not a backbone, or an argument is not a prior or a likelihood.
         ValueError: If ``num_data`` is not positive, the priors do not fit the axes or have nothing to learn, or an axis
-            is not read out or is in a plate other than the plate of the data.
+            is neither read out nor has sites.
     """
 
     def __init__(
@@ -74,13 +74,7 @@ class VDSModel(WithPriors):
         hold(self, "likelihood", likelihood.replicated(self.batch_shape) if self.batch_shape else likelihood)
         self.num_data = int(num_data)
         self.autocast: torch.dtype | None = None
-        self.priors = priors_by_axis(Geometric() if priors is None else priors, self.axes)
-        for name, axis in self.space.items():
-            logits = as_categorical(self.priors[name], len(axis), name).logits
-            over_sites = prior_over_sites(self.priors[name], axis) if axis.has_sites else None
-            if isinstance(over_sites, dist.Independent):
-                logits = over_sites.base_dist.logits
-            self.register_buffer(f"prior_logits_{name}", logits.to(self.device_tensor()))
+        self._keep_priors(priors)
         if learn_prior and (self.batch_shape or self.space.with_sites):
             raise ValueError("Expected learn_prior=False for replicates and for axes with sites, got True.")
         learnt = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
@@ -142,7 +136,7 @@ class VDSModel(WithPriors):
         Raises:
             ValueError: If there are more than 65,536 architectures.
         """
-        self.space.require_table("in one pass", "Draw some with pyro_vds.drawn(model, guide, samples=40).")
+        self.space.require_table("in one pass", ONE_OR_SOME)
         outputs = self._read_out(x)
         return outputs.flatten(0, len(self.space) - 1) if self.space else outputs[None]
 

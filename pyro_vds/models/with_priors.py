@@ -1,8 +1,7 @@
 """What a model and its guide share: the axes of a network, and the priors over them."""
 
 import itertools
-from collections.abc import Hashable
-from functools import cached_property
+from collections.abc import Hashable, Mapping
 from typing import Any, cast
 
 import pyro.distributions as dist
@@ -14,7 +13,8 @@ from torch import Tensor
 
 from pyro_vds.ops.compat import held
 from pyro_vds.ops.tensors import outer_sum
-from pyro_vds.priors.base import Prior, PriorLike, prior_over_sites
+from pyro_vds.priors.base import Prior, PriorLike, as_categorical, prior_over_sites, priors_by_axis
+from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.priors.learnt import LearntPriors
 from pyro_vds.spaces.space import LIMIT, Space
 from pyro_vds.spaces.tables import choices
@@ -26,10 +26,34 @@ class WithPriors(PyroModule):
     Attributes:
         space: The space of architectures.
         priors: The prior over each axis.
+        whole: The entries at each site in every architecture, ``(architecture, sites)`` for each axis with sites; none
+            where there are too many.
     """
 
     space: Space
     priors: dict[str, PriorLike]
+    whole: dict[str, Tensor]
+
+    def _keep_priors(self, priors: PriorLike | Mapping[str, PriorLike] | None) -> None:
+        """Check the priors against the space, and keep them with their tables."""
+        usual = {name: Uniform() if axis.has_sites else Geometric() for name, axis in self.space.items()}
+        self.priors = priors_by_axis(usual if priors is None else priors, self.axes)
+        like = self.device_tensor()
+        self.whole = choices(self.space) if self.space.with_sites.count <= LIMIT else {}
+        for name, axis in self.space.items():
+            logits = as_categorical(self.priors[name], len(axis), name).logits
+            over_sites = prior_over_sites(self.priors[name], axis) if axis.has_sites else None
+            if isinstance(over_sites, dist.Independent):
+                logits = over_sites.base_dist.logits
+            self.register_buffer(f"prior_logits_{name}", logits.to(like))
+            if over_sites is not None and axis.entries <= LIMIT:  # a table that each step needs
+                table = cast(Any, over_sites).log_prob(choices(Space([axis]))[name])
+                self.register_buffer(f"log_prior_{name}", table.to(like), persistent=False)
+
+    def prior_buffers(self) -> set[Tensor]:
+        """Return the buffers that hold priors, which training does not change."""
+        own = ("prior_logits_", "log_prior_")
+        return {buffer for name, buffer in self.named_buffers(recurse=False) if name.startswith(own)}
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -82,13 +106,7 @@ class WithPriors(PyroModule):
         """Return the log prior of each entry of an axis, with sites that of all their combinations."""
         if not self.space[axis].has_sites:
             return self.prior_logits(axis)
-        entries = choices(Space([self.space[axis]]))[axis]
-        return cast(Any, self.prior(axis)).log_prob(entries.to(self.device_tensor().device))
-
-    @cached_property
-    def whole(self) -> dict[str, Tensor]:
-        """The entries at each site in every architecture, ``(architecture, sites)`` for each axis; none if too many."""
-        return choices(self.space) if self.space.with_sites.count <= LIMIT else {}
+        return self.get_buffer(f"log_prior_{axis}")
 
     def expected_log_prior(self, axis: str, probs: Float[Tensor, "*sites size"]) -> Float[Tensor, ""]:
         """Return ``E_q[log p]`` over an axis under independent choices at its sites, nats; exact.

@@ -146,6 +146,11 @@ def prior_over_sites(prior: PriorLike, axis: Axis) -> TorchDistributionMixin:
         ValueError: If the prior does not fit the axis.
     """
     if isinstance(prior, Prior):
+        if type(prior).draw_parameters is not Prior.draw_parameters:
+            raise ValueError(
+                f"Expected a prior without uncertain parameters for axis {axis.name!r} with sites, got {prior!r}. For "
+                "gates, Exchangeable(a, b) has a common probability that is integrated out."
+            )
         return prior.over_sites(axis.sites, len(axis))
     return dist.Categorical(logits=prior.logits.double().expand(axis.sites, -1)).to_event(1)
 

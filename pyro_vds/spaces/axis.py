@@ -26,7 +26,7 @@ class Plate:
         labels: A label for each site, such as ``"0->1"``; ``()`` counts them from 0.
 
     Raises:
-        ValueError: If the size is not positive, or there are labels of another number, or one twice.
+        ValueError: If the name is taken, the size is not positive, or there are labels of another number, or one twice.
     """
 
     name: str
@@ -36,6 +36,11 @@ class Plate:
     def __post_init__(self) -> None:
         if self.size is None:
             return
+        if self.name in (*SITES, "architecture", *IN_A_TREE):
+            raise ValueError(
+                f"Expected a name of a plate other than the plates of the model and the names in a DataTree, got "
+                f"{self.name!r}. Take another name, such as {self.name + '_'!r}."
+            )
         if self.size < 1:
             raise ValueError(f"Expected a plate {self.name!r} of at least one site, got {self.size}.")
         labels = tuple(self.labels) or tuple(range(self.size))
@@ -134,6 +139,8 @@ class Axis:
         labels = list(labels)
         if len(labels) != self.sites:
             raise ValueError(f"Expected a {self.name} for each of {self.sites} sites, got {len(labels)}: {labels}.")
+        if all(map(_is_bool, self.labels)) and all(label in (0, 1) for label in labels):
+            labels = [bool(label) for label in labels]  # gates are 0 and 1 in a DataTree
         return [self._entry(label) for label in labels]
 
     def label(self, position: int) -> Hashable:

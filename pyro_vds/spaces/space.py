@@ -31,7 +31,7 @@ class Space(Mapping[str, Axis]):
 
     Raises:
         TypeError: If an argument is not an axis.
-        ValueError: If two axes have the same name.
+        ValueError: If two axes or plates have the same name.
     """
 
     def __init__(self, axes: Iterable[Axis] = ()) -> None:
@@ -39,8 +39,10 @@ class Space(Mapping[str, Axis]):
         if not all(isinstance(axis, Axis) for axis in axes):
             raise TypeError(f"Expected a list of axes, such as [pyro_vds.Axis('depth', (0, 1, 2))], got {axes}.")
         self._axes = {axis.name: axis for axis in axes}
-        if len(self._axes) != len(axes):
-            raise ValueError(f"Expected axes of different names, got {[axis.name for axis in axes]}.")
+        plates = [axis.plate.name for axis in axes if axis.plate is not None and axis.has_sites]
+        names = [axis.name for axis in axes] + plates
+        if len(set(names)) != len(names):
+            raise ValueError(f"Expected axes of different names, and plates of others, got {names}.")
 
     def __getitem__(self, name: str) -> Axis:
         return self._axes[name]
@@ -81,12 +83,12 @@ class Space(Mapping[str, Axis]):
         return {axis.plate for axis in self.values() if axis.plate is not None}
 
     def in_plate(self, plate: Plate | None) -> "Space":
-        """Return the same axes in a plate.
+        """Return the same axes in a plate; axes with sites keep theirs.
 
         Args:
             plate: :data:`pyro_vds.DATA` for a choice for each input, ``None`` for one choice for all inputs.
         """
-        return Space(replace(axis, plate=plate) for axis in self.values())
+        return Space(axis if axis.has_sites else replace(axis, plate=plate) for axis in self.values())
 
     def architectures(self) -> Iterator[Architecture]:
         """Yield every architecture; the last axis varies fastest.

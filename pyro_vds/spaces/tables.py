@@ -18,6 +18,8 @@ def choices(space: Space) -> dict[str, Int[Tensor, "architecture sites"]]:
         ValueError: If there are more than 65,536 architectures.
     """
     chosen = space.with_sites
+    if not chosen:
+        return {}
     chosen.require_table("to list", "Draw some with guide.sample.")
     columns = [torch.arange(len(axis)) for axis in chosen.values() for _ in range(axis.sites)]
     rows = torch.cartesian_prod(*columns).reshape(-1, len(columns))

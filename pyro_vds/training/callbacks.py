@@ -69,6 +69,7 @@ class BoundGap:
         if not model.axes:
             raise ValueError("Expected a model with at least one axis, got a plain network, which has no posterior.")
         require_one_posterior(model)
+        model.space.require_table("for an exact posterior", "Use pyro_vds.estimate_evidence after training.")
         guide.require_space(model.space)
         self.model = model
         self.guide = guide

@@ -136,6 +136,11 @@ class TrainingConfig:
             return 0
         return round(ANNEALED_SHARE * self.max_epochs) if self.anneal_epochs is None else self.anneal_epochs
 
+    @property
+    def averaged_from(self) -> int:
+        """The first epoch whose weights are averaged: not before the guide moves."""
+        return max(self.averaging_start, self.guide_from)
+
     def _check_guide(self) -> None:
         for name, kind in (("guide_update", GuideUpdate), ("anneal_start", AnnealStart), ("block_rate", BlockRate)):
             if getattr(self, name) not in (*get_args(kind), None):  # a run's settings fill it in later
@@ -149,6 +154,9 @@ class TrainingConfig:
             raise ValueError(f"Expected anneal_epochs in 0..{last}, fewer than max_epochs, got {self.anneal_epochs}.")
 
     def _check_samples(self) -> None:
+        for name in ("samples", "guide_from"):
+            if type(value := getattr(self, name)) is not int and value is not None:
+                raise TypeError(f"Expected {name} as an int, got {value!r}.")
         if self.samples is not None and (self.samples < 2 or self.guide_update == "closed_form" or self.weight_floor):
             raise ValueError(
                 f"Expected at least 2 samples, guide_update='gradient' and weight_floor=0, which need no table of all "

@@ -112,7 +112,7 @@ class TrainingLoop:
 
     def _epoch(self, epoch: int) -> None:
         """Train for one pass over the data, evaluate the state, and call the callbacks."""
-        if self.average is not None and epoch == self.config.averaging_start > 0:
+        if self.average is not None and epoch == self.config.averaged_from > 0:
             self.best.forget_values()
         annealed = self.config.annealed_epochs if self.objective.closed_form is not None else 0
         if 0 < epoch <= max(annealed, self.config.guide_from):
@@ -132,7 +132,7 @@ class TrainingLoop:
 
     def _pass(self, epoch: int) -> tuple[list[StepResult], list[int]]:
         """Make the steps of an epoch, and return the result and the number of points of each."""
-        average = self.average if self.average is not None and epoch >= self.config.averaging_start else None
+        average = self.average if self.average is not None and epoch >= self.config.averaged_from else None
         results, sizes = [], []
         for (x, y), last in _mark_last(self.batches):
             if last and self.validation is None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.categorical import AutoCategorical
-from pyro_vds.infer.bounds import enum_elbo
+from pyro_vds.infer.bounds import elbo
 from pyro_vds.infer.enumerated import EnumELBO
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.loaders import first_batch
@@ -86,7 +86,8 @@ def estimate_memory(
     staying = isinstance(data, DataLoader)
     data = as_pair(first_batch(data), "the batches of a DataLoader") if isinstance(data, DataLoader) else data
     batch = batch_size if staying else min(batch_size, data[0].shape[len(model.batch_shape)])
-    activations = _activation_bytes(model, data, batch)
+    samples = None if config is None else config.samples
+    activations = _activation_bytes(model, data, batch, samples)
     plain = _plain_model(model)
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
     kept, learnt = _copies(config or TrainingConfig())
@@ -158,18 +159,18 @@ def _plain_model(model: VDSModel) -> VDSModel | None:
     return VDSModel(plain(), likelihood=model.likelihood, num_data=model.num_data)
 
 
-def _activation_bytes(model: VDSModel, data: Data, batch: int) -> int:
+def _activation_bytes(model: VDSModel, data: Data, batch: int, samples: int | None = None) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
     model = copy.deepcopy(model).train()
     model.space = model.space.in_plate(None)  # needs hardly more memory
-    elbo = enum_elbo(model, AutoCategorical(model))
+    bound = elbo(model, AutoCategorical(model), samples=samples)
     device = model.device_tensor().device
     dim = len(model.batch_shape)
     x, y = (first_points(t, 1, dim).to(device) for t in data)
     x, y = (t.repeat_interleave(4, dim) for t in (x, y))
     with isolated_rng(device):
-        elbo(x, y)  # the first call checks the guide, which keeps tensors of its own
-        small, double = (_saved_bytes(elbo, *(first_points(t, size, dim).clone() for t in (x, y))) for size in (2, 4))
+        bound(x, y)  # the first call checks the guide, which keeps tensors of its own
+        small, double = (_saved_bytes(bound, *(first_points(t, size, dim).clone() for t in (x, y))) for size in (2, 4))
     return small + (double - small) // 2 * (batch - 2)
 
 

@@ -79,7 +79,7 @@ class Objective(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """Return the parameters, and the buffers that training may change: all except priors and kept weights."""
         model = self.elbo.model
-        fixed = {model.get_buffer(f"prior_logits_{axis}") for axis in model.axes}
+        fixed = model.prior_buffers()
         fixed |= {table for part in self.modules() if isinstance(part, WeightTables) for table in part.buffers()}
         buffers = {name: b for name, b in self.named_buffers() if b not in fixed}
         return dict(self.named_parameters()) | buffers
