@@ -58,8 +58,9 @@ def _steps(kind: str, sizes: Mapping[str, Any], device: torch.device, tiny: bool
         "all edges open": ours(opened(), x, y, compile=False),
         "four drawn subgraphs": ours(graph(), x, y, compile=False, samples=4),
         f"all {count:,} subgraphs": ours(graph(), x, y, compile=False),
+        f"all {count:,} subgraphs, compiled": ours(graph(), x, y, compile=True),
     }
-    setting = f"connectivity, {layers} layers of {sizes['channels']}, batch {batch}, eager"
+    setting = f"connectivity, {layers} layers of {sizes['channels']}, batch {batch}, eager unless said"
     return Comparison(f"training step, gates, {kind}", "ms", setting, interleaved(cases, device, rounds=rounds))
 
 

@@ -9,7 +9,7 @@ AXES = {"depth": (0, 1, 2), "width": (8, 16), "colour": ("red", "green"), "rate"
 AXES = vds.Space(vds.Axis(name, labels) for name, labels in AXES.items())
 GRAPH = vds.Space([
     vds.Axis("open_", (False, True), vds.Plate("edge", 3), read_out=False),
-    vds.Axis("op", ("none", "skip"), vds.Plate("edge", 2), read_out=False),
+    vds.Axis("op", ("none", "skip"), vds.Plate("way", 2), read_out=False),
 ])  # fmt: skip
 
 
