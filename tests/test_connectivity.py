@@ -281,4 +281,4 @@ def test_a_guide_that_moves_early_is_compared_for_each_merge():
 def test_the_benchmark_compares_with_one_network():
     found = graphs(torch.device("cpu"), tiny=True)
     assert [next(iter(comparison.values)) for comparison in found] == ["all edges open, plain torch"] * 2 + ["one cell"]
-    assert [len(comparison.ratios) for comparison in found] == [4, 4, 2]
+    assert [len(comparison.ratios) for comparison in found] == [5, 5, 2]
