@@ -86,11 +86,8 @@ class WithGates(nn.Module):
                 "Call pyro_vds.freeze(network) first, or leave the network in eval mode."
             )
         wirings: list[Wiring] = [tuple(i if gate else None for i, gate in enumerate(mask)) for mask in masks]
-        found = {wiring: self._last(outputs) for wiring, outputs in lesioned_outputs(self.network, x, wirings)}
+        found = {w: _last(self.network, outputs) for w, outputs in lesioned_outputs(self.network, x, wirings)}
         return torch.stack([found[wiring] for wiring in wirings])
-
-    def _last(self, outputs: Tensor) -> Tensor:
-        return outputs[-1] if self.network.readout == "all" else outputs
 
 
 class LastReadOut(nn.Module):
@@ -106,5 +103,9 @@ class LastReadOut(nn.Module):
 
     def forward(self, x: Inputs) -> Float[Tensor, "batch event"]:
         """Return the outputs of the last depth."""
-        outputs = self.network(x)
-        return outputs[-1] if self.network.readout == "all" else outputs
+        return _last(self.network, self.network(x))
+
+
+def _last(network: PerDepth, outputs: Tensor) -> Tensor:
+    """Return the last read-out of a network's outputs."""
+    return outputs[-1] if network.readout == "all" else outputs

@@ -106,12 +106,7 @@ def site_axis_of(group: xr.Dataset, axis: str | None) -> str:
     Raises:
         ValueError: If there is no such axis.
     """
-    known = site_axes(group)
-    if axis is None:
-        return known[0]
-    if axis not in known:
-        raise ValueError(f"Expected a tree with an axis {axis!r} with sites, got the axes with sites {known}.")
-    return axis
+    return _known(axis, site_axes(group), " with sites")
 
 
 def sites_of(group: xr.Dataset, axis: str) -> str:
@@ -175,12 +170,14 @@ def axis_of(exact: xr.Dataset, axis: str | None) -> str:
     Raises:
         ValueError: If there is no such axis.
     """
-    dims = architecture_dims(exact)
-    if axis is None:
-        return dims[0]
-    if axis not in dims:
-        raise ValueError(f"Expected a tree with an axis {axis!r}, got the axes {dims}.")
-    return axis
+    return _known(axis, architecture_dims(exact))
+
+
+def _known(axis: str | None, names: list[str], kind: str = "") -> str:
+    """Return the name of an axis that exists, the first for ``None``."""
+    if axis is not None and axis not in names:
+        raise ValueError(f"Expected a tree with an axis {axis!r}{kind}, got the axes{kind} {names}.")
+    return names[0] if axis is None else axis
 
 
 def entry_index(exact: xr.Dataset, axis: str, label: Label) -> int:

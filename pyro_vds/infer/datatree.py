@@ -15,9 +15,9 @@ from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.guides.replicates import replicates
 from pyro_vds.infer.chains import as_chains
-from pyro_vds.infer.drawn import given
+from pyro_vds.infer.drawn import given, sample_sites
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
-from pyro_vds.infer.passes import BATCH_SIZE, read_out
+from pyro_vds.infer.passes import read_out
 from pyro_vds.infer.site_tree import assemble, by_site, site_coords, site_dims, sites_group
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.loaders import gathered
@@ -26,8 +26,6 @@ from pyro_vds.priors.base import Prior
 from pyro_vds.spaces.space import LIMIT, Space
 from pyro_vds.spaces.tables import choices
 from pyro_vds.spaces.typing import Inputs, Targets
-
-OUTPUTS = 2**18  # points times architectures in one pass
 
 
 def to_datatree(
@@ -119,7 +117,7 @@ def _one_chain(
 ) -> xr.DataTree:
     """Return the DataTree of one model."""
     with torch.inference_mode():
-        batches = list(read_out(model, x, y, batch_size=max(1, min(BATCH_SIZE, OUTPUTS // model.space.count))))
+        batches = list(read_out(model, x, y))
         log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
     x, y, outputs = (
         torch.cat(parts) for parts in zip(*((b.x, b.y, b.outputs.movedim(1, 0)) for b in batches), strict=True)
@@ -155,9 +153,9 @@ def _of_draws(
     """Return the DataTree of a model with too many architectures to list, from draws of the guide."""
     device = model.device_tensor().device
     with isolated_rng(device, seed):
-        drawn = guide.sample(draws)
+        drawn = sample_sites(guide, draws)
         from_prior = {name: model.prior(name).sample((draws,)) for name in model.space.with_sites}
-    few, weights = given(model, guide, {name: drawn[name] for name in model.space.with_sites})
+    few, weights = given(model, guide, drawn)
     tree = _one_chain(few, weights, x, y, None, seed=seed, draws=draws, constant_data=constant_data)
     places = tree["posterior"].to_dataset()["sample"].to_numpy()[0]
     for group, found in (("posterior", {n: drawn[n][places] for n in from_prior}), ("prior", from_prior)):

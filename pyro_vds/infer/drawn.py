@@ -1,7 +1,9 @@
 """A model of a few drawn architectures, for networks with too many to list."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -61,8 +63,30 @@ def drawn(model: VDSModel, guide: Guide, *, samples: int = 100, seed: int = 0) -
         )
     guide = guide_or_empty(model, guide)
     with isolated_rng(model.device_tensor().device, seed):
-        found = {name: value for name, value in guide.sample(samples).items() if name in model.space.with_sites}
+        found = sample_sites(guide, samples)
     return given(model, guide, found)
+
+
+def sample_sites(guide: Guide, samples: int) -> dict[str, Int[Tensor, "samples sites"]]:
+    """Draw the axes with sites from a guide, with the generator of torch.
+
+    Args:
+        guide: The guide.
+        samples: Number of draws.
+    """
+    return {name: entries for name, entries in guide.sample(samples).items() if name in guide.space.with_sites}
+
+
+def of_cut(model: VDSModel, guide: Guide, cut: Mapping[str, Any]) -> tuple[VDSModel, AutoCategorical]:
+    """Return a model of the one choice at all sites that a cut names.
+
+    Args:
+        model: A model whose axes have sites.
+        guide: Its guide.
+        cut: The labels of all sites of each axis with sites; other axes are ignored.
+    """
+    chosen = {name: torch.tensor([axis.choices(cut[name])]) for name, axis in model.space.with_sites.items()}
+    return given(model, guide, chosen)
 
 
 def given(

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
-from pyro_vds.infer.drawn import given
+from pyro_vds.infer.drawn import given, sample_sites
 from pyro_vds.infer.exact import log_likelihood
 from pyro_vds.infer.passes import BATCH_SIZE, read_out
 from pyro_vds.models.vds_model import VDSModel
@@ -90,22 +90,19 @@ def estimate_evidence(
         TypeError: If inputs or targets have the wrong type.
         ValueError: If no axis has sites, there are fewer than 2 samples, or the data do not fit the model.
     """
-    sites = model.space.with_sites
-    if not sites or samples < 2:
+    if not model.space.with_sites or samples < 2:
         raise ValueError(f"Expected axes with sites and at least 2 samples, got {list(model.space)} and {samples}.")
     guide = guide_or_empty(model, guide)
     with isolated_rng(model.device_tensor().device, seed):
-        drawn = {name: entries for name, entries in guide.sample(samples).items() if name in sites}
+        drawn = sample_sites(guide, samples)
     log_q = guide.log_prob(drawn).detach().double().cpu()
-    device = model.device_tensor().device
-    log_p = torch.stack([model.prior(name).log_prob(entries.to(device)) for name, entries in drawn.items()]).sum(0)
     table = torch.cat([
         _log_likelihood(model, guide, data, {name: entries[start : start + CHUNK] for name, entries in drawn.items()},
                         batch_size)
         for start in range(0, samples, CHUNK)
     ])  # fmt: skip
     expected, evidence = _over_read_outs(model, guide, table)
-    ratio = log_p.detach().double().cpu() - log_q
+    ratio = model.log_prior_of(drawn).detach().double().cpu() - log_q
     bound, weights = expected + ratio, evidence + ratio
     return EvidenceEstimate(
         elbo=float(bound.mean()),

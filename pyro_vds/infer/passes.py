@@ -18,6 +18,7 @@ from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Data, Outputs
 
 BATCH_SIZE = 1024
+OUTPUTS = 2**18  # the largest number of points times architectures in one pass over tensors
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def read_out(
         x: Inputs ``(N, ...)``, the same for every replicate; or a ``DataLoader`` of pairs, or of inputs if no
             targets are needed.
         y: Targets of the inputs; ``None`` for a ``DataLoader``.
-        batch_size: Points in one forward pass; a ``DataLoader`` has its own.
+        batch_size: The most points in one forward pass, fewer with more than 256 architectures; a ``DataLoader`` has
+            its own.
         targets: Whether targets are needed.
 
     Raises:
@@ -110,8 +112,9 @@ def _pairs(
     if targets and y is None:
         raise TypeError("Expected targets for the inputs, got none. Pass y, or a DataLoader of pairs.")
     _check(model, x, y if targets else None)
-    for start in range(0, len(x), batch_size):
-        part = slice(start, start + batch_size)
+    size = max(1, min(batch_size, OUTPUTS // model.space.count))
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
         yield x[part], y[part] if targets and y is not None else None
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.infer.drawn import sample_sites
 from pyro_vds.infer.enumerated import Bound, EnumELBO
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
@@ -83,16 +84,15 @@ class ArchitectureELBO(EnumELBO):
 
     def _drawn(self, x: Tensor, y: Tensor, samples: int) -> Bound:
         """Return an unbiased estimate from draws; its gradient too, by scores with a leave-one-out baseline."""
-        model, guide = self.model, self.guide
-        drawn = {name: entries for name, entries in guide.sample(samples).items() if name in model.space.with_sites}
+        model, guide = self.model, cast(Guide, self.guide)
+        drawn = sample_sites(guide, samples)
         log_q = guide.log_prob(drawn)
         read_out = [guide.log_probs()[name] for name in model.space.read_out]
         q = outer_sum(read_out).to(log_q).exp()
         costs = -(q[..., None] * self._log_likelihood(x, y, drawn)).reshape(-1, samples).sum(0)
         kl = guide.kl(model) if guide.has_closed_kl else None
         if kl is None:
-            log_p = [model.prior(name).log_prob(entries.to(log_q.device)) for name, entries in drawn.items()]
-            costs = costs + log_q.detach() - torch.stack(log_p).sum(0)
+            costs = costs + log_q.detach() - model.log_prior_of(drawn)
         fixed = costs.detach()
         baseline = (fixed.sum() - fixed) / (samples - 1)
         score = ((fixed - baseline) * log_q).mean()

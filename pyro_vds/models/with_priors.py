@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.nn import PyroModule
 from torch import Tensor
@@ -107,6 +107,15 @@ class WithPriors(PyroModule):
         if not self.space[axis].has_sites:
             return self.prior_logits(axis)
         return self.get_buffer(f"log_prior_{axis}")
+
+    def log_prior_of(self, drawn: Mapping[str, Int[Tensor, "samples sites"]]) -> Float[Tensor, " samples"]:
+        """Return the log prior of drawn choices at all sites, nats.
+
+        Args:
+            drawn: The entry at each site, of each axis with sites.
+        """
+        device = self.device_tensor().device
+        return torch.stack([self.prior(name).log_prob(entries.to(device)) for name, entries in drawn.items()]).sum(0)
 
     def expected_log_prior(self, axis: str, probs: Float[Tensor, "*sites size"]) -> Float[Tensor, ""]:
         """Return ``E_q[log p]`` over an axis under independent choices at its sites, nats; exact.

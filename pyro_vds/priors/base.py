@@ -39,6 +39,11 @@ class Prior(ABC):
             ValueError: If the prior does not fit an axis of this size.
         """
 
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the prior has uncertain parameters, which :meth:`draw_parameters` draws."""
+        return type(self).draw_parameters is not Prior.draw_parameters
+
     def over_sites(self, sites: int, size: int) -> TorchDistributionMixin:
         """Return the prior over the choices at all sites of a plate, independent and alike unless a subclass differs.
 
@@ -146,7 +151,7 @@ def prior_over_sites(prior: PriorLike, axis: Axis) -> TorchDistributionMixin:
         ValueError: If the prior does not fit the axis.
     """
     if isinstance(prior, Prior):
-        if type(prior).draw_parameters is not Prior.draw_parameters:
+        if prior.is_uncertain:
             raise ValueError(
                 f"Expected a prior without uncertain parameters for axis {axis.name!r} with sites, got {prior!r}. For "
                 "gates, Exchangeable(a, b) has a common probability that is integrated out."

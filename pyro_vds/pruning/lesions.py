@@ -207,8 +207,7 @@ def _as_dataset(found: _Found, plan: _Plan, draws: int) -> xr.Dataset:
     )
     if plan.reordered:
         study["reordered"] = ((*dims, "draw"), of(plan.reordered, draws), {"exact": 0})
-        taus = [float(np.asarray(kendalltau(plan.intact, order))[0]) for order in plan.reordered]
-        study["tau"] = ("draw", taus)
+        study["tau"] = ("draw", [float(np.asarray(kendalltau(plan.intact, one))[0]) for one in plan.reordered])
     if len(found.mass_above):
         study["mass_above"] = ("block", found.mass_above, {"exact": 1})
     return study

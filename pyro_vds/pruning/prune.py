@@ -3,14 +3,13 @@
 import copy
 from collections.abc import Hashable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.cases import Case
-from pyro_vds.infer.drawn import given
+from pyro_vds.infer.drawn import of_cut
 from pyro_vds.infer.exact import require_one_posterior
 from pyro_vds.infer.uncertainty import mean_over_targets
 from pyro_vds.infer.weigher import of_case, weigher
@@ -161,5 +160,4 @@ def _of_one(model: VDSModel, guide: Guide, cut: dict[str, Hashable]) -> tuple[VD
     missing = [name for name in sites if name not in cut]
     if missing:
         model.space.require_table("to cut some axes only", f"Name a label for each site of {missing}, too.")
-    chosen = {name: torch.tensor([axis.choices(cut[name])]) for name, axis in sites.items()}
-    return *given(model, guide, chosen), {name: label for name, label in cut.items() if name not in sites}
+    return *of_cut(model, guide, cut), {name: label for name, label in cut.items() if name not in sites}

@@ -104,7 +104,7 @@ def check_prior_of_graph(prior: Prior) -> None:
     Raises:
         ValueError: If it is for entries with an order, or has uncertain parameters.
     """
-    if isinstance(prior, Geometric) or type(prior).draw_parameters is not Prior.draw_parameters:
+    if isinstance(prior, Geometric) or prior.is_uncertain:
         raise ValueError(
             f"Expected a prior over choices without an order and without uncertain parameters for a graph, such as "
             f"Price, Exchangeable, Uniform or Weights, got {prior!r}."

@@ -4,12 +4,11 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.weights import Weights
-from pyro_vds.infer.drawn import drawn, given
+from pyro_vds.infer.drawn import drawn, of_cut
 from pyro_vds.infer.evidence import estimate_evidence
 from pyro_vds.infer.exact import ExactPosterior, exact_posterior
 from pyro_vds.models.vds_model import VDSModel
@@ -84,10 +83,7 @@ def predictors(model: VDSModel, guide: Guide, cut: Architecture, seed: int) -> d
         cut: The label of each axis.
         seed: Seed of the draws.
     """
-    device = model.device_tensor().device
-    sites = model.space.with_sites
-    chosen = {name: torch.tensor([axis.choices(cut[name])], device=device) for name, axis in sites.items()}
-    return {"full": drawn(model, guide, samples=DRAWS, seed=seed), "pruned": given(model, guide, chosen)}
+    return {"full": drawn(model, guide, samples=DRAWS, seed=seed), "pruned": of_cut(model, guide, cut)}
 
 
 def measure_architectures(
