@@ -56,9 +56,9 @@ def lesion_study(
         - ``intact``: the whole network;
         - ``single``, over ``block`` 1..D: one block deleted, exact;
         - ``random``, over ``deleted`` and ``draw``: so many blocks deleted at random. Where ``exact`` is true, these
-          are all that there are, and behind them is NaN; elsewhere their mean is an estimate;
+            are all that there are, and behind them is NaN; elsewhere their mean is an estimate;
         - ``reordered``, over ``draw``: 1 to D random pairs of blocks exchanged one after the other, an estimate; the
-          order that results has Kendall's ``tau`` with the old one. It is absent if no two blocks have equal shapes.
+            order that results has Kendall's ``tau`` with the old one. It is absent if no two blocks have equal shapes.
 
         For a model with an axis also ``mass_above``, over ``block``: the probability of the depths that use it, the
         mean over the data if each input has its own. Blocks that change the shape of the activations stay where they
