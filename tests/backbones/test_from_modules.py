@@ -377,7 +377,7 @@ class InPlace(nn.Module):
         (lambda: refused(head=lambda width: nn.Linear(4, 5)), ValueError, "Expected a head that takes features"),
         (lambda: refused(adapter=lambda width, last: nn.Linear(width, 2)), ValueError, "Expected a head that takes"),
         (lambda: refused(head=5), TypeError, "Expected a module as head, or a function from a width .*, got 5"),
-        (lambda: refused(example=[0.0, 0.0]), TypeError, "Expected example inputs as a torch tensor, got list"),
+        (lambda: refused(example=[0.0, 0.0]), TypeError, "Expected example inputs as a tensor or .* got list"),
         (lambda: refused(readout="first"), ValueError, "Expected readout 'all'"),
         (lambda: refused(pool=nn.Unflatten(1, (1, -1))), ValueError, r"Expected features \(batch, width\) because"),
         (

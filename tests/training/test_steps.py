@@ -141,7 +141,7 @@ def test_errors_of_the_user_are_raised_in_later_steps():
 def test_a_batch_of_another_shape_does_not_compile_again(monkeypatch):
     calls = []
     compile = CompiledStep._compile
-    monkeypatch.setattr(CompiledStep, "_compile", lambda self, inputs: (calls.append(1), compile(self, inputs)))
+    monkeypatch.setattr(CompiledStep, "_compile", lambda self, *given: (calls.append(1), compile(self, *given)))
     model, guide, x, y = oracles.problem(1)
     vds.fit(model, guide, (x, y), max_epochs=3, batch_size=5, compile=True, **QUIET)
     assert len(calls) == 1
