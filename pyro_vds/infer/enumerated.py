@@ -19,7 +19,7 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import enumerated_traces, without_checks_of_arguments
 from pyro_vds.ops.inputs import device_of
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.typing import Inputs, InputsLike, TargetsLike
+from pyro_vds.spaces.typing import Array, Inputs, InputsLike
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class EnumELBO(nn.Module):
         """Whether the sum is over all architectures, so that only batches make it an estimate."""
         return True
 
-    def check(self, x: InputsLike, y: TargetsLike) -> None:
+    def check(self, x: InputsLike, y: Array) -> None:
         """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
 
         Args:
@@ -75,7 +75,7 @@ class EnumELBO(nn.Module):
         _check_guide(self.model, self.guide, x, y)
         self._checked = True
 
-    def forward(self, x: InputsLike, y: TargetsLike) -> Float[Tensor, ""]:
+    def forward(self, x: InputsLike, y: Array) -> Float[Tensor, ""]:
         """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
 
         With replicates it is the sum of :meth:`losses`.
@@ -90,7 +90,7 @@ class EnumELBO(nn.Module):
         """
         return self.losses(x, y).sum()
 
-    def losses(self, x: InputsLike, y: TargetsLike) -> Float[Tensor, "*replicate"]:
+    def losses(self, x: InputsLike, y: Array) -> Float[Tensor, "*replicate"]:
         """Return the negative ELBO of each replicate, ``(replicate,)``; without replicates a scalar.
 
         Args:
@@ -103,7 +103,7 @@ class EnumELBO(nn.Module):
         """
         return self.bound(x, y).losses
 
-    def bound(self, x: InputsLike, y: TargetsLike) -> Bound:
+    def bound(self, x: InputsLike, y: Array) -> Bound:
         """Return the negative ELBO with the log likelihood of each architecture, from one pass; both differentiable.
 
         Args:

@@ -19,7 +19,7 @@ from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.inputs import device_of
 from pyro_vds.ops.tensors import outer_sum
-from pyro_vds.spaces.typing import Inputs, InputsLike, TargetsLike
+from pyro_vds.spaces.typing import Array, Inputs, InputsLike
 
 SMALLEST = 2
 """The least number of draws: the baseline of each is the mean of the others."""
@@ -50,7 +50,7 @@ class ArchitectureELBO(EnumELBO):
         """Whether the sum is over all architectures, so that only batches make it an estimate."""
         return self.samples is None
 
-    def check(self, x: InputsLike, y: TargetsLike) -> None:
+    def check(self, x: InputsLike, y: Array) -> None:
         """Raise unless guide and data fit the model; the first call checks.
 
         Args:

@@ -26,4 +26,5 @@ Targets = Shaped[Tensor, "batch *target"]
 TargetsLike = Shaped[Array, "batch *target"]
 Outputs = Float[Tensor, "..."]
 Data = tuple[Inputs, Tensor]
-DataLike = tuple[InputsLike, TargetsLike]
+DataLike = tuple[Array | Sequence[Array] | Mapping[str, Array], Array]
+"""Inputs and targets as users pass them."""
