@@ -73,9 +73,9 @@ class FromModules(PerDepth):
     ) -> None:
         blocks = list(blocks)
         _check_arguments(blocks, head)
-        example = as_inputs(example, dtype_of(stem), "example inputs")
         pool = nn.Identity() if pool is None else pool
-        features, shapes = _example_features(stem, blocks, pool, example)
+        inputs = as_inputs(example, dtype_of(stem), "example inputs")
+        features, shapes = _example_features(stem, blocks, pool, inputs)
         # _add_heads replaces this if each stage has its own head.
         shared = head if isinstance(head, nn.Module) else nn.Identity()
         super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)

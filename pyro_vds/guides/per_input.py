@@ -76,8 +76,8 @@ class AutoPerInput(Guide):
         Raises:
             ValueError: If the network's logits are not ``(batch, size)``.
         """
-        x = as_inputs(x, dtype_of(self.network))
-        logits, expected = self.network(x), (points(x), *self.space.sizes)
+        inputs = as_inputs(x, dtype_of(self.network))
+        logits, expected = self.network(inputs), (points(inputs), *self.space.sizes)
         if tuple(logits.shape) != expected:
             raise ValueError(
                 f"Expected logits of shape {expected} from the guide's network, got {tuple(logits.shape)}."

@@ -70,9 +70,9 @@ class EnumELBO(nn.Module):
             TypeError: If inputs or targets have the wrong type.
             ValueError: If the guide leaves an axis out or does not enumerate it, or the data do not fit the model.
         """
-        x, y = self.model.as_inputs(x), self.model.as_targets(y)
-        check_data(self.model, x, y)
-        _check_guide(self.model, self.guide, x, y)
+        inputs, targets = self.model.as_inputs(x), self.model.as_targets(y)
+        check_data(self.model, inputs, targets)
+        _check_guide(self.model, self.guide, inputs, targets)
         self._checked = True
 
     def forward(self, x: InputsLike, y: Array) -> Float[Tensor, ""]:
@@ -114,13 +114,13 @@ class EnumELBO(nn.Module):
             TypeError: If :meth:`check` raises it in the first call.
             ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
         """
-        x, y = self.model.as_inputs(x), self.model.as_targets(y)
+        inputs, targets = self.model.as_inputs(x), self.model.as_targets(y)
         if not self._checked:
-            self.check(x, y)
-        require_as_many(x, y, 1 + len(self.model.batch_shape))
+            self.check(inputs, targets)
+        require_as_many(inputs, targets, 1 + len(self.model.batch_shape))
         # Shapes and values are checked before training; checks in each step would only take time.
         with without_checks_of_arguments():
-            return self._bound(x, y)
+            return self._bound(inputs, targets)
 
     def _bound(self, x: Inputs, y: Tensor) -> Bound:
         """Return the bound of checked data."""

@@ -111,7 +111,7 @@ def _pairs(
         return
     if targets and y is None:
         raise TypeError("Expected targets for the inputs, got none. Pass y, or a DataLoader of pairs.")
-    inputs, labels = model.as_inputs(x), model.as_targets(y) if targets else None
+    inputs, labels = model.as_inputs(x), model.as_targets(y) if targets and y is not None else None
     _check(model, inputs, labels)
     size = max(1, min(batch_size, OUTPUTS // model.space.count))
     for start in range(0, points(inputs), size):

@@ -112,13 +112,13 @@ class VDSModel(WithPriors):
             RuntimeError: If the model runs under ``pyro.infer.SVI``.
         """
         require_no_svi()
-        x, y = self.as_inputs(x), None if y is None else self.as_targets(y)
+        inputs, y = self.as_inputs(x), None if y is None else self.as_targets(y)
         with batch_plates(self.batch_shape) as copies:
             given = {name: draw_sites(axis, self.prior(name)) for name, axis in self.space.with_sites.items()}
             rows = [torch.arange(len(entries)) for entries in given.values() if entries.ndim > 1][:1]
             choice = self._draw(None)
-            outputs = self._read_out(x, given)
-            batch = points(x, len(self.batch_shape))
+            outputs = self._read_out(inputs, given)
+            batch = points(inputs, len(self.batch_shape))
             places = torch.arange(batch, device=outputs.device)
             size = batch if y is None else self.num_data
             with pyro.plate("data", size, dim=-1, subsample=places):

@@ -26,5 +26,6 @@ Targets = Shaped[Tensor, "batch *target"]
 TargetsLike = Shaped[Array, "batch *target"]
 Outputs = Float[Tensor, "..."]
 Data = tuple[Inputs, Tensor]
+TensorPair = tuple[Tensor, Tensor]
 DataLike = tuple[Array | Sequence[Array] | Mapping[str, Array], Array]
 """Inputs and targets as users pass them."""
