@@ -25,9 +25,8 @@ from pyro_vds.spaces.typing import Inputs
 class Guide(PyroModule):
     """A categorical guide over the axes of a model, ``q(a_1) q(a_2 | a_1) ...``, enumerated in parallel.
 
-    The parameters are ``torch.nn.Parameter`` s that start at zero: ``q`` starts uniform. They have the dtype of the
-    network's weights, but float32 at least. Pyro enumerates every axis
-    without sites, so that the ELBO is exact (paper, eq. 1).
+    The parameters are ``torch.nn.Parameter`` s that start at zero: ``q`` starts uniform, in float32 at least. Pyro
+    enumerates every axis without sites, so that the ELBO is exact (paper, eq. 1).
 
     Args:
         model: The model. The guide of a model without axes is empty.

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from pyro_vds.ops.inputs import points
 from pyro_vds.ops.modes import train_mode
 from pyro_vds.spaces.typing import Data, Inputs
 from pyro_vds.training.averaging import WeightAverage
@@ -140,7 +139,7 @@ class TrainingLoop:
                 # The state that the epoch's last loss belongs to.
                 self._remember()
             results.append(self._step(x, y))
-            sizes.append(points(x, self.point_dim))
+            sizes.append(y.shape[self.point_dim])
             if average is not None and (last or average.kind == "ema"):
                 average.update()
         if not results:
