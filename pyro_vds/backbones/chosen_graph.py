@@ -62,7 +62,7 @@ class ChosenGraph(nn.Module):
                     total = operation(maps) if total is None else merged(merge, total, operation(maps))
             if total is not None and node in self.with_zeros and node != self.last:
                 total = total.clamp_min(0)
-            nodes[node] = layer(nodes[0].new_zeros(len(x), *self.shapes[node]) if total is None else total)
+            nodes[node] = layer(nodes[0].new_zeros(len(nodes[0]), *self.shapes[node]) if total is None else total)
         return nodes[self.last]
 
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from pyro_vds.backbones.normalisation import HeadStatistics, keep_readout_statistics
 from pyro_vds.backbones.per_depth import PerDepth, Readout, read_out_together
 from pyro_vds.ops.compat import in_place_changes
+from pyro_vds.ops.inputs import as_inputs, described, first_points
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.ops.tensors import dtype_of
+from pyro_vds.spaces.typing import Inputs, InputsLike
 
 WidthsToModule = Callable[[int, int], nn.Module]
 
@@ -40,7 +42,7 @@ class FromModules(PerDepth):
         blocks: Map activations to the next ones, of any shape; their number is the maximal depth ``D``.
         head: Maps pooled activations to outputs ``(batch, *event)``; all depths share it. Alternatively a function
             that returns a head for the width of a stage: each stage then has its own head, and there are no adapters.
-        example: Inputs ``(batch, ...)``; the first one is run once to find the stages.
+        example: Inputs ``(batch, ...)``, or several as a tuple or a dict; the first one is run once to find the stages.
         pool: Reduces activations to features, for example global average pooling. Features must be
             ``(batch, width)`` if shapes change. Keep batch norm out of the pool and of adapters, where it would mix
             depths; put it in the head.
@@ -51,7 +53,8 @@ class FromModules(PerDepth):
             ``"shared"`` set. Batch norms in ``head`` are replaced in place.
 
     Raises:
-        TypeError: If ``example`` is not a tensor, or ``head`` is neither a module nor a function.
+        TypeError: If ``example`` holds other things than tensors or arrays, or ``head`` is neither a module nor a
+            function.
         ValueError: If there are no blocks, modules do not fit each other, a block changes its input in place, or an
             option is unknown.
     """
@@ -62,16 +65,17 @@ class FromModules(PerDepth):
         blocks: Iterable[nn.Module],
         head: nn.Module | WidthToModule,
         *,
-        example: Inputs,
+        example: InputsLike,
         pool: nn.Module | None = None,
         adapter: WidthsToModule = nn.Linear,
         readout: Readout = "all",
         head_statistics: HeadStatistics = "per_depth",
     ) -> None:
         blocks = list(blocks)
-        _check_arguments(blocks, head, example)
+        _check_arguments(blocks, head)
         pool = nn.Identity() if pool is None else pool
-        features, shapes = _example_features(stem, blocks, pool, example)
+        inputs = as_inputs(example, dtype_of(stem), "example inputs")
+        features, shapes = _example_features(stem, blocks, pool, inputs)
         # _add_heads replaces this if each stage has its own head.
         shared = head if isinstance(head, nn.Module) else nn.Identity()
         super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)
@@ -153,22 +157,20 @@ class FromModules(PerDepth):
                 ) from error
 
 
-def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object) -> None:
+def _check_arguments(blocks: Sequence[nn.Module], head: object) -> None:
     if not blocks:
         raise ValueError("Expected at least one block, got none. Pass the blocks of the network in order.")
     if not callable(head):
         raise TypeError(f"Expected a module as head, or a function from a width to a module, got {head!r}.")
-    if not isinstance(example, Tensor):
-        raise TypeError(f"Expected example inputs as a torch tensor, got {type(example).__name__}. Pass x[:1].")
 
 
 @torch.no_grad()
 def _example_features(
-    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor
+    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Inputs
 ) -> tuple[list[Tensor], tuple[tuple[int, ...], ...]]:
     """Return the pooled activations of one point at each depth, and the shapes of the activations."""
     names = ["the stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
-    features, shapes, activations, version = [], [], example[:1], 0
+    features, shapes, activations, version = [], [], first_points(example, 1), 0
     with eval_mode(nn.ModuleList([stem, *blocks, pool])):
         for name, module in zip(names, [stem, *blocks], strict=True):
             before, version_before = activations, version
@@ -179,8 +181,8 @@ def _example_features(
                 features.append(pool(activations))
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
-                    f"Expected {name} to take the activations before it, and the pool to take its activations; got "
-                    f"shape {_per_point(before)} for a point, and the error: {error}"
+                    f"Expected {name} to take what comes before it, and the pool to take its activations; got "
+                    f"{described(before)} for a point, and the error: {error}"
                 ) from error
             if features[1:] and in_place_changes(before) != version_before:
                 raise ValueError(

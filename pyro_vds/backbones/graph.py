@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pyro_vds.backbones.chosen_graph import ChosenGraph, Edge, Merge, apply, by_target, merged, resized, smallest
 from pyro_vds.ops.compat import BatchNorm
+from pyro_vds.ops.inputs import device_of
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.axis import Axis, Plate
@@ -77,7 +78,7 @@ class SearchGraph(nn.Module):
         self.shapes: dict[int, torch.Size] = {}
         self.sizes: dict[int, tuple[int, ...]] = {}
         _refuse_batch_norm(self)
-        with torch.no_grad(), eval_mode(self), isolated_rng(example.device):
+        with torch.no_grad(), eval_mode(self), isolated_rng(device_of(example)):
             self.shapes[0] = self.stem(example).shape[1:]
             self.at(example, {axis: torch.zeros(1, len(self.edges), dtype=torch.long)})
 

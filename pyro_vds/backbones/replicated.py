@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pyro_vds.backbones.nested_layers import prefixed
+from pyro_vds.ops.inputs import at
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.typing import Inputs
 
 
 class Replicated(nn.Module):
@@ -60,19 +62,20 @@ class Replicated(nn.Module):
         for name, tensor in _state(self.stacked).items():
             tensor.data = torch.stack([row[name].detach() for row in rows])
 
-    def forward(self, x: Shaped[Tensor, "replicate batch ..."]) -> Float[Tensor, "..."]:
+    def forward(self, x: Inputs) -> Float[Tensor, "..."]:
         """Return the outputs of every architecture of every copy, ``(*axes, replicate, batch, *event)``.
 
         Args:
-            x: The inputs of each copy, ``(replicate, batch, ...)``; ``x.expand(n, *x.shape)`` for shared ones.
+            x: The inputs of each copy, ``(replicate, batch, ...)``; ``x.expand(n, *x.shape)`` for shared ones. Several
+                are a tuple or a dict.
         """
 
-        def call(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+        def call(tensors: dict[str, Tensor], x: Inputs) -> Tensor:
             return torch.func.functional_call(self.stacked, tensors, (x,))
 
         if torch.compiler.is_exporting():  # an exported graph cannot hold what vmap makes of the weights
             state = _state(self.stacked)
-            copies = [call({name: rows[r] for name, rows in state.items()}, x[r]) for r in range(self.n)]
+            copies = [call({name: rows[r] for name, rows in state.items()}, at(x, r)) for r in range(self.n)]
             return torch.stack(copies, len(self.space))
         run = torch.func.vmap(call, out_dims=len(self.space), randomness="different")
         with _attention_that_vmap_knows():

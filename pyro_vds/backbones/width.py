@@ -14,6 +14,7 @@ from pyro_vds.backbones.normalisation import ReadoutBatchNorm, Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.residual import GlobalAveragePool
 from pyro_vds.ops.compat import BatchNorm
+from pyro_vds.ops.inputs import mapped
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -60,7 +61,7 @@ class WithWidths(nn.Module):
 
     def forward(self, x: Inputs) -> Float[Tensor, "..."]:
         """Return the outputs of every depth and width, ``(*depth, width, batch, *event)``."""
-        outputs = self.backbone(x.repeat_interleave(len(self.widths), 0))
+        outputs = self.backbone(mapped(lambda part: part.repeat_interleave(len(self.widths), 0), x))
         points = len(self.backbone.space)
         return outputs.unflatten(points, (-1, len(self.widths))).movedim(points + 1, points)
 

@@ -16,16 +16,17 @@ from pyro_vds.guides.tables import described, joined, require_single
 from pyro_vds.guides.weights import Weights, WeightTables
 from pyro_vds.models.sites import batch_plates, draw_sites, require_no_svi
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.compat import held, hold
+from pyro_vds.ops.compat import ParametersInFloat32, held, hold
 from pyro_vds.spaces.space import LIMIT, Architecture, Space
 from pyro_vds.spaces.tables import log_marginals
+from pyro_vds.spaces.typing import Inputs
 
 
 class Guide(PyroModule):
     """A categorical guide over the axes of a model, ``q(a_1) q(a_2 | a_1) ...``, enumerated in parallel.
 
-    The parameters are ``torch.nn.Parameter`` s that start at zero: ``q`` starts uniform. Pyro enumerates every axis
-    without sites, so that the ELBO is exact (paper, eq. 1).
+    The parameters are ``torch.nn.Parameter`` s that start at zero: ``q`` starts uniform, in float32 at least. Pyro
+    enumerates every axis without sites, so that the ELBO is exact (paper, eq. 1).
 
     Args:
         model: The model. The guide of a model without axes is empty.
@@ -45,10 +46,10 @@ class Guide(PyroModule):
             )
         self.space = model.space
         self.batch_shape = model.batch_shape
-        like = model.device_tensor()
+        like = model.table_tensor()
         shapes = {name: (*self.batch_shape, *shape) for name, shape in self._shapes().items()}
         logits = {name: nn.Parameter(like.new_zeros(shape)) for name, shape in shapes.items()}
-        hold(self, "logits", nn.ParameterDict(logits))
+        hold(self, "logits", ParametersInFloat32(logits))
         hold(self, "kept", WeightTables(self.space, self.batch_shape, like))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -67,7 +68,7 @@ class Guide(PyroModule):
         """The variational logits; a property for the same reason as the properties of ``VDSModel``."""
         return held(self, "logits")
 
-    def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, x: Inputs | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return the sampled index of each axis and site, or under ``TraceEnum_ELBO`` enumerate axes without sites.
 
         Args:
@@ -118,7 +119,7 @@ class Guide(PyroModule):
         require_single(self.batch_shape)
         return self.space.architecture(int(self.joint_log_probs().argmax()))
 
-    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+    def log_probs(self, x: Inputs | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return the marginal ``log q`` of each entry of each axis, in nats.
 
         Args:
@@ -126,7 +127,7 @@ class Guide(PyroModule):
         """
         return log_marginals(self.space, self.joint_log_probs(x))
 
-    def probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+    def probs(self, x: Inputs | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached.
 
         Args:
@@ -134,7 +135,7 @@ class Guide(PyroModule):
         """
         return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs(x).items()}
 
-    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+    def joint_log_probs(self, x: Inputs | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
         return joined(self.conditionals(), len(self.batch_shape))
 
@@ -142,7 +143,7 @@ class Guide(PyroModule):
         """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
         return self.joint_log_probs().detach().exp()
 
-    def log_weights(self, name: Weights = "posterior", x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+    def log_weights(self, name: Weights = "posterior", x: Inputs | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return the log weights of the architectures that have a name, ``(*replicate, *sizes)``, in nats.
 
         Args:
@@ -219,7 +220,7 @@ class Guide(PyroModule):
         """Whether :meth:`kl` is exact."""
         return self.space.count <= LIMIT
 
-    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
+    def kl(self, model: VDSModel, x: Inputs | None = None) -> Float[Tensor, "*replicate"]:
         """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1).
 
         Args:

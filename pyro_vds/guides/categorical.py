@@ -14,6 +14,7 @@ from pyro_vds.guides.weights import SUM_TOLERANCE
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.spaces.space import Architecture
+from pyro_vds.spaces.typing import Inputs
 
 NEVER = -1e30  # the log weight of an architecture that cannot be, in means over other axes
 
@@ -45,11 +46,11 @@ class AutoCategorical(Guide):
         """
         return dist.Categorical(logits=self.logits[axis]).to_event(1)
 
-    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate_and_sites size"]]:
+    def log_probs(self, x: Inputs | None = None) -> dict[str, Float[Tensor, "*replicate_and_sites size"]]:
         """Return ``log q`` of each entry of each axis, and each site if it has sites, in nats."""
         return {axis: self.logits[axis].log_softmax(-1) for axis in self.space}
 
-    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+    def joint_log_probs(self, x: Inputs | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats.
 
         Raises:
@@ -93,7 +94,7 @@ class AutoCategorical(Guide):
         """Whether :meth:`kl` is exact; it is, for any number of architectures."""
         return True
 
-    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
+    def kl(self, model: VDSModel, x: Inputs | None = None) -> Float[Tensor, "*replicate"]:
         """Return ``KL(q || p)`` from the model's prior, in nats, exact for any number of sites.
 
         Args:

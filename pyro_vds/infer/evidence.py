@@ -17,9 +17,9 @@ from pyro_vds.infer.exact import log_likelihood
 from pyro_vds.infer.passes import BATCH_SIZE, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import as_pair, outer_sum
+from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.spaces.space import counted
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import DataLike
 
 CHUNK = 64
 """Architectures in one pass."""
@@ -67,7 +67,7 @@ class EvidenceEstimate:
 def estimate_evidence(
     model: VDSModel,
     guide: Guide,
-    data: Data | DataLoader,
+    data: DataLike | DataLoader,
     *,
     samples: int = 1000,
     seed: int = 0,
@@ -115,11 +115,11 @@ def estimate_evidence(
 
 
 def _log_likelihood(
-    model: VDSModel, guide: Guide, data: Data | DataLoader, choices: dict[str, Tensor], batch_size: int
+    model: VDSModel, guide: Guide, data: DataLike | DataLoader, choices: dict[str, Tensor], batch_size: int
 ) -> Float[Tensor, "draw read_out"]:
     """Return the log likelihood of all data under drawn architectures and each read-out, nats, float64."""
     few, _ = given(model, guide, choices)
-    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    x, y = (data, None) if isinstance(data, DataLoader) else model.as_pair(data, "data")
     with torch.inference_mode():
         parts = [
             log_likelihood(few, part).double().sum(-1).cpu() for part in read_out(few, x, y, batch_size=batch_size)

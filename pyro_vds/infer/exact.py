@@ -13,12 +13,12 @@ from pyro_vds.guides.base import Guide
 from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops import dependence
-from pyro_vds.ops.tensors import as_pair, outer_sum
+from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, prior_over_sites, priors_by_axis
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.tables import choices, log_marginals
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import DataLike
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _number(values: Tensor) -> float | Tensor:
     return values if values.ndim else float(values)
 
 
-def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int = BATCH_SIZE) -> ExactPosterior:
+def exact_posterior(model: VDSModel, data: DataLike | DataLoader, *, batch_size: int = BATCH_SIZE) -> ExactPosterior:
     """Compute the exact posterior over architectures in one pass over the data (paper, appendix A, eq. 5).
 
     The network runs in eval mode; log likelihoods are summed in float64.
@@ -147,7 +147,7 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
             has its own architecture.
     """
     require_one_posterior(model)
-    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    x, y = (data, None) if isinstance(data, DataLoader) else model.as_pair(data, "data")
     with torch.inference_mode():
         parts = [
             log_likelihood(model, batch).double().sum(-1) for batch in read_out(model, x, y, batch_size=batch_size)

@@ -12,13 +12,14 @@ import pyro.distributions as dist
 import torch
 from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
+from pyro_vds.ops.compat import StaysFloat32
 from pyro_vds.spaces.typing import Outputs
 
 
-class Likelihood(nn.Module, ABC):
+class Likelihood(StaysFloat32, ABC):
     """The distribution of a target given the network's outputs.
 
     A likelihood of your own needs :meth:`forward` and :meth:`check_targets`. Its distribution needs a mean and a

@@ -14,6 +14,7 @@ from torch import Tensor
 from pyro_vds.ops.compat import collects_parameters, is_enumerated
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.typing import Inputs
 
 
 def chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tensor:
@@ -73,7 +74,7 @@ def draw_sites(axis: Axis, choices: TorchDistributionMixin) -> Tensor:
 
 
 def run_given(
-    backbone: Any, space: Space, given: Mapping[str, Tensor], whole: Mapping[str, Tensor], x: Tensor
+    backbone: Any, space: Space, given: Mapping[str, Tensor], whole: Mapping[str, Tensor], x: Inputs
 ) -> Tensor:
     """Run the architectures that draws of the axes with sites give.
 

@@ -3,7 +3,7 @@
 Each function says why it needs one; ``tests/ops/test_compat.py`` says what would break without it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any
@@ -16,6 +16,8 @@ from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from pyro_vds.ops.tensors import at_least_float32
 
 BatchNorm = _BatchNorm
 """What the batch norms of all dimensions have in common, which torch names for itself only."""
@@ -57,6 +59,29 @@ def is_enumerated(value: Tensor) -> bool:
     Pyro marks it with an attribute of its own; looking at the values instead would wait for the device.
     """
     return hasattr(value, "_pyro_categorical_support")
+
+
+class StaysFloat32(nn.Module):
+    """A module whose own parameters and buffers have 32 bit or more, also after ``.half()`` or ``.bfloat16()``.
+
+    Everything that changes the dtype of a module goes through this one method, which torch keeps to itself. Children
+    change as usual.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "StaysFloat32":
+        def kept(tensor: Tensor) -> Tensor:
+            changed = fn(tensor)
+            narrowed = changed.is_floating_point() and at_least_float32(changed) is not changed
+            return at_least_float32(tensor).to(changed.device) if narrowed else changed
+
+        for child in self.children() if recurse else ():
+            child._apply(fn)
+        super()._apply(kept, recurse=False)
+        return self
+
+
+class ParametersInFloat32(StaysFloat32, nn.ParameterDict):
+    """Parameters by name that have 32 bit or more."""
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pyro_vds.ops.inputs import as_inputs, first_points, moved, points, tensors
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.tensors import dtype_of
 from pyro_vds.spaces.backbone import Backbone
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import Inputs, InputsLike
 
 
-def multiply_adds(backbone: Backbone, x: Inputs) -> Int[Tensor, "*axes"]:
+def multiply_adds(backbone: Backbone, x: InputsLike) -> Int[Tensor, "*axes"]:
     """Count the multiply-adds of each architecture for one input.
 
     Counts are of matrix products and convolutions of the network that :func:`pyro_vds.prune` would return, which
@@ -20,7 +22,7 @@ def multiply_adds(backbone: Backbone, x: Inputs) -> Int[Tensor, "*axes"]:
 
     Args:
         backbone: A network that can be cut, see :class:`pyro_vds.Backbone`.
-        x: At least one input, ``(batch, ...)``.
+        x: At least one input, ``(batch, ...)``; several as a tuple or a dict.
 
     Returns:
         Multiply-adds over the product of the axes, shape ``sizes``.
@@ -31,12 +33,14 @@ def multiply_adds(backbone: Backbone, x: Inputs) -> Int[Tensor, "*axes"]:
     """
     if not isinstance(backbone, Backbone):
         raise TypeError(f"Expected a backbone with a space and a method restrict(), got {type(backbone).__name__}.")
-    if not len(x):
+    network = cast(nn.Module, backbone)
+    inputs = as_inputs(x, dtype_of(network))
+    if not points(inputs):
         raise ValueError("Expected at least one input to count the multiply-adds of, got none.")
     if getattr(backbone, "batch_shape", ()):
         raise ValueError("Expected one network, got replicates, which cost the same each. Pass backbone.copy(0).")
-    x = x[:1].to(next(cast(nn.Module, backbone).parameters(), x).device)
-    counts = [count(backbone.restrict(**architecture), x) for architecture in backbone.space.architectures()]
+    one = moved(first_points(inputs, 1), next(network.parameters(), tensors(inputs)[0]).device)
+    counts = [count(backbone.restrict(**architecture), one) for architecture in backbone.space.architectures()]
     return torch.tensor(counts).reshape(backbone.space.sizes)
 
 

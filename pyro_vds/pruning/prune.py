@@ -15,13 +15,15 @@ from pyro_vds.infer.uncertainty import mean_over_targets
 from pyro_vds.infer.weigher import of_case, weigher
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.compat import StaysFloat32, without_checks_of_arguments
+from pyro_vds.ops.inputs import as_inputs, expanded
+from pyro_vds.ops.tensors import at_least_float32, dtype_of
 from pyro_vds.spaces.backbone import Backbone
 from pyro_vds.spaces.space import LIMIT, Space
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import InputsLike
 
 
-class PrunedNetwork(nn.Module):
+class PrunedNetwork(StaysFloat32):
     """A network cut to an architecture, which still mixes the lower entries of nested axes.
 
     It is a plain module without Pyro's sites; :func:`prune` makes it (paper, section 2). It maps inputs to the log
@@ -53,11 +55,11 @@ class PrunedNetwork(nn.Module):
         # Not in the state, which fits networks with and without it.
         self.register_buffer("log_uniform", log_uniform, persistent=False)
 
-    def forward(self, x: Inputs) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, x: InputsLike) -> Tensor | tuple[Tensor, Tensor]:
         """Return the prediction of the pruned mixture."""
         return self._prediction(self._outputs(x))
 
-    def disagreement(self, x: Inputs) -> Float[Tensor, "*batch_shape batch"]:
+    def disagreement(self, x: InputsLike) -> Float[Tensor, "*batch_shape batch"]:
         """Return how much the architectures that are left disagree about each input, all of them counted the same.
 
         It is ``predict_disagreement(model, guide, x, **cut)`` of the network that was cut: the mutual information of
@@ -71,7 +73,7 @@ class PrunedNetwork(nn.Module):
         """
         return self.with_disagreement(x)[1]
 
-    def with_disagreement(self, x: Inputs) -> tuple[Tensor | tuple[Tensor, Tensor], Float[Tensor, "..."]]:
+    def with_disagreement(self, x: InputsLike) -> tuple[Tensor | tuple[Tensor, Tensor], Float[Tensor, "..."]]:
         """Return the prediction and the :meth:`disagreement` from one pass.
 
         Args:
@@ -90,9 +92,10 @@ class PrunedNetwork(nn.Module):
             values = self.likelihood.disagreement(outputs, self.log_uniform)
         return self._prediction(outputs), mean_over_targets(values, self.log_uniform.ndim - 1)
 
-    def _outputs(self, x: Tensor) -> Tensor:
-        """Return the outputs of the architectures that are left, axes flattened."""
-        outputs = self.backbone(x.expand(*self.log_weights.shape[1:-1], *x.shape))
+    def _outputs(self, x: InputsLike) -> Tensor:
+        """Return the outputs of the architectures that are left, axes flattened, in float32 at least."""
+        outputs = self.backbone(expanded(as_inputs(x, dtype_of(self.backbone)), self.log_weights.shape[1:-1]))
+        outputs = at_least_float32(outputs)
         return outputs.flatten(0, self.axes - 1) if self.axes else outputs[None]
 
     def _prediction(self, outputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from pyro_vds.runs.metrics import choose_cut, costs_to_choose_by, count_paramete
 from pyro_vds.runs.reweighting import compare_priors
 from pyro_vds.runs.site_metrics import measure_architectures
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import InputsLike
 
 
 def choose_architecture(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None) -> Architecture:
@@ -121,7 +121,7 @@ def prune_run(
 
 
 def detect_other_data(
-    run: Run, x: Inputs | DataLoader, cut: Mapping[str, Any] | None = None, *, weights: Weights = "uniform"
+    run: Run, x: InputsLike | DataLoader, cut: Mapping[str, Any] | None = None, *, weights: Weights = "uniform"
 ) -> Detection:
     """Measure how well the disagreement of a run's architectures tells other data from its test data.
 

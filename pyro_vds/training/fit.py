@@ -13,7 +13,7 @@ from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.space import LIMIT
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, DataLike
 from pyro_vds.training.callbacks import Callback
 from pyro_vds.training.config import TrainingConfig, TrainingSettings
 from pyro_vds.training.guide_updates import logits_set, settle
@@ -27,9 +27,9 @@ from pyro_vds.training.preflight import held_out_data, moved, prepare, use_chann
 def fit(
     model: VDSModel,
     guide: Guide | None,
-    data: Data | DataLoader | Sequence[Data],
+    data: DataLike | DataLoader | Sequence[DataLike],
     *,
-    validation: Data | DataLoader | Sequence[Data] | None = None,
+    validation: DataLike | DataLoader | Sequence[DataLike] | None = None,
     device: torch.device | str | None = None,
     on_epoch: Callback | Sequence[Callback] | None = None,
     progress: bool = True,
@@ -55,7 +55,8 @@ def fit(
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
             :func:`pyro_vds.freeze` do not change.
         guide: The guide; ``None`` for a model without axes.
-        data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once, and batches are
+        data: Inputs and targets, tensors or NumPy arrays, or a ``DataLoader`` of pairs; several inputs are a tuple or a
+            dict of tensors, in which the network gets them. Tensors are moved to the device once, and batches are
             drawn from them by index. For replicates it can be a list with data of equal size for each.
         validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, and the stacked
             weights; or a ``DataLoader`` of pairs, which is read once. For replicates it can be a list.

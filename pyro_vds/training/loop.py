@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from pyro_vds.ops.modes import train_mode
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, Inputs
 from pyro_vds.training.averaging import WeightAverage
 from pyro_vds.training.batches import Batches
 from pyro_vds.training.best import BestState
@@ -139,7 +139,7 @@ class TrainingLoop:
                 # The state that the epoch's last loss belongs to.
                 self._remember()
             results.append(self._step(x, y))
-            sizes.append(x.shape[self.point_dim])
+            sizes.append(y.shape[self.point_dim])
             if average is not None and (last or average.kind == "ema"):
                 average.update()
         if not results:
@@ -189,7 +189,7 @@ class TrainingLoop:
             self.stopped[replicate] = reason
         self.active = self.active & ~which
 
-    def _step(self, x: Tensor, y: Tensor) -> StepResult:
+    def _step(self, x: Inputs, y: Tensor) -> StepResult:
         """Run a step; if the first step cannot be compiled, continue without compilation."""
         try:
             return self.step(x, y)

@@ -371,13 +371,21 @@ class InPlace(nn.Module):
     ("make", "kind", "message"),
     [
         (lambda: refused(blocks=[]), ValueError, "Expected at least one block, got none"),
-        (lambda: refused(blocks=modules()[1][::-1]), ValueError, r"Expected block 1 to take .* shape \(6,\) for a"),
-        (lambda: refused(example=torch.zeros(1, 3)), ValueError, r"Expected the stem to take .* shape \(3,\) for a"),
+        (
+            lambda: refused(blocks=modules()[1][::-1]),
+            ValueError,
+            r"Expected block 1 to take .* shape \(6,\) and type .* for a",
+        ),
+        (
+            lambda: refused(example=torch.zeros(1, 3)),
+            ValueError,
+            r"Expected the stem to take .* shape \(3,\) and type .* for a",
+        ),
         (lambda: refused(head=nn.Linear(4, 5)), ValueError, r"Expected a head that takes features of shape \(3,\)"),
         (lambda: refused(head=lambda width: nn.Linear(4, 5)), ValueError, "Expected a head that takes features"),
         (lambda: refused(adapter=lambda width, last: nn.Linear(width, 2)), ValueError, "Expected a head that takes"),
         (lambda: refused(head=5), TypeError, "Expected a module as head, or a function from a width .*, got 5"),
-        (lambda: refused(example=[0.0, 0.0]), TypeError, "Expected example inputs as a torch tensor, got list"),
+        (lambda: refused(example=[0.0, 0.0]), TypeError, "Expected example inputs as a tensor or .* got list"),
         (lambda: refused(readout="first"), ValueError, "Expected readout 'all'"),
         (lambda: refused(pool=nn.Unflatten(1, (1, -1))), ValueError, r"Expected features \(batch, width\) because"),
         (

@@ -438,13 +438,6 @@ def test_a_loader_is_drawn_once_to_look_at():
     assert len(starts) == 1 + 3
 
 
-@pytest.mark.usefixtures("as_a_user")
-def test_arrays_are_refused_with_the_way_to_tensors():
-    model, guide, x, y = oracles.problem(2)
-    with pytest.raises(TypeError, match="Expected training data as torch tensors, got ndarray. Convert with"):
-        vds.fit(model, guide, (x.numpy(), y.numpy()), progress=False)
-
-
 def test_recalibration_leaves_frozen_statistics_as_they_are():
     torch.manual_seed(0)
     norms = [nn.BatchNorm1d(4) for _ in range(2)]
