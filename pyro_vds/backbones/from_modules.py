@@ -7,11 +7,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pyro_vds.backbones.normalisation import HeadStatistics, keep_readout_statistics
 from pyro_vds.backbones.per_depth import PerDepth, Readout, read_out_together
-from pyro_vds.ops.compat import in_place_changes
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.parts import OverwrittenInputError, called, spare_input
 from pyro_vds.spaces.typing import Inputs
 
 WidthsToModule = Callable[[int, int], nn.Module]
@@ -40,7 +41,8 @@ class FromModules(PerDepth):
         blocks: Map activations to the next ones, of any shape; their number is the maximal depth ``D``.
         head: Maps pooled activations to outputs ``(batch, *event)``; all depths share it. Alternatively a function
             that returns a head for the width of a stage: each stage then has its own head, and there are no adapters.
-        example: Inputs ``(batch, ...)``; the first one is run once to find the stages.
+        example: Inputs ``(batch, ...)``; the first one is run once to find the stages, and the shapes of the parameters
+            of lazy modules.
         pool: Reduces activations to features, for example global average pooling. Features must be
             ``(batch, width)`` if shapes change. Keep batch norm out of the pool and of adapters, where it would mix
             depths; put it in the head.
@@ -51,7 +53,8 @@ class FromModules(PerDepth):
             ``"shared"`` set. Batch norms in ``head`` are replaced in place.
 
     Raises:
-        TypeError: If ``example`` is not a tensor, or ``head`` is neither a module nor a function.
+        TypeError: If ``example`` is not a tensor, a part returns something else than a tensor, or ``head`` is neither
+            a module nor a function.
         ValueError: If there are no blocks, modules do not fit each other, a block changes its input in place, or an
             option is unknown.
     """
@@ -71,7 +74,12 @@ class FromModules(PerDepth):
         blocks = list(blocks)
         _check_arguments(blocks, head, example)
         pool = nn.Identity() if pool is None else pool
+        for part in (stem, *blocks, pool):
+            spare_input(part)
         features, shapes = _example_features(stem, blocks, pool, example)
+        if isinstance(head, nn.Module) and any(map(is_lazy, (*head.parameters(), *head.buffers()))):
+            with torch.no_grad(), eval_mode(head):
+                head(features[-1])
         # _add_heads replaces this if each stage has its own head.
         shared = head if isinstance(head, nn.Module) else nn.Identity()
         super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)
@@ -83,6 +91,8 @@ class FromModules(PerDepth):
         self.adapters = nn.ModuleList(_adapters(firsts, adapter) if adapts else [nn.Identity() for _ in firsts])
         if not isinstance(head, nn.Module):
             self._add_heads(head, firsts, head_statistics)
+        for part in (*self.adapters, *(self.head if isinstance(self.head, nn.ModuleList) else ())):
+            spare_input(part)
         self._check_heads(features)
 
     def restrict(self, **cut: Hashable) -> "FromModules":
@@ -105,10 +115,10 @@ class FromModules(PerDepth):
         return shorter
 
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
-        return block(activations)
+        return self._called(block, activations)
 
     def _branch(self, block: nn.Module, activations: Tensor) -> Tensor:
-        return block(activations) - activations
+        return self._called(block, activations) - activations
 
     def _absent(self) -> nn.Module:
         return nn.Identity()
@@ -117,15 +127,20 @@ class FromModules(PerDepth):
         return list(pairwise(self.shapes))
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
-        return self.adapters[self.stages[depth]](self.pool(activations))
+        return self._called(self.adapters[self.stages[depth]], super()._features(activations, depth))
 
     def _read_out(self, features: list[Tensor]) -> Tensor:
         if not isinstance(self.head, nn.ModuleList):
             return super()._read_out(features)
         if self.readout == "last":
-            return self.head[-1](features[0])
+            return self._called(self.head[-1], features[0])
         depths = iter(features)
-        return torch.cat([read_out_together(head, [next(depths) for _ in range(n)]) for head, n in self._heads()])
+        parts = [(head, [next(depths) for _ in range(count)]) for head, count in self._heads()]
+        return torch.cat([read_out_together(head, part, self._called) for head, part in parts])
+
+    def _name(self, part: nn.Module) -> str:
+        stage = next((stage for stage, adapter in enumerate(self.adapters) if part is adapter), None)
+        return super()._name(part) if stage is None else f"the adapter of stage {stage}"
 
     def _heads(self) -> list[tuple[nn.Module, int]]:
         if not isinstance(self.head, nn.ModuleList):
@@ -168,25 +183,21 @@ def _example_features(
 ) -> tuple[list[Tensor], tuple[tuple[int, ...], ...]]:
     """Return the pooled activations of one point at each depth, and the shapes of the activations."""
     names = ["the stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
-    features, shapes, activations, version = [], [], example[:1], 0
+    features, shapes, activations = [], [], example[:1].clone()
     with eval_mode(nn.ModuleList([stem, *blocks, pool])):
         for name, module in zip(names, [stem, *blocks], strict=True):
-            before, version_before = activations, version
+            before = activations
             try:
-                activations = module(before)
-                version = in_place_changes(activations)
+                activations = called(module, before, lambda _, name=name: name)
                 shapes.append(_per_point(activations))
-                features.append(pool(activations))
+                features.append(called(pool, activations, lambda _: "the pool"))
+            except OverwrittenInputError:
+                raise
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"Expected {name} to take the activations before it, and the pool to take its activations; got "
                     f"shape {_per_point(before)} for a point, and the error: {error}"
                 ) from error
-            if features[1:] and in_place_changes(before) != version_before:
-                raise ValueError(
-                    f"Expected the pool and {name} not to change their common input, got a module that changes it in "
-                    "place. Set inplace=False."
-                )
     return features, tuple(shapes)
 
 

@@ -1,6 +1,5 @@
 """Checks of a user's data against a model, made once before they are used."""
 
-import copy
 from typing import Any
 
 import torch
@@ -9,7 +8,9 @@ from torch import Tensor
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
 from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.copies import copied
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.parts import OverwrittenInputError
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import first_points
 from pyro_vds.spaces.space import LIMIT, Space
@@ -87,8 +88,11 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     like = model.device_tensor()
     try:
         with eval_mode(model):
-            one = first_points(x, 1, len(model.batch_shape)).to(like.device)
-            outputs, sizes = _first_outputs(model.backbone, model.space, one)
+            # A copy, which a network that overwrites its inputs may have.
+            one = first_points(x, 1, len(model.batch_shape)).to(like.device, copy=True)
+            outputs, sizes = first_outputs(model.backbone, model.space, one)
+    except OverwrittenInputError:
+        raise
     except (RuntimeError, ValueError) as error:
         remedy = f" Convert them with x.to({like.dtype})." if x.dtype != like.dtype else ""
         if x.dtype == torch.uint8:
@@ -106,8 +110,14 @@ def probe_outputs(model: VDSModel, x: Tensor) -> Tensor:
     return outputs
 
 
-def _first_outputs(backbone: Any, space: Space, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-    """Return the table for one point, or that of a single architecture where there are too many; and its sizes."""
+def first_outputs(backbone: Any, space: Space, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the table for some points, or that of a single architecture where there are too many; and its sizes.
+
+    Args:
+        backbone: The network.
+        space: Its space.
+        x: Inputs ``(*batch_shape, batch, ...)``.
+    """
     if space.count <= LIMIT:
         return backbone(x), space.sizes
     first = {name: torch.zeros(1, axis.sites, dtype=torch.long) for name, axis in space.with_sites.items()}
@@ -129,11 +139,13 @@ def check_single_point(model: VDSModel, x: Tensor) -> None:
     Raises:
         ValueError: If the model cannot train on one point.
     """
-    backbone = copy.deepcopy(model.backbone).train()
+    backbone = copied(model.backbone).train()
     device = model.device_tensor().device
     try:
         with isolated_rng(device):
-            _first_outputs(backbone, model.space, first_points(x, 1, len(model.batch_shape)).to(device))
+            first_outputs(backbone, model.space, first_points(x, 1, len(model.batch_shape)).to(device))
+    except OverwrittenInputError:
+        raise
     except ValueError as error:
         raise ValueError(
             "Expected at least 2 points in each batch, because the network has batch norm; got a batch of 1. Use a "
