@@ -159,8 +159,11 @@ class FromModules(PerDepth):
     def _check_heads(self, features: list[Tensor]) -> None:
         with eval_mode(self):
             try:
-                adapted = [self.adapters[stage](f) for stage, f in zip(self.stages, features, strict=True)]
+                adapters = [self.adapters[stage] for stage in self.stages]
+                adapted = [self._called(*pair) for pair in zip(adapters, features, strict=True)]
                 self._read_out(adapted if self.readout == "all" else adapted[-1:])
+            except OverwrittenInputError:
+                raise
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"Expected a head that takes features of shape {_per_point(features[-1])}, the pooled last "
