@@ -14,6 +14,7 @@ from pyro.infer import TraceEnum_ELBO
 from pyro.poutine import Trace
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.distributions import Distribution
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -122,8 +123,8 @@ def in_place_changes(tensor: Tensor) -> int:
     """
     if torch.compiler.is_compiling() or tensor.is_inference():
         return 0
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
+    while is_functorch_wrapped_tensor(tensor):
+        tensor = get_unwrapped(tensor)
     return tensor._version
 
 
@@ -153,7 +154,8 @@ def without_fused_layers() -> Iterator[None]:
 
     The settings are global. Torch's own context managers also set what nobody asked for, and warn about it.
     """
-    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    cudnn: Any = torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
     enabled = cudnn.enabled, mkldnn.enabled
     cudnn.enabled = mkldnn.enabled = False
     try:

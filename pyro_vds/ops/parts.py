@@ -30,7 +30,7 @@ def spare_input(module: nn.Module) -> None:
         module: A stem, a block, a pool or a head.
     """
     if getattr(module, "inplace", False) is True:
-        module.inplace = False
+        module.inplace = False  # pyright: ignore[reportArgumentType]
     for child in module if isinstance(module, nn.Sequential) else ():
         spare_input(child)
         if not isinstance(child, (*_HANDS_ON, nn.Sequential)):

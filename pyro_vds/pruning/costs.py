@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from pyro_vds.ops.compat import without_fused_layers
@@ -119,7 +120,7 @@ class _Uncounted(TorchDispatchMode):
         counted = packet in flop_registry or packet in _PRODUCTS or packet in _CHEAP
         light = getattr(func, "is_view", False) or _LIGHT & set(getattr(func, "tags", ()))
         if not counted and not light:
-            taken = torch.utils._pytree.tree_leaves((args, kwargs))
+            taken = tree_leaves((args, kwargs))
             if any(isinstance(t, Tensor) and t.untyped_storage().data_ptr() in self.parameters for t in taken):
                 self.found.add((str(packet), self.running[-1]))
         return func(*args, **(kwargs or {}))
