@@ -26,7 +26,7 @@ DESCRIPTIONS = {
     "evaluate": "Measure a run on its test data again.",
     "prune": (
         "Write the pruned network as a torch.export (.pt2) or ONNX (.onnx) file. Normalise its inputs, and the targets "
-        "of a regression, by the numbers in data.json (not pixels of type uint8)."
+        "of a regression, by the numbers in its metadata and in data.json (not pixels of type uint8)."
     ),
     "plot": "Draw the figures of a run again.",
     "report": "Write a run as one HTML page, RUN/report.html unless --out is given.",
@@ -65,6 +65,10 @@ def run_parser(name: str) -> ArgumentParser:
         parser.add_argument(
             "--weights", type=Weights, default="posterior", help="Weights of the architectures that predict."
         )
+    if name == "prune":
+        parser.add_argument(
+            "--fold_batch_norm", type=bool, default=True, help="Make batch norms a part of the layers before them."
+        )
     if name == "lesion":
         parser.add_argument(
             "--draws", type=int, default=20, help="Reorderings, and the most lesions for each number of deleted blocks."
@@ -95,7 +99,7 @@ def prune_command(options: Namespace) -> None:
     """Write the pruned network to a file."""
     run = _load(options)
     cut = choose_architecture(run, _given(options), options.rule)
-    network = prune_run(run, cut, weights=options.weights)
+    network = prune_run(run, cut, weights=options.weights, fold_batch_norm=options.fold_batch_norm)
     out = options.out or run.folder / "pruned.pt2"
     export_network(run, network, out, overwrite=options.overwrite)
     print(f"{cut_text(cut)}, {count_parameters(network):,} parameters: {out}")

@@ -76,7 +76,9 @@ class Likelihood(StaysFloat32, ABC):
             log_weights: Log mixture weights ``log q_i``, nats, for each point or once for all.
         """
         components = self.components(outputs, log_weights.ndim - 1)
-        logits = log_weights.movedim(0, -1).expand(components.batch_shape)
+        logits = log_weights.movedim(0, -1)
+        # MixtureSameFamily compares sizes, which would fix that of the batch in a graph exported from one example.
+        logits = logits if torch.compiler.is_exporting() else logits.expand(components.batch_shape)
         return dist.MixtureSameFamily(dist.Categorical(logits=logits), components)
 
     def prediction(self, mixture: Distribution) -> Tensor | tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """Checks of a user's data against a model, made once before they are used."""
 
-import copy
 from typing import Any
 
 import torch
@@ -10,8 +9,10 @@ from pyro_vds.models.ids import check_ids, is_integer
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
 from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.copies import copied
 from pyro_vds.ops.inputs import described, first_points, mapped, moved, parts, tensors
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.parts import OverwrittenInputError
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.spaces.space import LIMIT, Space
@@ -56,7 +57,7 @@ def check_lookups(model: VDSModel, x: Inputs) -> None:
 
     def run(some: Inputs) -> None:
         try:
-            _first_outputs(network, model.space, moved(some, like.device))
+            first_outputs(network, model.space, moved(some, like.device))
         except IndexError:
             raise
         except ERRORS as error:
@@ -132,8 +133,11 @@ def probe_outputs(model: VDSModel, x: Inputs) -> Tensor:
     like, dim = model.device_tensor(), len(model.batch_shape)
     try:
         with eval_mode(model):
-            one = moved(first_points(x, 1, dim), like.device)
-            outputs, sizes = _first_outputs(model.backbone, model.space, one)
+            # A copy, which a network that overwrites its inputs may have.
+            one = mapped(torch.clone, moved(first_points(x, 1, dim), like.device))
+            outputs, sizes = first_outputs(model.backbone, model.space, one)
+    except OverwrittenInputError:
+        raise
     except ERRORS as error:
         raise ValueError(_refusal(x, dim, like.dtype, error)) from error
     expected = (*sizes, *model.batch_shape, 1)
@@ -164,8 +168,14 @@ def _is_number(part: Tensor, x: Inputs) -> bool:
     return part.is_floating_point() or isinstance(x, Tensor)
 
 
-def _first_outputs(backbone: Any, space: Space, x: Inputs) -> tuple[Tensor, tuple[int, ...]]:
-    """Return the table for one point, or that of a single architecture where there are too many; and its sizes."""
+def first_outputs(backbone: Any, space: Space, x: Inputs) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the table for some points, or that of a single architecture where there are too many; and its sizes.
+
+    Args:
+        backbone: The network.
+        space: Its space.
+        x: Inputs ``(*batch_shape, batch, ...)``.
+    """
     if space.count <= LIMIT:
         return backbone(x), space.sizes
     first = {name: torch.zeros(1, axis.sites, dtype=torch.long) for name, axis in space.with_sites.items()}
@@ -187,11 +197,13 @@ def check_single_point(model: VDSModel, x: Inputs) -> None:
     Raises:
         ValueError: If the model cannot train on one point.
     """
-    backbone = copy.deepcopy(model.backbone).train()
+    backbone = copied(model.backbone).train()
     device = model.device_tensor().device
     try:
         with isolated_rng(device):
-            _first_outputs(backbone, model.space, moved(first_points(x, 1, len(model.batch_shape)), device))
+            first_outputs(backbone, model.space, moved(first_points(x, 1, len(model.batch_shape)), device))
+    except OverwrittenInputError:
+        raise
     except ValueError as error:
         raise ValueError(
             "Expected at least 2 points in each batch, because the network has batch norm; got a batch of 1. Use a "

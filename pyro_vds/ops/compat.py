@@ -14,7 +14,9 @@ from pyro.infer import TraceEnum_ELBO
 from pyro.poutine import Trace
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.distributions import Distribution
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pyro_vds.ops.tensors import at_least_float32
@@ -139,8 +141,53 @@ def copy_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
 
 
 def in_place_changes(tensor: Tensor) -> int:
-    """Return how often a tensor was changed in place; this shows whether a module overwrites its input."""
+    """Return how often a tensor was changed in place; this shows whether a module overwrites its input.
+
+    It is 0 where torch does not count: while it compiles or exports, and for tensors made in inference mode. Of a
+    tensor under ``vmap`` it is the count of the tensor behind it, as ``vmap`` keeps none.
+    """
+    if torch.compiler.is_compiling() or tensor.is_inference():
+        return 0
+    while is_functorch_wrapped_tensor(tensor):
+        tensor = get_unwrapped(tensor)
     return tensor._version
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Return whether a module is what ``torch.compile`` returns; its class can only be imported with the compiler."""
+    return "_orig_mod" in module._modules
+
+
+@contextmanager
+def without_fused_attention() -> Iterator[None]:
+    """Run attention as the products that it is made of, since ``vmap`` runs fused kernels copy by copy, and warns.
+
+    The setting of the fast path is global, and not documented.
+    """
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def without_fused_layers() -> Iterator[None]:
+    """Run attention and recurrent layers as the products that they are made of, which can be counted.
+
+    The settings are global. Torch's own context managers also set what nobody asked for, and warn about it.
+    """
+    cudnn: Any = torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
+    enabled = cudnn.enabled, mkldnn.enabled
+    cudnn.enabled = mkldnn.enabled = False
+    try:
+        with without_fused_attention():
+            yield
+    finally:
+        cudnn.enabled, mkldnn.enabled = enabled
 
 
 def input_hooks(module: nn.Module) -> dict[int, Any]:

@@ -18,6 +18,7 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import StaysFloat32, without_checks_of_arguments
 from pyro_vds.ops.inputs import as_inputs, expanded
 from pyro_vds.ops.tensors import at_least_float32, dtype_of
+from pyro_vds.pruning.folding import fold_batch_norms
 from pyro_vds.spaces.backbone import Backbone
 from pyro_vds.spaces.space import LIMIT, Space
 from pyro_vds.spaces.typing import InputsLike
@@ -105,7 +106,13 @@ class PrunedNetwork(StaysFloat32):
 
 
 def prune(
-    model: VDSModel, guide: Guide, *, weights: Weights = "posterior", disagreement: bool = False, **cut: Hashable
+    model: VDSModel,
+    guide: Guide,
+    *,
+    weights: Weights = "posterior",
+    disagreement: bool = False,
+    fold_batch_norm: bool = False,
+    **cut: Hashable,
 ) -> PrunedNetwork:
     """Cut a network to an architecture (paper, section 2).
 
@@ -124,6 +131,9 @@ def prune(
         disagreement: Whether the network also has :meth:`PrunedNetwork.disagreement`, how much the architectures that
             are left disagree about an input. It needs no more than the read-outs that the prediction mixes anyway, at
             the cut and below it, with equal weights. An exported network has the prediction only.
+        fold_batch_norm: Whether batch norms that directly follow a linear layer or a convolution become a part of it:
+            the same numbers up to rounding, sooner, see :func:`pyro_vds.pruning.folding.fold_batch_norms`. Leave it
+            out to train the network on, which needs its batch norms.
         cut: A label for each axis that is cut, such as ``depth=3``; :func:`pyro_vds.choose_depth` and
             :func:`pyro_vds.choose` find one. For an axis with sites, a tuple with the label of each:
             ``**guide.mode()`` cuts to the most probable architecture.
@@ -148,6 +158,8 @@ def prune(
         )
     cut = {name: label for name, label in cut.items() if label is not None}
     backbone = model.backbone.restrict(**cut)
+    if fold_batch_norm:
+        backbone = fold_batch_norms(backbone.eval())
     likelihood = copy.deepcopy(model.likelihood)
     if model.space.count > LIMIT:
         model, guide, cut = _of_one(model, guide, cut)

@@ -24,6 +24,7 @@ from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.likelihoods.gaussian import Gaussian
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.freezing import freeze
+from pyro_vds.ops.inputs import split
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.runs.data import DataSummary
@@ -215,7 +216,7 @@ def train(
 def _weigh_again(settings: Settings, model: VDSModel, guide: Guide, data: DataSet) -> None:
     """Set the guide in closed form, and keep stacked weights, as ``fit`` does, after a change of the network."""
     device = model.device_tensor().device
-    parts = (part.split(settings.batch_size or len(part)) for part in moved(data.train, device))
+    parts = (split(part, settings.batch_size or len(data.train[1])) for part in moved(data.train, device))
     held_out = None if data.validation is None else moved(data.validation, device)
     guide.forget_weights()
     weigh_architectures(model, guide, zip(*parts, strict=True), held_out, settings)

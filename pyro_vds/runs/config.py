@@ -46,11 +46,19 @@ def write_config(path: Path, settings: Settings) -> None:
         path: The file.
         settings: The settings.
     """
+    path.write_text(yaml.safe_dump(settings_words(settings), sort_keys=False))
+    read_config(path)
+
+
+def settings_words(settings: Settings) -> dict[str, Any]:
+    """Return settings as words and numbers, as YAML and JSON take them.
+
+    Args:
+        settings: The settings.
+    """
     given = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     given |= {name: spelled(given[name]) for name in ("optimizer", "scheduler")}
-    words = {name: _words(value) for name, value in given.items() if value is not None}
-    path.write_text(yaml.safe_dump(words, sort_keys=False))
-    read_config(path)
+    return {name: _words(value) for name, value in given.items() if value is not None}
 
 
 def read_config(path: Path) -> Settings:

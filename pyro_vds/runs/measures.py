@@ -18,7 +18,7 @@ from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.metrics import calibration, intervals
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 DISAGREEMENT: tuple[Weights, ...] = ("uniform", "posterior")
 """The weights with which a run reports how much its architectures disagree."""
@@ -27,7 +27,7 @@ DISAGREEMENT: tuple[Weights, ...] = ("uniform", "posterior")
 def measure_test(
     model: VDSModel,
     guide: Guide,
-    test: Data,
+    test: TensorPair,
     *,
     cut: Architecture,
     stops: Tensor | None = None,
@@ -77,7 +77,7 @@ def measure_test(
 def measure(
     model: VDSModel,
     guide: Guide | None,
-    test: Data,
+    test: TensorPair,
     *,
     cut: Cut | None = None,
     target_std: Tensor | None = None,
@@ -102,7 +102,7 @@ def measure(
 def measure_cases(
     model: VDSModel,
     guide: Guide | None,
-    test: Data,
+    test: TensorPair,
     cases: Mapping[str, Cut | Case],
     *,
     target_std: Tensor | None = None,
@@ -124,7 +124,7 @@ def measure_cases(
 
 
 def _predicted(
-    model: VDSModel, guide: Guide | None, test: Data, cases: Sequence[Cut | Case], *, disagreement: bool = True
+    model: VDSModel, guide: Guide | None, test: TensorPair, cases: Sequence[Cut | Case], *, disagreement: bool = True
 ) -> list[Prediction]:
     """Return the metrics of each point for every case, with the disagreement if the likelihood has one."""
     want: list[Want] = ["metrics"]

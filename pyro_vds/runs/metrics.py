@@ -18,7 +18,7 @@ from pyro_vds.pruning.rules import Rule, choose, choose_architecture, choose_dep
 from pyro_vds.runs.measures import in_data_units
 from pyro_vds.runs.site_metrics import measure_architectures, summarise_sites
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
 
@@ -149,8 +149,8 @@ def summarise_posterior(
 def collect_metrics(
     model: VDSModel,
     guide: Guide,
-    train: Data,
-    test: Data,
+    train: TensorPair,
+    test: TensorPair,
     *,
     rule: Rule,
     threshold: float = 0.05,
@@ -185,7 +185,9 @@ def collect_metrics(
         in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
     if cut:
-        parameters["pruned"] = count_parameters(prune(model, guide, weights="posterior", disagreement=False, **cut))
+        parameters["pruned"] = count_parameters(
+            prune(model, guide, weights="posterior", disagreement=False, fold_batch_norm=False, **cut)
+        )
         if costs is not None:
             metrics["posterior"]["multiply_adds"] = costs.tolist()
     stops, saving = find_stops(model, guide, test[0], threshold)

@@ -86,7 +86,7 @@ def fit(
     if config.channels_last:
         use_channels_last(model)
     held_out = held_out_data(model, validation, target)
-    batches = prepare(model, data, config, target, held_out)
+    batches, config = prepare(model, data, config, target, held_out)
     held_out = None if held_out is None else moved(held_out, target)
     callbacks = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
     with isolated_rng(target, config.seed):

@@ -1,6 +1,5 @@
 """An estimate of the memory that training needs, before it starts."""
 
-import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pyro_vds.guides.categorical import AutoCategorical
 from pyro_vds.infer.bounds import elbo
 from pyro_vds.infer.enumerated import EnumELBO
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.copies import copied
 from pyro_vds.ops.inputs import first_points, mapped, points, tensors
 from pyro_vds.ops.loaders import first_batch
 from pyro_vds.ops.rng import isolated_rng
@@ -161,7 +161,7 @@ def _plain_model(model: VDSModel) -> VDSModel | None:
 
 def _activation_bytes(model: VDSModel, data: Data, batch: int, samples: int | None = None) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
-    model = copy.deepcopy(model).train()
+    model = copied(model).train()
     model.space = model.space.in_plate(None)  # needs hardly more memory
     bound = elbo(model, AutoCategorical(model), samples=samples)
     device = model.device_tensor().device

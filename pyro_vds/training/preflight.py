@@ -16,6 +16,7 @@ from pyro_vds.spaces.typing import Data, DataLike, Inputs
 from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.memory import check_memory, is_small
+from pyro_vds.training.rehearsal import rehearsed
 
 
 def use_channels_last(model: VDSModel) -> None:
@@ -31,8 +32,12 @@ def prepare(
     config: TrainingConfig,
     device: torch.device,
     validation: Data | None,
-) -> Batches:
-    """Check the data and the memory that training needs, then move the data to the device, in batches."""
+) -> tuple[Batches, TrainingConfig]:
+    """Check the data, the network and the memory that training needs, then move the data to the device, in batches.
+
+    Returns:
+        The batches, and the settings with which the network can train, see :func:`rehearsed`.
+    """
     dim = len(model.batch_shape)
     if isinstance(data, DataLoader):
         loader = loader_batches(model, data, device)
@@ -50,9 +55,10 @@ def prepare(
         )
     if smallest == 1:
         check_single_point(model, pair[0])
+    config = rehearsed(model, pair[0], config)
     if not is_small(model, pair, batch_size=largest, device=device):
         check_memory(model, pair, batch_size=largest, device=device, validation=validation, config=config)
-    return loader or training_batches(model, moved(pair, device), config.batch_size, config.seed)
+    return loader or training_batches(model, moved(pair, device), config.batch_size, config.seed), config
 
 
 def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) -> Batches:

@@ -132,7 +132,7 @@ def test_small_training_is_not_estimated_and_large_is():
     handle = model.backbone.register_forward_hook(lambda *_: passes.append(1))
     vds.fit(model, guide, (x, y), max_epochs=1, progress=False)
     handle.remove()
-    assert len(passes) == 3  # the checks of the data and of the first batch on a single point, and the step
+    assert len(passes) == 4  # the checks of the data and of a batch on a single point, the rehearsal, and the step
 
 
 def test_what_optimiser_and_average_keep_is_counted():
