@@ -5,7 +5,6 @@ from typing import cast
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.backbone import Backbone
@@ -47,6 +46,8 @@ def count(network: nn.Module, x: Inputs) -> int:
         network: The module.
         x: Inputs on the device of the module.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # which takes a second to import
+
     with eval_mode(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(x)
     return counter.get_total_flops() // 2  # a multiply-add counts as two operations
