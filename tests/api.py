@@ -59,7 +59,7 @@ def _signature(value: Any) -> str:
         return "(...)"
     text = re.sub(r"(<[^>]*?)( at 0x[0-9a-f]+)?>", r"\1>", str(signature))
     # Where a name lives does not matter, only what it is called; a class that is imported late is quoted.
-    text = re.sub(r"'((?:[A-Za-z_]\w*\.)+\w+)'", r"\1", text)
+    text = re.sub(r"-> '((?:[A-Za-z_]\w*\.)+\w+)'", r"-> \1", text)
     return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", text)
 
 
