@@ -105,3 +105,5 @@ from .training import (
     recalibrate_batch_norm as recalibrate_batch_norm,
     recipe as recipe,
 )
+
+__version__: str

@@ -19,7 +19,7 @@ from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.history import History
 from pyro_vds.training.objective import Objective, StepResult
 from pyro_vds.training.optim import Schedule
-from pyro_vds.training.progress import counted
+from pyro_vds.training.progress import each_epoch
 from pyro_vds.training.recorder import Recorder
 from pyro_vds.training.steps import CompiledStep, EagerStep
 from pyro_vds.training.validation import validate
@@ -83,7 +83,7 @@ class TrainingLoop:
 
     def run(self, *, progress: bool) -> History:
         """Train until training stops, restore the best state, and return the record."""
-        epochs = counted(self.config.max_epochs, self._progress, show=progress)
+        epochs = each_epoch(self.config.max_epochs, self._progress, show=progress)
         try:
             with closing(epochs), train_mode(self.objective):
                 for epoch in epochs:

@@ -10,7 +10,7 @@ SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-def counted(epochs: int, state: Callable[[], dict[str, str]], *, show: bool) -> Generator[int]:
+def each_epoch(epochs: int, state: Callable[[], dict[str, str]], *, show: bool) -> Generator[int]:
     """Yield the numbers of epochs, and show after each how far training is.
 
     Where standard error is neither a terminal nor a notebook's, a bar would fill a log file: the same words are then
