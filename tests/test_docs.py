@@ -61,7 +61,8 @@ def test_commands_are_ones_that_the_command_line_takes():
         + re.findall(r"`pyro-vds ([^`]+)`", text)
     ]
     commands = [shlex.split(line, comments=True) for line in found]
-    commands = [words for words in commands if "--config" not in words and words[0] != "--help"]
+    commands = [words for words in commands if "--config" not in words and "--help" not in words]
+    commands = [words for words in commands if words[0] != "completion"]
     assert len(commands) >= 15
     for words in commands:
-        assert cli.parse(words).subcommand == words[0]
+        assert vars(cli.parse(words[0], words[1:]))

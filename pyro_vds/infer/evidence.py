@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
-from arviz_stats.base import array_stats
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -139,6 +138,8 @@ def _pareto_k(log_weights: Float[Tensor, " draw"]) -> float:
     """Return the Pareto shape k of importance weights; NaN for few, or where the largest are all the same."""
     if len(log_weights) < FEWEST:
         return math.nan
+    from arviz_stats.base import array_stats  # which takes a second to import
+
     with suppress(ValueError):  # by which ArviZ says that they are
         _, khat = array_stats.psislw(-log_weights.numpy())  # of inverse weights, as loo has them
         return float(khat)

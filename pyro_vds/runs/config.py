@@ -58,7 +58,19 @@ def settings_words(settings: Settings) -> dict[str, Any]:
     """
     given = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     given |= {name: spelled(given[name]) for name in ("optimizer", "scheduler")}
-    return {name: _words(value) for name, value in given.items() if value is not None}
+    return {name: in_yaml(value) for name, value in given.items() if value is not None}
+
+
+def in_yaml(value: Any) -> Any:
+    """Return a setting for YAML or JSON; a prior as the name and the arguments of its class.
+
+    Args:
+        value: The value of a setting.
+    """
+    if is_dataclass(value):
+        arguments = {field.name: in_yaml(getattr(value, field.name)) for field in fields(value)}
+        return {"class_path": type(value).__name__, "init_args": arguments}
+    return [in_yaml(part) for part in value] if isinstance(value, tuple) else value
 
 
 def read_config(path: Path) -> Settings:
@@ -92,11 +104,3 @@ def _check_imported(value: Any) -> None:
             module = path.rpartition(".")[0]
             if module not in sys.modules:
                 raise ValueError(f"Expected a class of an imported module, got {path}. Import {module} first.")
-
-
-def _words(value: Any) -> Any:
-    """Return a value for YAML; a prior as the name and the arguments of its class."""
-    if is_dataclass(value):
-        arguments = {field.name: _words(getattr(value, field.name)) for field in fields(value)}
-        return {"class_path": type(value).__name__, "init_args": arguments}
-    return [_words(part) for part in value] if isinstance(value, tuple) else value

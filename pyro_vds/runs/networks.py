@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from torch.optim import Adam
 
 from pyro_vds.backbones.graphs import NAS_BENCH_201, GraphName
-from pyro_vds.backbones.named import DEPTHS
-from pyro_vds.backbones.named import NetworkName as TorchvisionName
+from pyro_vds.backbones.named import DEPTHS, NetworkName as TorchvisionName
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.priors.sites import Exchangeable, Price

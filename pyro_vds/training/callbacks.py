@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 
 from pyro_vds.guides.categorical import Guide
@@ -15,6 +14,9 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.spaces.typing import DataLike
 from pyro_vds.training.history import EpochRecord
+
+if TYPE_CHECKING:
+    import xarray
 
 Callback = Callable[[EpochRecord], object]
 
@@ -99,7 +101,7 @@ class BoundGap:
         numbers = {"log_evidence": log_evidence, "elbo": elbo, "gap": log_evidence - elbo}
         self._records.append({name: np.asarray(value) for name, value in (numbers | means).items()} | {"epoch": epoch})
 
-    def to_dataset(self) -> xr.Dataset:
+    def to_dataset(self) -> "xarray.Dataset":
         """Return ``log_evidence``, ``elbo`` and ``gap`` in nats, and the mean label of each axis.
 
         Means are under ``q`` and under the exact posterior, for axes without sites whose labels are numbers. With
@@ -108,6 +110,8 @@ class BoundGap:
         Raises:
             ValueError: If nothing was recorded.
         """
+        import xarray as xr
+
         if not self._records:
             raise ValueError("Expected recorded epochs, got none. Train with pyro_vds.fit(..., on_epoch=gap) first.")
         names = [name for name in self._records[0] if name != "epoch"]

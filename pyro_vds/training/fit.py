@@ -65,7 +65,8 @@ def fit(
             stops training by returning a non-empty string or raising :class:`pyro_vds.StopTraining`. During the call
             the model has the current weights, not the best or averaged ones. Any other error ends training too: the
             best state is restored, and the attribute ``history`` of the error holds the record.
-        progress: Whether to show a progress bar with the ELBO and the most probable architecture.
+        progress: Whether to show a progress bar with the ELBO and the most probable architecture, on a terminal or in
+            a notebook; elsewhere they are logged once a minute at level INFO.
         config: The settings of training; ``None`` is ``TrainingConfig()``.
         settings: Fields of :class:`pyro_vds.TrainingConfig` that differ from ``config``, such as ``max_epochs=100``.
             Replicate ``r`` is trained as a single model with ``seed + r``; the global generators are not changed.
