@@ -26,6 +26,7 @@ from pyro_vds.backbones import (
 )
 from pyro_vds.datasets import corruptions
 from pyro_vds.diagnostics import comparison
+from pyro_vds.estimators import VDSClassifier, VDSRegressor
 from pyro_vds.guides import (
     AutoCategorical,
     AutoConditionalCategorical,
@@ -126,7 +127,9 @@ __all__ = [
     "StopTraining",
     "TabularModel",
     "TrainingConfig",
+    "VDSClassifier",
     "VDSModel",
+    "VDSRegressor",
     "WithGates",
     "WithWidths",
     "accuracy_log_likelihood",
