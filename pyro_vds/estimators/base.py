@@ -41,7 +41,7 @@ class DepthEstimator(BaseEstimator):
     The parameters are described in :class:`pyro_vds.VDSClassifier`.
     """
 
-    usual: ClassVar[Mapping[str, Any]]
+    _usual: ClassVar[Mapping[str, Any]]
     """What ``None`` is for the arguments whose default depends on the kind of targets."""
 
     def __init__(
@@ -78,7 +78,7 @@ class DepthEstimator(BaseEstimator):
         self.compile = compile
         self.verbose = verbose
 
-    def train(self, X: Any, y: Any, outputs: int, likelihood: Likelihood, labels: Any = None) -> None:
+    def _train(self, X: Any, y: Any, outputs: int, likelihood: Likelihood, labels: Any = None) -> None:
         """Make the network, and learn weights and depth.
 
         Args:
@@ -90,7 +90,7 @@ class DepthEstimator(BaseEstimator):
         """
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         held_out = None
-        if self.choice("early_stopping"):
+        if self._choice("early_stopping"):
             X, x_held_out, y, y_held_out = train_test_split(
                 X, y, test_size=self.validation_fraction, random_state=seed, stratify=labels
             )
@@ -112,32 +112,32 @@ class DepthEstimator(BaseEstimator):
         self.depth_probs_ = probs.cpu().numpy()
         self.depth_ = choose_depth(probs)
 
-    def choice(self, name: str) -> Any:
+    def _choice(self, name: str) -> Any:
         """Return the value of an argument, or the usual one of the estimator if it is ``None``.
 
         Args:
-            name: A key of :attr:`usual`.
+            name: A key of ``_usual``.
         """
         value = getattr(self, name)
-        return self.usual[name] if value is None else value
+        return self._usual[name] if value is None else value
 
     def _config(self, num_data: int, seed: int) -> TrainingConfig:
         """Return the settings of training."""
-        preset = self.choice("preset")
+        preset = self._choice("preset")
         if preset not in get_args(Preset):
             raise ValueError(f"Expected preset 'recipe' or 'paper', got {preset!r}.")
         config = recipe() if preset == "recipe" else TrainingConfig()
         return config.changed(
             max_epochs=self.max_epochs,
-            lr=self.choice("lr"),
+            lr=self._choice("lr"),
             # Four steps an epoch at least, as the recipe wants.
             batch_size=min(256, max(16, num_data // 4)) if self.batch_size is None else self.batch_size,
-            patience=self.patience if self.choice("early_stopping") else None,
+            patience=self.patience if self._choice("early_stopping") else None,
             seed=seed,
             compile=self.compile,
         )
 
-    def mixtures(self, X: Any) -> Iterator[Mixture]:
+    def _mixtures(self, X: Any) -> Iterator[Mixture]:
         """Return the mixtures over all depths, for a part of the inputs after the other.
 
         Args:

@@ -24,12 +24,13 @@ class VDSClassifier(ClassifierMixin, DepthEstimator):
         width: Units of each layer.
         prior: The prior over the depth, an object of :mod:`pyro_vds.priors`; ``None`` is ``Geometric(0.85)``.
         preset: The other settings of training: those of :func:`pyro_vds.recipe`, or the paper's; ``None`` is
-            ``"recipe"``, and ``"paper"`` for :class:`VDSRegressor`.
+            ``"recipe"``, and ``"paper"`` for :class:`pyro_vds.VDSRegressor`.
         max_epochs: Passes over the data; fewer with early stopping.
-        lr: Learning rate; ``None`` is 0.1, and 0.01 for :class:`VDSRegressor`.
+        lr: Learning rate; ``None`` is 0.1, and 0.01 for :class:`pyro_vds.VDSRegressor`.
         batch_size: Points in a batch; ``None`` is a quarter of the data, at least 16 and at most 256.
         early_stopping: Whether held-out data end training: ``patience`` epochs after their log predictive density was
-            best, and with the weights that it was best with. ``None`` is no, and yes for :class:`VDSRegressor`.
+            best, and with the weights that it was best with. ``None`` is no, and yes for
+            :class:`pyro_vds.VDSRegressor`.
         validation_fraction: Share of the data that early stopping holds out.
         patience: Epochs without a better value before training stops early.
         random_state: An int, a ``RandomState``, or ``None``; with an int, the same data give the same result, and no
@@ -50,7 +51,7 @@ class VDSClassifier(ClassifierMixin, DepthEstimator):
         feature_names_in_: Their names, if the inputs had any.
     """
 
-    usual: ClassVar = {"preset": "recipe", "lr": 0.1, "early_stopping": False}
+    _usual: ClassVar = {"preset": "recipe", "lr": 0.1, "early_stopping": False}
 
     def fit(self, X: Any, y: Any) -> "VDSClassifier":
         """Learn weights and depth.
@@ -65,7 +66,7 @@ class VDSClassifier(ClassifierMixin, DepthEstimator):
         X, y = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
-        self.train(X, indices, len(self.classes_), Classification(), labels=indices)
+        self._train(X, indices, len(self.classes_), Classification(), labels=indices)
         return self
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "batch classes"]:
@@ -74,7 +75,7 @@ class VDSClassifier(ClassifierMixin, DepthEstimator):
         Args:
             X: Inputs ``(batch, features)``.
         """
-        return joined(mixture.probs for mixture in self.mixtures(X))
+        return joined(mixture.probs for mixture in self._mixtures(X))
 
     def predict_log_proba(self, X: Any) -> Float[np.ndarray, "batch classes"]:
         """Return the log probability of each class, nats.
@@ -82,7 +83,7 @@ class VDSClassifier(ClassifierMixin, DepthEstimator):
         Args:
             X: Inputs ``(batch, features)``.
         """
-        return joined(cast(Any, mixture.distribution).logits for mixture in self.mixtures(X))
+        return joined(cast(Any, mixture.distribution).logits for mixture in self._mixtures(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each input.

@@ -16,15 +16,15 @@ class VDSRegressor(RegressorMixin, DepthEstimator):
 
     Targets are standardised for training, so that with several the noise scale is the same share of the standard
     deviation of each; predictions are in the units of ``y``. Arguments and everything else are as in
-    :class:`VDSClassifier`, but held-out data end training unless ``early_stopping=False``: the noise scale of a network
-    that fits few points too closely is far too small.
+    :class:`pyro_vds.VDSClassifier`, but held-out data end training unless ``early_stopping=False``: the noise scale of
+    a network that fits few points too closely is far too small.
 
     Attributes:
         y_mean_: Mean of each training target ``(targets,)``, in the units of ``y``.
         y_scale_: Standard deviation of each ``(targets,)``; ``model_`` predicts ``(y - y_mean_) / y_scale_``.
     """
 
-    usual: ClassVar = {"preset": "paper", "lr": 0.01, "early_stopping": True}
+    _usual: ClassVar = {"preset": "paper", "lr": 0.01, "early_stopping": True}
 
     def __sklearn_tags__(self) -> Any:
         """Return the tags of the estimator: it takes several targets."""
@@ -49,7 +49,7 @@ class VDSRegressor(RegressorMixin, DepthEstimator):
         self._shape = y.shape[1:]
         targets = ((columns - self.y_mean_) / self.y_scale_).astype(X.dtype)
         several = targets.shape[1] > 1
-        self.train(X, targets if several else targets[:, 0], targets.shape[1], Gaussian(learn_scale=True))
+        self._train(X, targets if several else targets[:, 0], targets.shape[1], Gaussian(learn_scale=True))
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -62,7 +62,7 @@ class VDSRegressor(RegressorMixin, DepthEstimator):
         Returns:
             The mean ``(batch,)`` or ``(batch, targets)``; with ``return_std`` a pair of arrays.
         """
-        moments = [(mixture.mean, mixture.variance) for mixture in self.mixtures(X)]
+        moments = [(mixture.mean, mixture.variance) for mixture in self._mixtures(X)]
         means, variances = (joined(parts) for parts in zip(*moments, strict=True))
         shape = (len(means), *self._shape)
         mean = means.reshape(len(means), -1) * self.y_scale_ + self.y_mean_

@@ -2,7 +2,6 @@
 
 import pyro.distributions as dist
 import torch
-from pyro.infer import MCMC, NUTS
 from pyro.infer.mcmc.util import initialize_model
 from pyro.nn import PyroModule
 from pyro.nn.module import PyroSample
@@ -53,17 +52,20 @@ def test_the_potential_of_the_weights_sums_over_depths():
         torch.testing.assert_close(ours, theirs)
 
 
-def test_the_mean_over_draws_is_the_posterior_of_the_depth():
+def test_the_potential_is_the_closed_form_of_weights_that_are_normal_given_the_depth():
+    """``exp(-U(w)) = p(y) sum_d p(d | y) Normal(w; m_d, S_d)``: chains have the exact posterior."""
     model, x, y = problem()
-    chain = MCMC(NUTS(model, max_tree_depth=3), num_samples=150, warmup_steps=50, disable_progbar=True)
-    chain.run(x, y)
-    draws = chain.get_samples()["weight"]
-    estimate = torch.stack([log_joint(model, x, y, weight).softmax(0) for weight in draws]).mean(0)
-    log_evidence = []
+    _, potential, _, _ = initialize_model(model, (x, y))
+    log_evidence, posteriors = [], []
     for d in range(3):
-        features = x ** torch.arange(d + 1)
-        covariance = features @ features.T + NOISE**2 * torch.eye(12)
-        log_evidence.append(dist.MultivariateNormal(torch.zeros(12), covariance).log_prob(y))
-    exact = (model.prior("depth").probs.log() + torch.stack(log_evidence)).softmax(0)
-    assert exact.max() < 0.6  # not decided, so that a wrong weight of the depths would show
-    torch.testing.assert_close(estimate, exact, rtol=0, atol=0.08)
+        features = x ** torch.arange(3) * (torch.arange(3) <= d)  # the weights above keep their prior
+        covariance = (torch.eye(3) + features.T @ features / NOISE**2).inverse()
+        posteriors.append(dist.MultivariateNormal(covariance @ features.T @ y / NOISE**2, covariance))
+        marginal = dist.MultivariateNormal(torch.zeros(12), features @ features.T + NOISE**2 * torch.eye(12))
+        log_evidence.append(marginal.log_prob(y))
+    log_joint_of_depth = model.prior("depth").probs.log() + torch.stack(log_evidence)
+    assert log_joint_of_depth.softmax(0).max() < 0.6  # not decided: a wrong weight of a depth would show
+    for _ in range(3):
+        weight = torch.randn(3)
+        expected = -(log_joint_of_depth + torch.stack([p.log_prob(weight) for p in posteriors])).logsumexp(0)
+        torch.testing.assert_close(potential({"weight": weight}), expected)
