@@ -33,6 +33,7 @@ from .backbones import (
     from_vit as from_vit,
     lesion as lesion,
 )
+from .estimators import VDSClassifier as VDSClassifier, VDSRegressor as VDSRegressor
 from .guides import (
     AutoCategorical as AutoCategorical,
     AutoConditionalCategorical as AutoConditionalCategorical,
