@@ -21,6 +21,8 @@ from pyro_vds.backbones import (
     connectivity,
     from_resnet,
     from_sequential,
+    from_timm,
+    from_transformers,
     from_vit,
     lesion,
 )
@@ -152,6 +154,8 @@ __all__ = [
     "freeze",
     "from_resnet",
     "from_sequential",
+    "from_timm",
+    "from_transformers",
     "from_vit",
     "intervals",
     "lesion",

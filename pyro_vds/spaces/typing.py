@@ -8,7 +8,10 @@ entries. ``batch_shape`` is ``(replicate,)`` if independent replicates are train
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-Inputs = Shaped[Tensor, "batch ..."]
+Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+"""What a network is called with: one tensor ``(*batch_shape, batch, ...)``, or several of the same points as a tuple or
+a dict, such as token ids and their mask."""
+
 Targets = Shaped[Tensor, "batch *target"]
 Outputs = Float[Tensor, "..."]
 Data = tuple[Tensor, Tensor]
