@@ -10,6 +10,7 @@ from pyro_vds.backbones import (
     NAS_BENCH_201,
     FromModules,
     PerDepth,
+    Probe,
     Replicated,
     ResidualConvNet,
     ResidualMLP,
@@ -25,6 +26,7 @@ from pyro_vds.backbones import (
     from_transformers,
     from_vit,
     lesion,
+    probe,
 )
 from pyro_vds.datasets import corruptions
 from pyro_vds.diagnostics import comparison
@@ -119,6 +121,7 @@ __all__ = [
     "NonFiniteLossError",
     "PerDepth",
     "Plate",
+    "Probe",
     "Replicated",
     "ResidualConvNet",
     "ResidualMLP",
@@ -175,6 +178,7 @@ __all__ = [
     "predict_proba",
     "predict_variance_parts",
     "priors",
+    "probe",
     "prune",
     "recalibrate_batch_norm",
     "recipe",

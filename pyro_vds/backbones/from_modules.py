@@ -116,8 +116,8 @@ class FromModules(PerDepth):
     def _shapes(self) -> list[tuple[Hashable, Hashable]]:
         return list(pairwise(self.shapes))
 
-    def _adapted(self, pooled: Tensor, depth: int) -> Tensor:
-        return self.adapters[self.stages[depth]](pooled)
+    def _features(self, activations: Tensor, depth: int) -> Tensor:
+        return self.adapters[self.stages[depth]](self.pool(activations))
 
     def _read_out(self, features: list[Tensor]) -> Tensor:
         if not isinstance(self.head, nn.ModuleList):

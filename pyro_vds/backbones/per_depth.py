@@ -5,7 +5,7 @@
 """
 
 import copy
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import Literal
 
 import torch
@@ -73,7 +73,14 @@ class PerDepth(nn.Module):
 
     def forward(self, x: Inputs) -> Float[Tensor, "*depth batch event"]:
         """Return the outputs of every depth, ``(depth, batch, event)``, or of the last, ``(batch, event)``."""
-        return self._read_out([self._features(activations, depth) for depth, activations in self._activations(x)])
+        activations = self.stem(x)
+        features = []
+        for depth in range(self.max_depth + 1):
+            if depth > 0:
+                activations = self._next(self.blocks[depth - 1], activations)
+            if self.readout == "all" or depth == self.max_depth:
+                features.append(self._features(activations, depth))
+        return self._read_out(features)
 
     def restrict(self, **cut: Hashable) -> "PerDepth":
         """Return a copy without the blocks above a depth; the outputs of the depths below stay the same.
@@ -120,15 +127,6 @@ class PerDepth(nn.Module):
                     first.setdefault(names[parameter], depth)
         return {axis: first for axis in self.space}
 
-    def _activations(self, x: Inputs) -> Iterator[tuple[int, Tensor]]:
-        """Yield each depth that is read out with its activations, ``a_i``."""
-        activations = self.stem(x)
-        for depth in range(self.max_depth + 1):
-            if depth > 0:
-                activations = self._next(self.blocks[depth - 1], activations)
-            if self.readout == "all" or depth == self.max_depth:
-                yield depth, activations
-
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
         """Return ``a_i`` from ``a_{i-1}``."""
         return activations + self._branch(block, activations)
@@ -147,11 +145,7 @@ class PerDepth(nn.Module):
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
         """Return the features of the activations at a depth, which the head takes."""
-        return self._adapted(self.pool(activations), depth)
-
-    def _adapted(self, pooled: Tensor, depth: int) -> Tensor:
-        """Return the features of the pooled activations at a depth, which the head takes."""
-        return pooled
+        return self.pool(activations)
 
     def _read_out(self, features: list[Tensor]) -> Tensor:
         """Return the outputs for the features of every depth, or of the last."""

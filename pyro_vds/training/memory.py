@@ -1,11 +1,8 @@
 """An estimate of the memory that training needs, before it starts."""
 
 import copy
-import math
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -15,12 +12,12 @@ from pyro_vds.infer.bounds import elbo
 from pyro_vds.infer.enumerated import EnumELBO
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.loaders import first_batch
+from pyro_vds.ops.memory import GIB, available_memory
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import as_pair, first_points
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.config import TrainingConfig
 
-GIB = 2**30
 SMALL = 100  # training that takes less than 1 / SMALL of the free memory is not estimated
 
 
@@ -95,7 +92,7 @@ def estimate_memory(
     held = (*(() if staying else data), *(validation or ()))
     # Of data that replicates share, only one copy moves.
     moved = sum(t.untyped_storage().nbytes() for t in held if t.device != device)
-    return MemoryEstimate(state, activations, readouts, moved, _available(device))
+    return MemoryEstimate(state, activations, readouts, moved, available_memory(device))
 
 
 def check_memory(
@@ -142,7 +139,7 @@ def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.devi
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     moved = sum(t.untyped_storage().nbytes() for t in data)
-    return SMALL * (weights * (batch_size + 10) + moved) < _available(device)
+    return SMALL * (weights * (batch_size + 10) + moved) < available_memory(device)
 
 
 def _copies(config: TrainingConfig) -> tuple[int, int]:
@@ -188,22 +185,3 @@ def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         elbo(x, y)
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-
-
-def _available(device: torch.device) -> float:
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    return min(psutil.virtual_memory().available, _container_available())
-
-
-def _container_available(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the free memory within a container's limit (control groups, version 2); infinite without a limit."""
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        used = int((root / "memory.current").read_text())
-        statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
-    except OSError:
-        return math.inf
-    # The kernel frees file caches before it refuses memory.
-    return math.inf if limit == "max" else max(0, int(limit) - used + int(statistics["inactive_file"]))
