@@ -8,7 +8,7 @@ from pyro_vds.backbones.hugging_face import from_transformers
 from pyro_vds.backbones.lesions import lesion
 from pyro_vds.backbones.normalisation import Standardise
 from pyro_vds.backbones.per_depth import PerDepth
-from pyro_vds.backbones.probe import Probe, probe
+from pyro_vds.backbones.probing import Probe, probe
 from pyro_vds.backbones.replicated import Replicated
 from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
 from pyro_vds.backbones.sequential import from_sequential
