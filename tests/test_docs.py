@@ -52,6 +52,17 @@ def test_snippets_on_architectures_run_and_train():
     assert "(estimate: 100 of 32 architectures)" in str(namespace["evidence"])
 
 
+def test_snippets_on_pretrained_networks_run():
+    torch.set_default_dtype(torch.float32)
+    namespace: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "pretrained.md").read_text(), flags=re.DOTALL):
+        exec(block, namespace)
+    torch.set_default_dtype(torch.float64)
+    assert namespace["outputs"].shape == (5, 64, 2)
+    assert namespace["features"].shape == (64, 5 * 32)
+    assert namespace["small"].backbone.max_depth == namespace["chosen"]
+
+
 def test_commands_are_ones_that_the_command_line_takes():
     texts = [path.read_text() for path in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")))]
     found = [

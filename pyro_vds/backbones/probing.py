@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -98,7 +99,7 @@ def probe(network: PerDepth, x: Inputs, *, batch_size: int = 256) -> tuple[Float
         guide = vds.AutoCategorical(model)
         vds.fit(model, guide, (features, y))
         full = model.with_backbone(net)  # the trained heads behind the network, for inputs as they are
-        small = vds.prune(full, guide)
+        small = vds.prune(full, guide, depth=vds.choose_depth(guide.probs()["depth"]))
 
     Args:
         network: The network; it is not changed.
@@ -136,7 +137,11 @@ def _pooled(network: PerDepth, x: Inputs) -> list[Tensor]:
     """Return the pooled activations of inputs at each depth that is read out."""
     like = next(network.parameters())
     parts: list[Tensor] = []
-    hook = network.pool.register_forward_hook(lambda _module, _inputs, pooled: parts.append(pooled))
+
+    def keep(_module: nn.Module, _inputs: Any, pooled: Any) -> None:
+        parts.append(pooled)
+
+    hook = network.pool.register_forward_hook(keep)
     try:
         with eval_mode(network):
             network(_changed(x, lambda tensor: tensor.to(like.device)))

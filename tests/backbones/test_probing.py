@@ -8,6 +8,7 @@ import transformers
 from torch import nn
 
 import pyro_vds as vds
+from benchmarks.probe import probe
 
 N = 24
 
@@ -137,3 +138,8 @@ def test_what_cannot_be_probed_is_refused():
     model = vds.VDSModel(heads, num_data=N)
     with pytest.raises(ValueError, match="Expected a backbone with this model's space"):
         model.with_backbone(net.restrict(depth=1))
+
+
+def test_the_benchmark_compares_two_runs_with_the_same_numbers(float32):
+    found = probe(torch.device("cpu"), tiny=True)
+    assert list(found.values) == ["through the frozen trunk", "on stored features (probe)"]
