@@ -43,8 +43,8 @@ class _Structure:
     staged: bool = False
 
     def __str__(self) -> str:
-        blocks = " and ".join(self.parts[:: len(self.parts) - 1] if len(self.parts) > 1 else self.parts)
-        return f"{self.start} and {blocks.replace(' and ', ' to ')} ({self.kind})"
+        parts = self.parts[0] if len(self.parts) == 1 else f"{self.parts[0]} to {self.parts[-1]}"
+        return f"{self.start} and {parts} ({self.kind})"
 
     def blocks(self, network: nn.Module) -> Iterator[nn.Module]:
         """Yield the blocks in order; one that follows a downsampling contains it."""
