@@ -80,6 +80,13 @@ def test_snippets_on_random_weights_run():
     assert {name.partition("_")[0] for name in found["names"]} == {"AutoCategorical", "VDSModel"}
 
 
+def test_snippets_on_pretrained_networks_run():
+    found = run_snippets("pretrained.md")
+    assert found["outputs"].shape == (5, 64, 2)
+    assert found["features"].shape == (64, 5 * 32)
+    assert found["small"].backbone.max_depth == found["chosen"]
+
+
 def test_commands_are_ones_that_the_command_line_takes():
     texts = [path.read_text() for path in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")))]
     found = [

@@ -214,6 +214,29 @@ class VDSModel(WithPriors):
         single = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)
         return single.train(self.training)
 
+    def with_backbone(self, backbone: nn.Module) -> "VDSModel":
+        """Return this model with another backbone, which has the same space: priors and likelihood are shared.
+
+        A guide of this model is one of the other too. The backbone is moved to this model's device.
+
+        Args:
+            backbone: For example the network whose features :func:`pyro_vds.probe` stored.
+
+        Raises:
+            TypeError: If ``backbone`` is not a backbone.
+            ValueError: If it has another space, or there are replicates.
+        """
+        plate = DATA if self.by_input else None
+        space = checked_space(backbone, plate)
+        if space != self.space or self.batch_shape or getattr(backbone, "batch_shape", ()):
+            raise ValueError(
+                f"Expected a backbone with this model's space {self.space}, and no replicates in either; got {space}."
+            )
+        shared = {"priors": self.priors, "likelihood": self.likelihood, "num_data": self.num_data, "plate": plate}
+        other = VDSModel(backbone.to(self.device_tensor().device), **shared)
+        hold(other, "learnt_priors", held(self, "learnt_priors"))
+        return other.train(self.training)
+
     def _read_out(self, x: Inputs, given: Mapping[str, Tensor] | None = None) -> Tensor:
         """Run the backbone in its autocast precision, and return outputs in the dtype of weights, float32 at least."""
         run = partial(run_given, self.backbone, self.space, given, self.whole) if given else self.backbone

@@ -185,3 +185,15 @@ def test_checks_are_on_again_after_blocks_that_overlap_in_threads():
     with pytest.raises(ZeroDivisionError), compat.without_checks_of_arguments():
         raise ZeroDivisionError
     assert pyro.settings.get() == before
+
+
+def test_other_children_and_hooks_leave_the_module_as_it_was():
+    """Without it, the stem cut out of a pretrained network would lose the network its blocks."""
+    network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    other = compat.with_children(network, {"1": None})
+    other.register_forward_pre_hook(lambda module, inputs: None)
+    assert other(torch.zeros(1, 2)).shape == (1, 3)
+    assert network(torch.zeros(1, 2)).shape == (1, 4)
+    assert (len(other._forward_pre_hooks), len(network._forward_pre_hooks)) == (1, 0)
+    assert other[0] is network[0]
+    assert not dict(compat.with_children(nn.BatchNorm1d(2), {}, own=False).state_dict())
