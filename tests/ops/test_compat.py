@@ -149,3 +149,24 @@ def test_checks_are_on_again_after_blocks_that_overlap_in_threads():
     with pytest.raises(ZeroDivisionError), compat.without_checks_of_arguments():
         raise ZeroDivisionError
     assert pyro.settings.get() == before
+
+
+def test_a_module_stays_in_float32_and_its_children_do_not():
+    class Scaled(compat.StaysFloat32):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(0.1))
+            self.layer = nn.Linear(1, 1)
+            self.register_buffer("count", torch.tensor(3))
+
+    module = Scaled()
+    exact = module.scale.detach().clone()
+    for change, kept, children in (
+        (module.half, torch.float64, torch.float16),
+        (module.float, torch.float32, torch.float32),
+        (module.bfloat16, torch.float32, torch.bfloat16),
+    ):
+        change()
+        assert (module.scale.dtype, module.layer.weight.dtype, module.count.dtype) == (kept, children, torch.int64)
+    assert torch.equal(module.scale, exact.float())
+    assert isinstance(module.scale, nn.Parameter)
