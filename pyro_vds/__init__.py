@@ -85,12 +85,15 @@ from pyro_vds.training import (
     TrainingConfig,
     estimate_memory,
     fit,
+    loggers,
     recalibrate_batch_norm,
     recipe,
 )
 
 # Public modules are imported by their public names too: ``from pyro_vds.calibration import ece``.
-for _module in (calibration, comparison, corruptions, dependence, intervals, resampling, temperature, uncertainty):
+for _module in (
+    calibration, comparison, corruptions, dependence, intervals, loggers, resampling, temperature, uncertainty,
+):  # fmt: skip
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 __all__ = [
@@ -159,6 +162,7 @@ __all__ = [
     "likelihoods",
     "load_run",
     "log_predictive",
+    "loggers",
     "multiply_adds",
     "path_gradients",
     "plots",

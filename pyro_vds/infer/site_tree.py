@@ -115,7 +115,9 @@ def assemble(
     targets = [f"target_{i}" for i in range(y.ndim - 1)]
     features = [f"feature_{i}" for i in range(x.ndim - 1)]
     dims = {"obs": ["obs_id", *targets], "x": ["obs_id", *features]} | site_dims(space)
-    tree = az.from_dict(groups, dims=dims, coords=site_coords(space))
+    with_event = {name: group for name, group in groups.items() if not name.startswith("log_")}
+    tree = az.from_dict(with_event, dims=dims, coords=site_coords(space))
+    tree["log_prior"] = xr.DataTree(az.dict_to_dataset(groups["log_prior"]))
     tree["log_likelihood"] = az.dict_to_dataset(
         groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
     )
