@@ -124,6 +124,7 @@ def test_wandb_offline_keeps_every_number(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     with WandbLogger(mode="offline", dir=str(tmp_path), settings=wandb.Settings(console="off")) as logger:
         history = trained(logger)
+    wandb.teardown()  # its process writes the file
     records = wandb_records(next(tmp_path.rglob("*.wandb")))
     items = [record.history.item for record in records if record.HasField("history")]
     found = [{"/".join(i.nested_key) or i.key: float(i.value_json) for i in row} for row in items]
