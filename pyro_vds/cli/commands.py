@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Uniform
 from pyro_vds.pruning.rules import Rule
+from pyro_vds.runs.agreement import cut_line
 from pyro_vds.runs.build import priors_of
 from pyro_vds.runs.cuts import cut_text, parse_cut
 from pyro_vds.runs.evaluate import choose_architecture, draw, evaluate, export_network, prune_run, reweight_run
@@ -85,7 +86,10 @@ def evaluate_command(options: Namespace) -> None:
     cut = choose_architecture(run, _given(options), options.rule)
     metrics = evaluate(run, cut, weights=options.weights)
     if cut:
-        print(f"pruned to {cut_text(cut)}")
+        given = _given(options)
+        print(cut_line(cut, given, options.rule or run.metrics["posterior"]["rule"]))
+        if run.note and not given and options.rule is None:
+            print(run.note)
     print(summary_text(metrics))
     if options.out is not None:
         write_json(options.out, metrics)
