@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
@@ -50,12 +50,15 @@ def plot_reliability(
     filled = table.counts > 0
     confidence, accuracy, counts = (part[filled] for part in (table.confidence, table.accuracy, table.counts))
     ax.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY, label="perfect calibration")
+    ax.text(0.13, 0.15, "perfect calibration", rotation=45, rotation_mode="anchor", fontsize=8, color=GREY)
     low, high = _wilson(np.rint(accuracy * counts).astype(int), counts)
     ax.vlines(confidence, low, high, color=BLUE, lw=1.2, alpha=0.6, label="95 % interval")
     ax.plot(confidence, accuracy, "o", ms=5, color=BLUE, label="accuracy")
     head = f"{title}: " if title else ""
-    ax.set(xlim=_UNIT, ylim=_UNIT, aspect="equal", ylabel="accuracy", title=f"{head}ECE {100 * table.ece:.1f} %")
-    ax.legend(loc="upper left", frameon=False, fontsize=8)
+    ax.set(
+        xlim=_UNIT, ylim=_UNIT, aspect="equal", ylabel="accuracy, with 95 % interval",
+        title=f"{head}ECE {100 * table.ece:.1f} %",
+    )  # fmt: skip
     _draw_counts(ax, table.edges, table.counts)
     return ax
 
@@ -76,6 +79,7 @@ def _draw_counts(ax: Axes, edges: Float[np.ndarray, " edges"], counts: Int[np.nd
             strip.text((left + right) / 2, 1.15 * count, text, ha="center", va="bottom", fontsize=6)
     strip.set(yscale="log", ylim=(0.5, 10.0 * max(int(counts.max()), 1)), ylabel="points", xlabel="confidence")
     strip.yaxis.set_minor_locator(NullLocator())
+    strip.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     strip.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelbottom=False)
 

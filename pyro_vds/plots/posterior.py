@@ -72,7 +72,7 @@ def plot_posterior(
     of_points = f" ({points})" if points else ""
     label = f"log-likelihood of each {axis}{of_points}"
     twin.plot(places, mean, "o-", ms=3.5, lw=1.2, color=ORANGE, label=label)
-    twin.spines["top"].set_visible(False)
+    twin.spines[["top", "left"]].set_visible(False)
     finite = mean[np.isfinite(mean)]
     _into_band(twin, (finite.min(), finite.max()) if finite.size else (0.0, 1.0), _LOG_LIKELIHOODS, "right")
     ax.set_ylabel("probability", y=sum(_PROBABILITIES) / 2)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -53,8 +54,9 @@ def open_frame(ax: Axes) -> Axes:
 
 
 def legend_above(*axes: Axes, columns: int = 2, size: float = 8) -> None:
-    """Put one legend for all axes above the first."""
+    """Put one legend for all axes above the first, bars before lines."""
     handles = [h for ax in axes for h in ax.get_legend_handles_labels()[0]]
+    handles.sort(key=lambda handle: not isinstance(handle, BarContainer))
     axes[0].legend(
         handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=columns, frameon=False, fontsize=size
     )
@@ -70,7 +72,7 @@ def write_note(figure: Figure | SubFigure, note: str) -> None:
 def whole_numbers(*axes: Axis) -> None:
     """Let the ticks of axes that count something be whole numbers."""
     for axis in axes:
-        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def name_entries(axis: Axis, labels: np.ndarray, most: int = 12) -> None:

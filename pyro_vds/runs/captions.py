@@ -11,13 +11,14 @@ from pyro_vds.diagnostics.summaries import log_likelihood
 from pyro_vds.runs.files import POSTERIOR, reading
 from pyro_vds.runs.folder import Run
 from pyro_vds.runs.lesions import LESIONS
+from pyro_vds.runs.measures import tree_in_data_units
 
 _FEW = 6
 """The sites that a description names."""
 
 WHY = (
-    "The posterior weighs the prior and the likelihood of all training points together; the test data have no part in "
-    "it, and the best of them in hindsight can be another."
+    "The posterior weighs the prior and the likelihood of all training points together. The test data have no part in "
+    "it, and what predicts them best can be another architecture."
 )
 """Why the posterior need not favour what predicts the test data best."""
 
@@ -81,7 +82,7 @@ def _test_log_likelihood(run: Run, axis: str) -> dict[Any, float]:
     if not (run.folder / POSTERIOR).exists():
         return {}
     with reading(run.folder, POSTERIOR):
-        mean = log_likelihood(run.datatree, axis)["mean"].to_numpy()
+        mean = log_likelihood(tree_in_data_units(run.datatree), axis)["mean"].to_numpy()
     return dict(zip(run.metrics["posterior"]["axes"][axis]["labels"], mean.tolist(), strict=True))
 
 

@@ -25,6 +25,7 @@ from pyro_vds.ops.modes import eval_mode
 from pyro_vds.plots.style import panels, write_note
 from pyro_vds.runs.cuts import cut_text
 from pyro_vds.runs.files import FIGURES, POSTERIOR, reading
+from pyro_vds.runs.measures import tree_in_data_units
 from pyro_vds.runs.site_metrics import predictors
 from pyro_vds.spaces.space import LIMIT, Architecture
 from pyro_vds.spaces.typing import Data
@@ -118,6 +119,7 @@ def draw_run(
         with reading(folder, POSTERIOR):
             tree = load_datatree(folder / POSTERIOR)
             _check_tree(tree, model)
+            tree = tree_in_data_units(tree)
     figures = folder / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
     sites = {f"{name}_site": axis.plate.labels for name, axis in model.space.with_sites.items() if axis.plate}

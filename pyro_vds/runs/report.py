@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vds.runs.captions import FIGURES_IN_ORDER, WHY, Caption, best_on_test, describe
@@ -14,30 +13,21 @@ from pyro_vds.runs.figures import DPI
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
 from pyro_vds.runs.in_use import settings_in_use
-from pyro_vds.runs.site_text import bound_line, draws_note, site_rows
+from pyro_vds.runs.site_text import bound_line, draws_note
 from pyro_vds.runs.summary import chosen_line, disagreement_line, saving_line, weights_line
+from pyro_vds.runs.tables import Table, joint_table, table_of_axis
 
-PERCENT = ("error", "ece")
+PERCENT = ("error", "ece", "interval_error")
+
+TERMS = {
+    "log_likelihood": "Test log-likelihood: mean log predictive density of the test points, nats; higher is better.",
+    "ece": "ECE: the expected calibration error, 15 bins; lower is better.",
+    "interval_error": "Interval error: how far the coverage of central intervals is from the nominal one, on average.",
+}
+"""What measures mean, for those that say it."""
 
 CSS_DPI, READABLE_DPI = 96, 60
 """CSS pixels of an inch of a figure, and the fewest at which its text, of 9 or 10 points, has 8 pixels."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page; the first cell of each row is its name.
-
-    Attributes:
-        title: The caption.
-        head: Names of the columns; empty for a list of names and values.
-        rows: The cells.
-        bars: Length of a bar for each row, per cent; empty without bars.
-    """
-
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    bars: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -137,15 +127,20 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
             for case, values in metrics["test"].items()
         ],
     )
-    page: dict[str, Any] = {"test": test, "posterior": [], "weights": _weights(metrics)}
+    page: dict[str, Any] = {
+        "test": test,
+        "terms": [TERMS[name] for name in names if name in TERMS],
+        "posterior": [],
+        "weights": _weights(metrics),
+    }
     if "per_input" in metrics:
         lead = [f"{saving_line(metrics['per_input']).capitalize()}.", f"{_error(metrics).capitalize()}."]
         return page | {"lead": lead}
     if "posterior" not in metrics:
         return page | {"lead": [f"A plain network, without a posterior: {_error(metrics)}."]}
     posterior = metrics["posterior"]
-    tables = [_entries(posterior, axis) for axis in posterior["axes"]]
-    tables += [_joint(posterior)] if "q_joint" in posterior and len(tables) == 2 else []
+    tables = [table_of_axis(posterior, axis) for axis in posterior["axes"]]
+    tables += [joint_table(posterior)] if "q_joint" in posterior and len(tables) == 2 else []
     lead = [f"{_sentence(line)}." for line in (chosen_line(posterior), _error(metrics), bound_line(posterior))]
     return page | {"posterior": tables, "lead": lead}
 
@@ -175,41 +170,12 @@ def _error(metrics: Mapping[str, Any]) -> str:
     return f"test {name} {', '.join(errors)}"
 
 
-def _entries(posterior: Mapping[str, Any], axis: str) -> Table:
-    """Return the probability and the log-likelihood of every entry of an axis."""
-    entries = posterior["axes"][axis]
-    if "sites" in entries:
-        head, rows = site_rows(entries, axis, posterior["chosen"][axis])
-        bars = [
-            round(100 * float(row[-len([k for k in ("q", "exact", "stacked") if k in entries])]), 1) for row in rows
-        ]
-        return Table(f"Posterior over {axis}", [*head, ""], rows, bars)
-    q = np.asarray(entries["q"])
-    # With several axes the log-likelihood is that of a pair, which has no place in the table of one axis.
-    likelihood = [[f"{p:.6f}"] for p in posterior["train_log_likelihood"]] if len(posterior["axes"]) == 1 else None
-    columns = [name for name in ("q", "exact", "stacked") if name in entries]
-    rows = [
-        [str(label), *(f"{entries[name][i]:.3f}" for name in columns), *(likelihood[i] if likelihood else [])]
-        for i, label in enumerate(entries["labels"])
-    ]
-    head = [axis, f"q({axis})", *columns[1:], *(["train log-likelihood (nats per point)"] if likelihood else []), ""]
-    return Table(f"Posterior over {axis}", head, rows, [round(100 * float(p / q.max()), 1) for p in q])
-
-
-def _joint(posterior: Mapping[str, Any]) -> Table:
-    """Return the probability of every pair of entries of two axes."""
-    (first, rows), (second, columns) = posterior["axes"].items()
-    pairs = zip(rows["labels"], posterior["q_joint"], strict=True)
-    cells = [[str(label), *(f"{p:.3f}" for p in row)] for label, row in pairs]
-    return Table(f"q({first}, {second})", [first, *(f"{second} {label}" for label in columns["labels"])], cells)
-
-
 def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
     training = metrics["training"]
     return {
         "training points": f"{metrics['train_size']:,}",
         "epochs": f"{training['epochs']:,} ({training['stopped']})",
-        "best epoch": training["best_epoch"],
+        "best epoch": f"{training['best_epoch'] + 1:,}",
         "seconds": f"{training['seconds']:.0f}",
     }
 

@@ -23,7 +23,7 @@ def test_every_command_on_a_graph(capsys, tmp_path):
     text = capsys.readouterr().out
     posterior = read_json(run / "metrics.json")["posterior"]
     chosen = "".join("01"[is_open] for is_open in posterior["chosen"]["gate"])
-    assert f"chosen gate {chosen}, {chosen.count('1')} of 6 open (rule argmax)" in text
+    assert f"chosen gate {chosen}, {chosen.count('1')} of 6 open (guide, rule argmax)" in text
     assert "guide in closed form" in text
     cli.main(["evaluate", str(run)])
     assert f"pruned to gate {chosen}" in capsys.readouterr().out
