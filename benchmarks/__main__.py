@@ -10,7 +10,9 @@ from benchmarks.graphs import graphs
 from benchmarks.measure import Comparison
 from benchmarks.memory import peak_memory
 from benchmarks.prediction import prediction
+from benchmarks.probe import probe
 from benchmarks.scaling import scaling
+from benchmarks.startup import startup
 from benchmarks.steps import images, spirals
 from pyro_vds.runs.files import environment, write_json
 
@@ -36,8 +38,10 @@ def main() -> None:
     keep(images(device, tiny=options.tiny))
     keep(peak_memory(device, tiny=options.tiny))
     keep(prediction(device, tiny=options.tiny))
+    keep(probe(device, tiny=options.tiny))
     keep(*scaling(device, tiny=options.tiny))
     keep(*graphs(device, tiny=options.tiny))
+    keep(startup(tiny=options.tiny))
     out = options.out or Path(__file__).parent / "results" / f"{options.device}.json"
     command = f"python -m benchmarks --device {options.device}{' --tiny' if options.tiny else ''}"
     content = {"command": command, "seconds": time.perf_counter() - started, "environment": environment(device)}

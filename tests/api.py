@@ -58,7 +58,8 @@ def _signature(value: Any) -> str:
     except (TypeError, ValueError):
         return "(...)"
     text = re.sub(r"(<[^>]*?)( at 0x[0-9a-f]+)?>", r"\1>", str(signature))
-    # Where a name lives does not matter, only what it is called.
+    # Where a name lives does not matter, only what it is called; a class that is imported late is quoted.
+    text = re.sub(r"-> '((?:[A-Za-z_]\w*\.)+\w+)'", r"-> \1", text)
     return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", text)
 
 

@@ -12,8 +12,7 @@ import xarray as xr
 import pyro_vds as vds
 from benchmarks.graphs import graphs
 from experiments import connectivity
-from experiments.claims import connectivity as rules
-from experiments.claims import connectivity_tables as tables
+from experiments.claims import connectivity as rules, connectivity_tables as tables
 from experiments.engine.connected import GATES_LR, Method, cut, scores, train
 from experiments.engine.gated import Network, SoftGates, connected_at_random, start_logits
 from experiments.figures.connectivity import figure_connectivity

@@ -1,6 +1,6 @@
 """What each figure of the paper claims, and what our result files say to it.
 
-``python -m experiments.claims`` writes the tables into both READMEs; the notebook of the figures shows the
+``python -m experiments.claims`` writes the tables into the pages of results; the notebook of the figures shows the
 same lines. Every verdict follows from the numbers by a rule that stands beside it.
 """
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyro_vds.ops.parts import called
 from pyro_vds.spaces.typing import Inputs
 
 Merge = Literal["sum", "max"]
@@ -47,7 +48,7 @@ class ChosenGraph(nn.Module):
         Raises:
             ValueError: If the inputs have another size than those that the graph was built for.
         """
-        nodes = {0: self.stem(x)}
+        nodes = {0: called(self.stem, x, self._name)}
         if tuple(nodes[0].shape[1:]) != self.shapes[0]:
             raise ValueError(
                 f"Expected maps {self.shapes[0]} behind the stem, those that the graph was built for, got "
@@ -59,11 +60,16 @@ class ChosenGraph(nn.Module):
             for (source, target), operation in zip(self.edges, self.operations, strict=True):
                 if target == node:
                     maps = nodes[source] if node == self.last else resized(nodes[source], 0, self.sizes[node])
-                    total = operation(maps) if total is None else merged(merge, total, operation(maps))
+                    carried = called(operation, maps, self._name)
+                    total = carried if total is None else merged(merge, total, carried)
             if total is not None and node in self.with_zeros and node != self.last:
                 total = total.clamp_min(0)
-            nodes[node] = layer(nodes[0].new_zeros(len(x), *self.shapes[node]) if total is None else total)
+            entering = nodes[0].new_zeros(len(nodes[0]), *self.shapes[node]) if total is None else total
+            nodes[node] = called(layer, entering, self._name)
         return nodes[self.last]
+
+    def _name(self, part: nn.Module) -> str:
+        return named(self, part)
 
 
 def by_target(edges: Sequence[Edge], nodes: int) -> list[list[int]]:
@@ -76,15 +82,27 @@ def by_target(edges: Sequence[Edge], nodes: int) -> list[list[int]]:
     return [[number for number, edge in enumerate(edges) if edge[1] == node] for node in range(1, nodes + 1)]
 
 
-def apply(module: nn.Module, maps: Tensor, lead: int) -> Tensor:
+def apply(graph: nn.Module, module: nn.Module, maps: Tensor, lead: int) -> Tensor:
     """Run a module on maps with leading dimensions before the batch.
 
     Args:
+        graph: The graph that the module is a part of, whose names messages use.
         module: Maps ``(batch, *event)`` to ``(batch, *other)``.
         maps: ``(*leading, batch, *event)``.
         lead: Number of leading dimensions.
     """
-    return module(maps.flatten(0, lead)).unflatten(0, maps.shape[: lead + 1])
+    results = called(module, maps.flatten(0, lead), lambda part: named(graph, part))
+    return results.unflatten(0, maps.shape[: lead + 1])
+
+
+def named(graph: nn.Module, part: nn.Module) -> str:
+    """Return what messages call a part of a graph: the name by which it is registered.
+
+    Args:
+        graph: The graph.
+        part: One of its modules.
+    """
+    return next(name for name, module in graph.named_modules() if module is part)
 
 
 def merged(merge: Merge, one: Tensor, other: Tensor) -> Tensor:

@@ -7,12 +7,15 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pyro_vds.backbones.normalisation import HeadStatistics, keep_readout_statistics
 from pyro_vds.backbones.per_depth import PerDepth, Readout, read_out_together
-from pyro_vds.ops.compat import in_place_changes
+from pyro_vds.ops.inputs import as_inputs, described, first_points, mapped
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.ops.parts import OverwrittenInputError, called, spare_input
+from pyro_vds.ops.tensors import dtype_of
+from pyro_vds.spaces.typing import Inputs, InputsLike
 
 WidthsToModule = Callable[[int, int], nn.Module]
 
@@ -40,7 +43,8 @@ class FromModules(PerDepth):
         blocks: Map activations to the next ones, of any shape; their number is the maximal depth ``D``.
         head: Maps pooled activations to outputs ``(batch, *event)``; all depths share it. Alternatively a function
             that returns a head for the width of a stage: each stage then has its own head, and there are no adapters.
-        example: Inputs ``(batch, ...)``; the first one is run once to find the stages.
+        example: Inputs ``(batch, ...)``, or several as a tuple or a dict; the first one is run once to find the stages,
+            and the shapes of the parameters of lazy modules.
         pool: Reduces activations to features, for example global average pooling. Features must be
             ``(batch, width)`` if shapes change. Keep batch norm out of the pool and of adapters, where it would mix
             depths; put it in the head.
@@ -51,7 +55,8 @@ class FromModules(PerDepth):
             ``"shared"`` set. Batch norms in ``head`` are replaced in place.
 
     Raises:
-        TypeError: If ``example`` is not a tensor, or ``head`` is neither a module nor a function.
+        TypeError: If ``example`` holds other things than tensors or arrays, a part returns something else than a
+            tensor, or ``head`` is neither a module nor a function.
         ValueError: If there are no blocks, modules do not fit each other, a block changes its input in place, or an
             option is unknown.
     """
@@ -62,16 +67,22 @@ class FromModules(PerDepth):
         blocks: Iterable[nn.Module],
         head: nn.Module | WidthToModule,
         *,
-        example: Inputs,
+        example: InputsLike,
         pool: nn.Module | None = None,
         adapter: WidthsToModule = nn.Linear,
         readout: Readout = "all",
         head_statistics: HeadStatistics = "per_depth",
     ) -> None:
         blocks = list(blocks)
-        _check_arguments(blocks, head, example)
+        _check_arguments(blocks, head)
         pool = nn.Identity() if pool is None else pool
-        features, shapes = _example_features(stem, blocks, pool, example)
+        inputs = as_inputs(example, dtype_of(stem), "example inputs")
+        for part in (stem, *blocks, pool):
+            spare_input(part)
+        features, shapes = _example_features(stem, blocks, pool, inputs)
+        if isinstance(head, nn.Module) and any(map(is_lazy, (*head.parameters(), *head.buffers()))):
+            with torch.no_grad(), eval_mode(head):
+                head(features[-1])
         # _add_heads replaces this if each stage has its own head.
         shared = head if isinstance(head, nn.Module) else nn.Identity()
         super().__init__(stem, blocks, shared, pool=pool, readout=readout, head_statistics=head_statistics)
@@ -83,6 +94,8 @@ class FromModules(PerDepth):
         self.adapters = nn.ModuleList(_adapters(firsts, adapter) if adapts else [nn.Identity() for _ in firsts])
         if not isinstance(head, nn.Module):
             self._add_heads(head, firsts, head_statistics)
+        for part in (*self.adapters, *(self.head if isinstance(self.head, nn.ModuleList) else ())):
+            spare_input(part)
         self._check_heads(features)
 
     def restrict(self, **cut: Hashable) -> "FromModules":
@@ -105,10 +118,10 @@ class FromModules(PerDepth):
         return shorter
 
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
-        return block(activations)
+        return self._called(block, activations)
 
     def _branch(self, block: nn.Module, activations: Tensor) -> Tensor:
-        return block(activations) - activations
+        return self._called(block, activations) - activations
 
     def _absent(self) -> nn.Module:
         return nn.Identity()
@@ -117,15 +130,20 @@ class FromModules(PerDepth):
         return list(pairwise(self.shapes))
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
-        return self.adapters[self.stages[depth]](self.pool(activations))
+        return self._called(self.adapters[self.stages[depth]], super()._features(activations, depth))
 
     def _read_out(self, features: list[Tensor]) -> Tensor:
         if not isinstance(self.head, nn.ModuleList):
             return super()._read_out(features)
         if self.readout == "last":
-            return self.head[-1](features[0])
+            return self._called(self.head[-1], features[0])
         depths = iter(features)
-        return torch.cat([read_out_together(head, [next(depths) for _ in range(n)]) for head, n in self._heads()])
+        parts = [(head, [next(depths) for _ in range(count)]) for head, count in self._heads()]
+        return torch.cat([read_out_together(head, part, self._called) for head, part in parts])
+
+    def _name(self, part: nn.Module) -> str:
+        stage = next((stage for stage, adapter in enumerate(self.adapters) if part is adapter), None)
+        return super()._name(part) if stage is None else f"the adapter of stage {stage}"
 
     def _heads(self) -> list[tuple[nn.Module, int]]:
         if not isinstance(self.head, nn.ModuleList):
@@ -144,8 +162,11 @@ class FromModules(PerDepth):
     def _check_heads(self, features: list[Tensor]) -> None:
         with eval_mode(self):
             try:
-                adapted = [self.adapters[stage](f) for stage, f in zip(self.stages, features, strict=True)]
+                adapters = [self.adapters[stage] for stage in self.stages]
+                adapted = [self._called(*pair) for pair in zip(adapters, features, strict=True)]
                 self._read_out(adapted if self.readout == "all" else adapted[-1:])
+            except OverwrittenInputError:
+                raise
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
                     f"Expected a head that takes features of shape {_per_point(features[-1])}, the pooled last "
@@ -153,40 +174,34 @@ class FromModules(PerDepth):
                 ) from error
 
 
-def _check_arguments(blocks: Sequence[nn.Module], head: object, example: object) -> None:
+def _check_arguments(blocks: Sequence[nn.Module], head: object) -> None:
     if not blocks:
         raise ValueError("Expected at least one block, got none. Pass the blocks of the network in order.")
     if not callable(head):
         raise TypeError(f"Expected a module as head, or a function from a width to a module, got {head!r}.")
-    if not isinstance(example, Tensor):
-        raise TypeError(f"Expected example inputs as a torch tensor, got {type(example).__name__}. Pass x[:1].")
 
 
 @torch.no_grad()
 def _example_features(
-    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Tensor
+    stem: nn.Module, blocks: list[nn.Module], pool: nn.Module, example: Inputs
 ) -> tuple[list[Tensor], tuple[tuple[int, ...], ...]]:
     """Return the pooled activations of one point at each depth, and the shapes of the activations."""
     names = ["the stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
-    features, shapes, activations, version = [], [], example[:1], 0
+    features, shapes, activations = [], [], mapped(torch.clone, first_points(example, 1))
     with eval_mode(nn.ModuleList([stem, *blocks, pool])):
         for name, module in zip(names, [stem, *blocks], strict=True):
-            before, version_before = activations, version
+            before = activations
             try:
-                activations = module(before)
-                version = in_place_changes(activations)
+                activations = called(module, before, lambda _, name=name: name)
                 shapes.append(_per_point(activations))
-                features.append(pool(activations))
+                features.append(called(pool, activations, lambda _: "the pool"))
+            except OverwrittenInputError:
+                raise
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
-                    f"Expected {name} to take the activations before it, and the pool to take its activations; got "
-                    f"shape {_per_point(before)} for a point, and the error: {error}"
+                    f"Expected {name} to take what comes before it, and the pool to take its activations; got "
+                    f"{described(before)} for a point, and the error: {error}"
                 ) from error
-            if features[1:] and in_place_changes(before) != version_before:
-                raise ValueError(
-                    f"Expected the pool and {name} not to change their common input, got a module that changes it in "
-                    "place. Set inplace=False."
-                )
     return features, tuple(shapes)
 
 

@@ -79,7 +79,7 @@ class WithGates(nn.Module):
         gates = self.space["block"].choices(cut["block"])
         return LastReadOut(lesion(self.network, keep=[bool(gate) for gate in gates]))
 
-    def _outputs(self, x: Tensor, masks: list[tuple[bool, ...]]) -> Tensor:
+    def _outputs(self, x: Inputs, masks: list[tuple[bool, ...]]) -> Tensor:
         if any(isinstance(module, BatchNorm) and module.training for module in self.network.modules()):
             raise ValueError(
                 "Expected batch norms in eval mode, since their statistics would mix masks, got one in training mode. "

@@ -1,6 +1,5 @@
 """Networks whose connections and operations are chosen: a graph of layers with options on its edges."""
 
-import copy
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, cast
 
@@ -9,9 +8,12 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pyro_vds.backbones.chosen_graph import ChosenGraph, Edge, Merge, apply, by_target, merged, resized, smallest
+from pyro_vds.backbones.chosen_graph import ChosenGraph, Edge, Merge, apply, by_target, merged, named, resized, smallest
 from pyro_vds.ops.compat import BatchNorm
+from pyro_vds.ops.copies import copied
+from pyro_vds.ops.inputs import device_of, mapped
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.parts import called, spare_input
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.axis import Axis, Plate
 from pyro_vds.spaces.space import Space
@@ -77,8 +79,16 @@ class SearchGraph(nn.Module):
         self.shapes: dict[int, torch.Size] = {}
         self.sizes: dict[int, tuple[int, ...]] = {}
         _refuse_batch_norm(self)
-        with torch.no_grad(), eval_mode(self), isolated_rng(example.device):
-            self.shapes[0] = self.stem(example).shape[1:]
+        for part in (
+            self.stem,
+            *self.layers,
+            self.head,
+            *(o for row in self.operations for o in cast(nn.ModuleList, row)),
+        ):
+            spare_input(part)
+        with torch.no_grad(), eval_mode(self), isolated_rng(device_of(example)):
+            example = mapped(torch.clone, example)
+            self.shapes[0] = self._first(example).shape[1:]
             self.at(example, {axis: torch.zeros(1, len(self.edges), dtype=torch.long)})
 
     @property
@@ -94,7 +104,7 @@ class SearchGraph(nn.Module):
             ValueError: If there are more than 65,536.
         """
         self.space.require_table("in one pass", f"Use at(x, {{{self.axis!r}: entries}}).")
-        nodes: list[tuple[Tensor, int]] = [(self.stem(x), 0)]
+        nodes: list[tuple[Tensor, int]] = [(self._first(x), 0)]
         for target, (layer, numbers) in enumerate(self._targets(), start=1):
             total: Tensor | None = None
             for number, source in self._sources(target, numbers, nodes):
@@ -102,7 +112,7 @@ class SearchGraph(nn.Module):
                 total = carried if total is None else self._merged(target, total.unsqueeze(number), carried)
             assert total is not None
             lead = numbers[-1] + 1
-            nodes.append((apply(layer, total, lead), lead))
+            nodes.append((apply(self, layer, total, lead), lead))
         outputs, lead = nodes[-1]
         return outputs.expand(*[len(self.labels)] * lead, *outputs.shape[lead:]).flatten(0, lead - 1)
 
@@ -116,7 +126,7 @@ class SearchGraph(nn.Module):
         """
         choice = architectures[self.axis]
         weights = choice if choice.is_floating_point() else F.one_hot(choice, len(self.labels))
-        nodes = [self.stem(x)[None]]
+        nodes = [self._first(x)[None]]
         for target, (layer, numbers) in enumerate(self._targets(), start=1):
             total: Tensor | None = None
             for number, source in self._sources(target, numbers, [(maps, 1) for maps in nodes]):
@@ -124,7 +134,7 @@ class SearchGraph(nn.Module):
                 total = carried if total is None else self._merged(target, total, carried)
             assert total is not None
             self.shapes.setdefault(target, total.shape[2:])
-            nodes.append(apply(layer, total, 1))
+            nodes.append(apply(self, layer, total, 1))
         return nodes[-1].expand(len(choice), *nodes[-1].shape[1:])
 
     def restrict(self, **cut: Hashable) -> nn.Module:
@@ -138,14 +148,18 @@ class SearchGraph(nn.Module):
             ValueError: If the axis is another one, or there are labels of another number of edges.
         """
         if not self.space.index(cut):
-            return copy.deepcopy(self)
+            return copied(self)
         entries = self.space[self.axis].choices(cut[self.axis])
         carried = {
             edge: cast(nn.ModuleList, operations)[entry]
             for edge, operations, entry, empty in zip(self.edges, self.operations, entries, self.empty, strict=True)
             if not empty[entry]
         }
-        return copy.deepcopy(ChosenGraph(self, carried))
+        return copied(ChosenGraph(self, carried))
+
+    def _first(self, x: Inputs) -> Tensor:
+        """Return the activations of node 0."""
+        return called(self.stem, x, lambda part: named(self, part))
 
     def _targets(self) -> list[tuple[nn.Module, list[int]]]:
         """Return the layer of each node, and the numbers of the edges into it."""
@@ -185,7 +199,7 @@ class SearchGraph(nn.Module):
     def _carried(self, number: int, source: Tensor, lead: int) -> list[Tensor | None]:
         """Return the result of each operation of an edge; ``None`` for the one that carries nothing."""
         row = zip(cast(nn.ModuleList, self.operations[number]), self.empty[number], strict=True)
-        return [None if empty else apply(operation, source, lead) for operation, empty in row]
+        return [None if empty else apply(self, operation, source, lead) for operation, empty in row]
 
 
 def _refuse_batch_norm(graph: nn.Module) -> None:

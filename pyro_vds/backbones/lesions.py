@@ -5,7 +5,6 @@ Veit, Wilber and Belongie, "Residual Networks Behave Like Ensembles of Relativel
 every block. Deleting a block leaves half of them.
 """
 
-import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
@@ -16,6 +15,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from pyro_vds.backbones.per_depth import PerDepth
+from pyro_vds.ops.copies import copied
 from pyro_vds.spaces.typing import Inputs, Outputs
 
 Keep = Iterable[bool] | Bool[Tensor | np.ndarray, " block"]
@@ -54,7 +54,7 @@ def lesion(network: PerDepth, *, keep: Keep | None = None, order: Order | None =
         swapped = vds.lesion(network, order=[1, 0, *range(2, network.max_depth)])
     """
     wiring = _checked_wiring(network, keep, order)
-    changed = copy.deepcopy(network)
+    changed = copied(network)
     changed.blocks = nn.ModuleList(changed._absent() if i is None else changed.blocks[i] for i in wiring)
     return changed
 
@@ -105,7 +105,7 @@ def lesioned_outputs(network: PerDepth, x: Inputs, wirings: Collection[Wiring]) 
         A wiring, and the outputs that :func:`lesion` of it would have: ``(*depth, batch, *event)``. Each wiring comes
         once, neighbours in the tree after each other.
     """
-    activations = network.stem(x)
+    activations = network._first(x)
     yield from _walk(network, 0, activations, _kept_features(network, activations, 0), list(dict.fromkeys(wirings)))
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from pyro_vds.ops.compat import BatchNorm
+from pyro_vds.ops.parts import require_known_shapes
 
 HeadStatistics = Literal["per_depth", "shared"]
 
@@ -169,10 +170,12 @@ def keep_readout_statistics(head: nn.Module, readouts: int, statistics: HeadStat
         The converted head (a new module if ``head`` is itself a batch norm).
 
     Raises:
-        ValueError: If ``statistics`` is unknown, or the head is already converted.
+        ValueError: If ``statistics`` is unknown, a batch norm is lazy, or the head is already converted.
     """
     if statistics not in ("per_depth", "shared"):
         raise ValueError(f"Expected head_statistics 'per_depth' or 'shared', got {statistics!r}.")
+    if isinstance(head, BatchNorm):
+        require_known_shapes(head)
     if isinstance(head, ReadoutBatchNorm):
         raise ValueError("Expected a new head for each backbone, got the head of another one. Copy it with deepcopy.")
     if isinstance(head, BatchNorm):

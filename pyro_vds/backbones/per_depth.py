@@ -4,8 +4,7 @@
 ``f_i(x) = head(pool(a_i))``, ``i = 0..D`` (paper, section 2).
 """
 
-import copy
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Literal
 
 import torch
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 
 from pyro_vds.backbones.nested_layers import NestedLayer
 from pyro_vds.backbones.normalisation import HeadStatistics, ReadoutBatchNorm, keep_readout_statistics
+from pyro_vds.ops.copies import copied
+from pyro_vds.ops.parts import called, spare_input
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -23,6 +24,10 @@ Readout = Literal["all", "last"]
 
 class PerDepth(nn.Module):
     """A residual network of any stem, blocks and head, read out at every depth.
+
+    A layer with ``inplace=True`` that would overwrite the input of the stem, a block, the pool or the head gets
+    ``inplace=False``; other parts that change their input are refused when they do it, and so are parts that return a
+    tuple.
 
     Args:
         stem: Maps inputs to the first activations ``a_0``.
@@ -60,6 +65,8 @@ class PerDepth(nn.Module):
         self.readout: Readout = readout
         per_depth = readout == "all"
         self.head = keep_readout_statistics(head, self.max_depth + 1, head_statistics) if per_depth else head
+        for part in (self.stem, *self.blocks, self.pool, self.head):
+            spare_input(part)
 
     @property
     def max_depth(self) -> int:
@@ -73,7 +80,7 @@ class PerDepth(nn.Module):
 
     def forward(self, x: Inputs) -> Float[Tensor, "*depth batch event"]:
         """Return the outputs of every depth, ``(depth, batch, event)``, or of the last, ``(batch, event)``."""
-        activations = self.stem(x)
+        activations = self._first(x)
         features = []
         for depth in range(self.max_depth + 1):
             if depth > 0:
@@ -94,7 +101,7 @@ class PerDepth(nn.Module):
         """
         depth = self.space.index(cut).get("depth", self.max_depth)
         left_out = {id(block): None for block in self.blocks[depth:]}
-        shorter = copy.deepcopy(self, left_out)
+        shorter = copied(self, left_out)
         shorter.blocks = shorter.blocks[:depth]
         for head, readouts in shorter._heads() if self.readout == "all" else ():
             for module in head.modules():
@@ -127,13 +134,17 @@ class PerDepth(nn.Module):
                     first.setdefault(names[parameter], depth)
         return {axis: first for axis in self.space}
 
+    def _first(self, x: Inputs) -> Tensor:
+        """Return ``a_0``."""
+        return self._called(self.stem, x)
+
     def _next(self, block: nn.Module, activations: Tensor) -> Tensor:
         """Return ``a_i`` from ``a_{i-1}``."""
         return activations + self._branch(block, activations)
 
     def _branch(self, block: nn.Module, activations: Tensor) -> Tensor:
         """Return what a block adds to its input, ``a_i - a_{i-1}``."""
-        return block(activations)
+        return self._called(block, activations)
 
     def _absent(self) -> nn.Module:
         """Return a block that leaves the activations as they are."""
@@ -145,15 +156,28 @@ class PerDepth(nn.Module):
 
     def _features(self, activations: Tensor, depth: int) -> Tensor:
         """Return the features of the activations at a depth, which the head takes."""
-        return self.pool(activations)
+        return self._called(self.pool, activations)
 
     def _read_out(self, features: list[Tensor]) -> Tensor:
         """Return the outputs for the features of every depth, or of the last."""
-        return self.head(features[0]) if self.readout == "last" else read_out_together(self.head, features)
+        if self.readout == "last":
+            return self._called(self.head, features[0])
+        return read_out_together(self.head, features, self._called)
 
     def _heads(self) -> list[tuple[nn.Module, int]]:
         """Return each head with the number of depths that it reads out."""
         return [(self.head, self.max_depth + 1)]
+
+    def _called(self, part: nn.Module, x: Inputs) -> Tensor:
+        """Return the result of a part of the network, which has to be a tensor and leave its input alone."""
+        return called(part, x, self._name)
+
+    def _name(self, part: nn.Module) -> str:
+        """Return what messages call a part of the network."""
+        for number, block in enumerate(self.blocks, start=1):
+            if part is block:
+                return f"block {number}"
+        return "the stem" if part is self.stem else "the pool" if part is self.pool else "the head"
 
 
 class Zero(nn.Module):
@@ -164,16 +188,19 @@ class Zero(nn.Module):
         return torch.zeros_like(activations)
 
 
-def read_out_together(head: nn.Module, features: list[Float[Tensor, "batch ..."]]) -> Float[Tensor, "depth batch ..."]:
+def read_out_together(
+    head: nn.Module, features: list[Float[Tensor, "batch ..."]], call: Callable[[nn.Module, Tensor], Tensor]
+) -> Float[Tensor, "depth batch ..."]:
     """Read out several depths with one call of their head.
 
     Args:
         head: Maps features ``(batch, ...)`` to outputs ``(batch, *event)``.
         features: The features of each depth, all of one shape.
+        call: Calls the head.
 
     Returns:
         The outputs, ``(depth, batch, *event)``.
     """
     # Depths vary fastest, so that ReadoutBatchNorm can view them as channels without a copy.
-    outputs = head(torch.stack(features, dim=1).flatten(0, 1))
+    outputs = call(head, torch.stack(features, dim=1).flatten(0, 1))
     return outputs.unflatten(0, (-1, len(features))).movedim(1, 0)

@@ -5,14 +5,14 @@ from torch import nn
 from pyro_vds.backbones.from_modules import FromModules, WidthsToModule
 from pyro_vds.backbones.normalisation import HeadStatistics
 from pyro_vds.backbones.per_depth import Readout
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import InputsLike
 
 
 def from_sequential(
     network: nn.Sequential,
     blocks: slice,
     *,
-    example: Inputs,
+    example: InputsLike,
     head: int | None = None,
     adapter: WidthsToModule = nn.Linear,
     readout: Readout = "all",

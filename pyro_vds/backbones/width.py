@@ -1,6 +1,5 @@
 """A second axis: the width of every layer."""
 
-import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -14,6 +13,9 @@ from pyro_vds.backbones.normalisation import ReadoutBatchNorm, Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.residual import GlobalAveragePool
 from pyro_vds.ops.compat import BatchNorm
+from pyro_vds.ops.copies import copied
+from pyro_vds.ops.inputs import mapped
+from pyro_vds.ops.parts import require_known_shapes
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -49,8 +51,9 @@ class WithWidths(nn.Module):
         super().__init__()
         if not isinstance(backbone, PerDepth):
             raise TypeError(f"Expected a PerDepth backbone to add widths to, got {type(backbone).__name__}.")
+        require_known_shapes(backbone)
         self.widths = _checked_widths(widths, _full_width(backbone))
-        self.backbone = copy.deepcopy(backbone)
+        self.backbone = copied(backbone)
         self._nest()
 
     @property
@@ -60,7 +63,7 @@ class WithWidths(nn.Module):
 
     def forward(self, x: Inputs) -> Float[Tensor, "..."]:
         """Return the outputs of every depth and width, ``(*depth, width, batch, *event)``."""
-        outputs = self.backbone(x.repeat_interleave(len(self.widths), 0))
+        outputs = self.backbone(mapped(lambda part: part.repeat_interleave(len(self.widths), 0), x))
         points = len(self.backbone.space)
         return outputs.unflatten(points, (-1, len(self.widths))).movedim(points + 1, points)
 
@@ -82,7 +85,7 @@ class WithWidths(nn.Module):
         others = {name: label for name, label in cut.items() if name != "width"}
         if "width" in entries:
             return self._sliced(entries["width"]).restrict(**others)
-        return copy.deepcopy(self, {id(self.backbone): self.backbone.restrict(**others)})
+        return copied(self, {id(self.backbone): self.backbone.restrict(**others)})
 
     def _sliced(self, index: int) -> PerDepth:
         """Return the network of one width."""
@@ -98,7 +101,7 @@ class WithWidths(nn.Module):
                 module.keep(rows, _share(module.num_features, share))
             return module
 
-        network = copy.deepcopy(self.backbone)
+        network = copied(self.backbone)
         _replace(network, slice_one)
         return network
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise, split_off
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 
 def npz(
@@ -82,14 +82,14 @@ def _count_classes(labels: Tensor, path: Path) -> int:
     return len(classes)
 
 
-def _check_alike(train: Data, test: Data, path: Path) -> None:
+def _check_alike(train: TensorPair, test: TensorPair, path: Path) -> None:
     """Raise ``ValueError`` unless training and test points have the same shapes and dtypes."""
     expected, got = (f"{list(x.shape[1:])} and {list(y.shape[1:])} {y.dtype}" for x, y in (train, test))
     if expected != got:
         raise ValueError(f"Expected x_test and y_test in {path} like x and y, shapes {expected}, got {got}.")
 
 
-def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> Data:
+def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> TensorPair:
     if x.ndim not in (2, 3, 4) or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
         raise ValueError(
             f"Expected x of shape (N, features), (N, height, width) or (N, channels, height, width) and N targets "

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class DataSet:
         target_std: Standard deviation of each column of regression targets; ``None`` for classes.
     """
 
-    train: Data
-    test: Data
-    validation: Data | None
+    train: TensorPair
+    test: TensorPair
+    validation: TensorPair | None
     classes: int | None
     mean: Float[Tensor, " features"]
     std: Float[Tensor, " features"]
@@ -38,8 +38,8 @@ class DataSet:
 
 
 def split_and_normalise(
-    train: Data,
-    test: Data,
+    train: TensorPair,
+    test: TensorPair,
     *,
     classes: int | None,
     validation_fraction: float = 0.0,
@@ -71,7 +71,7 @@ def split_and_normalise(
     mean, std = _moments(x.float() if x.dtype == torch.uint8 else x, [d for d in range(x.ndim) if d != 1])
     units = _moments(y, [0]) if classes is None else None
 
-    def normalised(x: Tensor, y: Tensor) -> Data:
+    def normalised(x: Tensor, y: Tensor) -> TensorPair:
         dtype = torch.get_default_dtype()
         x = x if x.dtype == torch.uint8 else ((x - mean) / std).to(dtype)
         return x, y if units is None else ((y - units[0]) / units[1]).to(dtype)
@@ -88,7 +88,7 @@ def split_and_normalise(
     )
 
 
-def split_off(x: Tensor, y: Tensor, test_fraction: float, name: str) -> tuple[Data, Data]:
+def split_off(x: Tensor, y: Tensor, test_fraction: float, name: str) -> tuple[TensorPair, TensorPair]:
     """Split off the last points for testing.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise
 from pyro_vds.datasets.jpeg import read_jpeg_npz
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 # torchvision takes a second to import, so the functions that need it import it.
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _grey_images(
 
 
 def _split(
-    parts: Iterable[Data],
+    parts: Iterable[TensorPair],
     validation_fraction: float,
     train_size: int | None,
     pixels: Pixels,
@@ -180,7 +180,7 @@ def _split(
     )
 
 
-def _read_idx(source: "type[MNIST]", root: Path) -> tuple[Data, Data]:
+def _read_idx(source: "type[MNIST]", root: Path) -> tuple[TensorPair, TensorPair]:
     """Return both parts; compressed files are unpacked in a temporary folder, since the folder may be read-only."""
     folder = root / source.__name__ / "raw"
     names = [Path(url).name for url, _ in source.resources]

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 
-def read_jpeg_npz(path: Path) -> tuple[Data, Data]:
+def read_jpeg_npz(path: Path) -> tuple[TensorPair, TensorPair]:
     """Return training and test images as bytes ``(N, channels, height, width)``, with their labels.
 
     The file has the arrays ``jpeg`` (the bytes of all images, one after the other), ``offset`` (where each starts, and

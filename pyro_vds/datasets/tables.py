@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.datasets import load_diabetes, load_digits
 from torch import Tensor
 
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise, split_off
@@ -30,6 +29,8 @@ def digits(
     Raises:
         ValueError: If a number is out of range.
     """
+    from sklearn.datasets import load_digits
+
     x, y = load_digits(return_X_y=True)
     images = torch.from_numpy(np.asarray(x)).float().reshape(-1, 1, 8, 8) / 16
     order = torch.randperm(len(images), generator=generator)
@@ -69,6 +70,8 @@ def diabetes(
     Raises:
         ValueError: If a number is out of range.
     """
+    from sklearn.datasets import load_diabetes
+
     x, y = (torch.from_numpy(np.asarray(part)).double() for part in load_diabetes(return_X_y=True, scaled=False))
     order = torch.randperm(len(x), generator=generator)
     train, test = split_off(x[order], y[order], test_fraction, "test_fraction")

@@ -14,18 +14,19 @@ from torch import Tensor, nn
 
 from pyro_vds.guides.tables import described, joined, require_single
 from pyro_vds.guides.weights import Weights, WeightTables
-from pyro_vds.models.sites import batch_plates, draw_sites, require_no_svi
+from pyro_vds.models.sites import batch_plates, draw_sites, enters_store
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.compat import held, hold
+from pyro_vds.ops.compat import ParametersInFloat32, held, hold
 from pyro_vds.spaces.space import LIMIT, Architecture, Space
 from pyro_vds.spaces.tables import log_marginals
+from pyro_vds.spaces.typing import Inputs
 
 
 class Guide(PyroModule):
     """A categorical guide over the axes of a model, ``q(a_1) q(a_2 | a_1) ...``, enumerated in parallel.
 
-    The parameters are ``torch.nn.Parameter`` s that start at zero: ``q`` starts uniform. Pyro enumerates every axis
-    without sites, so that the ELBO is exact (paper, eq. 1).
+    The parameters are ``torch.nn.Parameter`` s that start at zero: ``q`` starts uniform, in float32 at least. Pyro
+    enumerates every axis without sites, so that the ELBO is exact (paper, eq. 1).
 
     Args:
         model: The model. The guide of a model without axes is empty.
@@ -45,10 +46,10 @@ class Guide(PyroModule):
             )
         self.space = model.space
         self.batch_shape = model.batch_shape
-        like = model.device_tensor()
+        like = model.table_tensor()
         shapes = {name: (*self.batch_shape, *shape) for name, shape in self._shapes().items()}
         logits = {name: nn.Parameter(like.new_zeros(shape)) for name, shape in shapes.items()}
-        hold(self, "logits", nn.ParameterDict(logits))
+        hold(self, "logits", ParametersInFloat32(logits))
         hold(self, "kept", WeightTables(self.space, self.batch_shape, like))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -64,17 +65,18 @@ class Guide(PyroModule):
 
     @property
     def logits(self) -> nn.ParameterDict:
-        """The variational logits; a property for the same reason as the properties of ``VDSModel``."""
+        """The variational logits; a property for the reason of those of ``VDSModel``."""
         return held(self, "logits")
 
-    def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, x: Inputs | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return the sampled index of each axis and site, or under ``TraceEnum_ELBO`` enumerate axes without sites.
 
         Args:
             x: Ignored; Pyro calls the guide with the model's arguments.
             y: Ignored.
         """
-        require_no_svi()
+        if enters_store(self, self.space):  # SVI is about to change the network
+            self.forget_weights()
         choices: dict[str, Tensor] = {}
         with batch_plates(self.batch_shape) as copies:
             for axis, log_probs in zip(self.space.read_out, self.conditionals(), strict=True):
@@ -118,7 +120,7 @@ class Guide(PyroModule):
         require_single(self.batch_shape)
         return self.space.architecture(int(self.joint_log_probs().argmax()))
 
-    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+    def log_probs(self, x: Inputs | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return the marginal ``log q`` of each entry of each axis, in nats.
 
         Args:
@@ -126,7 +128,7 @@ class Guide(PyroModule):
         """
         return log_marginals(self.space, self.joint_log_probs(x))
 
-    def probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
+    def probs(self, x: Inputs | None = None) -> dict[str, Float[Tensor, "*replicate size"]]:
         """Return the marginal ``q`` of each axis, for example ``{"depth": (D + 1,)}``; detached.
 
         Args:
@@ -134,7 +136,7 @@ class Guide(PyroModule):
         """
         return {axis: log_prob.detach().exp() for axis, log_prob in self.log_probs(x).items()}
 
-    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+    def joint_log_probs(self, x: Inputs | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
         return joined(self.conditionals(), len(self.batch_shape))
 
@@ -142,7 +144,7 @@ class Guide(PyroModule):
         """Return ``q`` over the product of all axes, shape ``(*replicate, *sizes)``; detached."""
         return self.joint_log_probs().detach().exp()
 
-    def log_weights(self, name: Weights = "posterior", x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+    def log_weights(self, name: Weights = "posterior", x: Inputs | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return the log weights of the architectures that have a name, ``(*replicate, *sizes)``, in nats.
 
         Args:
@@ -158,9 +160,8 @@ class Guide(PyroModule):
     def keep_weights(self, name: Weights, log_weights: Float[Tensor, "..."]) -> None:
         """Keep log weights of the architectures under a name, beside ``q``; they are part of the guide's state.
 
-        They belong to the network as it is: :func:`pyro_vds.fit` forgets them as it starts, and with validation data
-        it leaves stacked ones. After any other change of the network, such as new statistics of batch norm, keep them
-        again, or call :meth:`forget_weights`.
+        They belong to the network as it is: :func:`pyro_vds.fit` and ``SVI`` forget them, and ``fit`` with validation
+        data leaves stacked ones. After any other change of the network keep them again, or :meth:`forget_weights`.
 
         Args:
             name: ``"stacked"``, those of :func:`pyro_vds.stacked_weights`; or ``"exact"``, the ``log_joint_probs`` of
@@ -219,7 +220,7 @@ class Guide(PyroModule):
         """Whether :meth:`kl` is exact."""
         return self.space.count <= LIMIT
 
-    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, "*replicate"]:
+    def kl(self, model: VDSModel, x: Inputs | None = None) -> Float[Tensor, "*replicate"]:
         """Return ``KL(q || p)`` from the model's prior, in nats (the second term of the paper's eq. 1).
 
         Args:

@@ -13,6 +13,7 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import held, hold
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Architecture
+from pyro_vds.spaces.typing import Inputs
 
 
 class SiteGuide(Guide):
@@ -30,7 +31,7 @@ class SiteGuide(Guide):
 
     def __init__(self, model: VDSModel, distribution: SiteDistribution) -> None:
         super().__init__(model)
-        hold(self, "distribution", distribution.to(model.device_tensor()))
+        hold(self, "distribution", distribution.to(model.table_tensor()))
 
     @property
     def distribution(self) -> SiteDistribution:
@@ -52,7 +53,7 @@ class SiteGuide(Guide):
         """
         return self.distribution.distribution()
 
-    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, " architecture"]:
+    def joint_log_probs(self, x: Inputs | None = None) -> Float[Tensor, " architecture"]:
         """Return ``log q`` of all architectures, nats.
 
         Raises:
@@ -61,7 +62,7 @@ class SiteGuide(Guide):
         self.space.require_table("for a table of probabilities", "Use guide.probs() and guide.sample().")
         return self.distribution.joint_log_probs()
 
-    def log_probs(self, x: Tensor | None = None) -> dict[str, Float[Tensor, "sites size"]]:
+    def log_probs(self, x: Inputs | None = None) -> dict[str, Float[Tensor, "sites size"]]:
         """Return the marginal ``log q`` of each entry at each site, nats."""
         return {axis: self.distribution.log_probs() for axis in self.space}
 

@@ -10,6 +10,7 @@ from pyro_vds.guides.base import Guide
 from pyro_vds.guides.tables import positive_log_probs
 from pyro_vds.guides.weights import SUM_TOLERANCE
 from pyro_vds.ops.tensors import outer_sum
+from pyro_vds.spaces.typing import Inputs
 
 
 class AutoConditionalCategorical(Guide):
@@ -68,7 +69,7 @@ class AutoJointCategorical(Guide):
         """Return ``log q`` of each axis given the axes before it, in nats."""
         return _chain(self.joint_log_probs(), len(self.space)) if self.space else []
 
-    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, "*replicate_and_axes"]:
+    def joint_log_probs(self, x: Inputs | None = None) -> Float[Tensor, "*replicate_and_axes"]:
         """Return ``log q`` over the product of all axes, shape ``(*replicate, *sizes)``, in nats."""
         if not self.space:
             return outer_sum([])

@@ -9,10 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pyro_vds.guides.base import Guide
-from pyro_vds.models.sites import require_no_svi
+from pyro_vds.models.sites import enters_store
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import held, hold
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.ops.inputs import as_inputs, points
+from pyro_vds.ops.tensors import at_least_float32, dtype_of
+from pyro_vds.spaces.typing import Inputs, InputsLike
 
 
 class AutoPerInput(Guide):
@@ -47,7 +49,7 @@ class AutoPerInput(Guide):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {}
 
-    def forward(self, x: Tensor | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, x: Inputs | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
         """Sample the entry of each input, or enumerate it under ``TraceEnum_ELBO``.
 
         Args:
@@ -57,15 +59,15 @@ class AutoPerInput(Guide):
         Returns:
             The sampled index of each input.
         """
-        require_no_svi()
+        enters_store(self, self.space)
         log_probs = self.by_input(_given(x))
         batch = len(log_probs)
-        points = torch.arange(batch, device=log_probs.device)
+        places = torch.arange(batch, device=log_probs.device)
         (axis,) = self.space
-        with pyro.plate("data", batch if y is None else self.num_data, dim=-1, subsample=points):
+        with pyro.plate("data", batch if y is None else self.num_data, dim=-1, subsample=places):
             return {axis: pyro.sample(axis, dist.Categorical(logits=log_probs), infer={"enumerate": "parallel"})}
 
-    def by_input(self, x: Inputs) -> Float[Tensor, "batch size"]:
+    def by_input(self, x: InputsLike) -> Float[Tensor, "batch size"]:
         """Return ``log q(i | x)`` for each input, in nats.
 
         Args:
@@ -74,15 +76,15 @@ class AutoPerInput(Guide):
         Raises:
             ValueError: If the network's logits are not ``(batch, size)``.
         """
-        logits = self.network(x)
-        if tuple(logits.shape) != (len(x), *self.space.sizes):
+        inputs = as_inputs(x, dtype_of(self.network))
+        logits, expected = self.network(inputs), (points(inputs), *self.space.sizes)
+        if tuple(logits.shape) != expected:
             raise ValueError(
-                f"Expected logits of shape {(len(x), *self.space.sizes)} from the guide's network, got "
-                f"{tuple(logits.shape)}."
+                f"Expected logits of shape {expected} from the guide's network, got {tuple(logits.shape)}."
             )
-        return logits.log_softmax(-1)
+        return at_least_float32(logits).log_softmax(-1)
 
-    def stops(self, x: Inputs, threshold: float) -> Int[Tensor, " batch"]:
+    def stops(self, x: InputsLike, threshold: float) -> Int[Tensor, " batch"]:
         """Return for each input the smallest entry ``k`` with ``q(i > k | x) < threshold``.
 
         Args:
@@ -98,18 +100,18 @@ class AutoPerInput(Guide):
         above = self.by_input(x).exp().flip(-1).cumsum(-1).flip(-1)[:, 1:]  # q(i > k), k = 0..size-2
         return (above >= max(threshold, torch.finfo(above.dtype).tiny)).sum(-1)
 
-    def joint_log_probs(self, x: Tensor | None = None) -> Float[Tensor, " size"]:
+    def joint_log_probs(self, x: Inputs | None = None) -> Float[Tensor, " size"]:
         """Return the log of the mean of ``q(i | x)`` over inputs, in nats."""
         log_probs = self.by_input(_given(x))
         return log_probs.logsumexp(0) - math.log(len(log_probs))
 
-    def kl(self, model: VDSModel, x: Tensor | None = None) -> Float[Tensor, ""]:
+    def kl(self, model: VDSModel, x: Inputs | None = None) -> Float[Tensor, ""]:
         """Return ``sum_n KL(q(.|x_n) || p)`` over all data, estimated on some of the inputs, in nats."""
         log_q = self.by_input(_given(x))
         return (log_q.exp() * (log_q - model.log_prior())).sum(-1).mean() * self.num_data
 
 
-def _given(x: Tensor | None) -> Tensor:
+def _given(x: Inputs | None) -> Inputs:
     if x is None:
         raise ValueError("Expected inputs x, on which the probabilities of AutoPerInput depend, got None.")
     return x

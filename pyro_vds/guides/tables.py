@@ -27,7 +27,7 @@ def joined(conditionals: list[Tensor], leading: int) -> Tensor:
         depends = log_probs.ndim > leading + 1
         earlier = joint.ndim - leading if joint.ndim else 0
         shape = log_probs.shape if depends else (*log_probs.shape[:leading], *[1] * earlier, log_probs.shape[-1])
-        joint = joint[..., None] + log_probs.reshape(shape)
+        joint = joint[..., None] + log_probs.reshape(shape) if joint.ndim else log_probs.reshape(shape)
     return joint
 
 

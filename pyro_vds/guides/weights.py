@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from pyro_vds.ops.compat import StaysFloat32
 from pyro_vds.spaces.axis import DATA
 from pyro_vds.spaces.space import LIMIT, Space
 
@@ -37,7 +38,7 @@ REMEDIES = {
 """The weights that a guide keeps as tables, and how to get them."""
 
 
-class WeightTables(nn.Module):
+class WeightTables(StaysFloat32):
     """Tables of log weights over the architectures, ``(*batch_shape, *sizes)``, nats.
 
     A table that is set is a buffer, in the state of the guide; one that is not set is in no state. Loading a state sets
@@ -132,7 +133,7 @@ class WeightTables(nn.Module):
             raise ValueError(f"Expected the weights 'posterior' or 'uniform' for {reason}, got {name!r}.")
 
 
-def _make_room(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _make_room(module: StaysFloat32, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Set the tables of a state that is to be loaded, and unset the others, which an earlier version stored as NaN."""
     assert isinstance(module, WeightTables)
     for name in REMEDIES:

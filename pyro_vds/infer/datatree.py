@@ -18,21 +18,23 @@ from pyro_vds.infer.chains import as_chains
 from pyro_vds.infer.drawn import given, sample_sites
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
 from pyro_vds.infer.passes import read_out
-from pyro_vds.infer.site_tree import assemble, by_site, site_coords, site_dims, sites_group
+from pyro_vds.infer.site_tree import as_variables, assemble, by_site, site_coords, site_dims, sites_group
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.inputs import joined
 from pyro_vds.ops.loaders import gathered
 from pyro_vds.ops.rng import isolated_rng
+from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.priors.base import Prior
 from pyro_vds.spaces.space import LIMIT, Space
 from pyro_vds.spaces.tables import choices
-from pyro_vds.spaces.typing import Inputs, Targets
+from pyro_vds.spaces.typing import InputsLike, TargetsLike
 
 
 def to_datatree(
     model: VDSModel,
     guide: Guide,
-    x: Inputs | DataLoader,
-    y: Targets | None = None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None = None,
     *,
     posterior: ExactPosterior | Sequence[ExactPosterior] | None = None,
     draws: int = 1000,
@@ -61,7 +63,8 @@ def to_datatree(
             computes it from ``x`` and ``y``: pass it if these are held out.
         draws: Number of draws from guide and prior. ``log_likelihood`` holds ``draws * N`` values.
         seed: Seed of the draws.
-        constant_data: Whether to store the inputs too; they can be large.
+        constant_data: Whether to store the inputs too; they can be large. One tensor is ``x``, and several are ``x_0``,
+            ``x_1`` or ``x_NAME``.
 
     Raises:
         TypeError: If inputs or targets have the wrong type.
@@ -80,7 +83,7 @@ def to_datatree(
         return _of_draws(model, guide, x, y, seed=seed, **options)
     if model.batch_shape:
         if isinstance(x, DataLoader):  # read once: each time it may shuffle its points anew
-            x, y = gathered(x, "data", model.device_tensor().device)
+            x, y = gathered(x, "data", model.device_tensor().device, model.device_tensor().dtype)
         posteriors = _of_each(model, posterior)
         pairs = zip(replicates(model, guide), posteriors, strict=True)
         return as_chains([_one_chain(*pair, x, y, p, seed=seed + r, **options) for r, (pair, p) in enumerate(pairs)])
@@ -107,8 +110,8 @@ def _of_each(
 def _one_chain(
     model: VDSModel,
     guide: Guide,
-    x: Tensor | DataLoader,
-    y: Tensor | None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None,
     posterior: ExactPosterior | None,
     *,
     seed: int,
@@ -119,9 +122,8 @@ def _one_chain(
     with torch.inference_mode():
         batches = list(read_out(model, x, y))
         log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
-    x, y, outputs = (
-        torch.cat(parts) for parts in zip(*((b.x, b.y, b.outputs.movedim(1, 0)) for b in batches), strict=True)
-    )
+    inputs, targets = joined([b.x for b in batches]), torch.cat([b.y for b in batches if b.y is not None])
+    outputs = torch.cat([b.outputs for b in batches], 1)
     posterior = posterior_of(model, log_prob.double().sum(-1)) if posterior is None else posterior
     generator = torch.Generator().manual_seed(seed)
     log_q = guide.joint_log_probs().detach().cpu()
@@ -129,22 +131,22 @@ def _one_chain(
     groups = {
         "posterior": _by_axis(from_q, model) | _prior_parameters(from_q, model, generator),
         "log_likelihood": {"obs": log_prob[from_q].numpy()[None]},
-        "posterior_predictive": {"obs": _replicate(model, outputs.movedim(0, 1), from_q, generator)[None]},
+        "posterior_predictive": {"obs": _replicate(model, outputs, from_q, generator)[None]},
         "prior": _by_axis(from_prior, model) | _prior_parameters(from_prior, model, generator),
-        "observed_data": {"obs": y.cpu().numpy()},
+        "observed_data": {"obs": at_least_float32(targets).cpu().numpy()},
     }
     if constant_data:
-        groups["constant_data"] = {"x": x.cpu().numpy()}
+        groups["constant_data"] = as_variables(inputs)
     if model.space.with_sites:
-        return assemble(groups, sites_group(model, guide, posterior), x, y, model.space)
-    return assemble(groups, _exact_group(model, log_q, log_prob, posterior), x, y, model.space)
+        return assemble(groups, sites_group(model, guide, posterior), model.space)
+    return assemble(groups, _exact_group(model, log_q, log_prob, posterior), model.space)
 
 
 def _of_draws(
     model: VDSModel,
     guide: Guide,
-    x: Tensor | DataLoader,
-    y: Tensor | None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None,
     *,
     seed: int,
     draws: int,

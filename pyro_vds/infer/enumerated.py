@@ -14,11 +14,12 @@ from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
-from pyro_vds.models.checks import check_data
+from pyro_vds.models.checks import check_data, require_as_many
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import enumerated_traces, without_checks_of_arguments
+from pyro_vds.ops.inputs import device_of
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import Array, Inputs, InputsLike
 
 
 @dataclass(frozen=True)
@@ -58,28 +59,29 @@ class EnumELBO(nn.Module):
         """Whether the sum is over all architectures, so that only batches make it an estimate."""
         return True
 
-    def check(self, x: Inputs, y: Tensor) -> None:
+    def check(self, x: InputsLike, y: Array) -> None:
         """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
 
         Args:
-            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
 
         Raises:
             TypeError: If inputs or targets have the wrong type.
             ValueError: If the guide leaves an axis out or does not enumerate it, or the data do not fit the model.
         """
-        check_data(self.model, x, y)
-        _check_guide(self.model, self.guide, x, y)
+        inputs, targets = self.model.as_inputs(x), self.model.as_targets(y)
+        check_data(self.model, inputs, targets)
+        _check_guide(self.model, self.guide, inputs, targets)
         self._checked = True
 
-    def forward(self, x: Inputs, y: Tensor) -> Float[Tensor, ""]:
+    def forward(self, x: InputsLike, y: Array) -> Float[Tensor, ""]:
         """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
 
         With replicates it is the sum of :meth:`losses`.
 
         Args:
-            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
 
         Raises:
@@ -88,11 +90,11 @@ class EnumELBO(nn.Module):
         """
         return self.losses(x, y).sum()
 
-    def losses(self, x: Inputs, y: Tensor) -> Float[Tensor, "*replicate"]:
+    def losses(self, x: InputsLike, y: Array) -> Float[Tensor, "*replicate"]:
         """Return the negative ELBO of each replicate, ``(replicate,)``; without replicates a scalar.
 
         Args:
-            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
 
         Raises:
@@ -101,40 +103,36 @@ class EnumELBO(nn.Module):
         """
         return self.bound(x, y).losses
 
-    def bound(self, x: Inputs, y: Tensor) -> Bound:
+    def bound(self, x: InputsLike, y: Array) -> Bound:
         """Return the negative ELBO with the log likelihood of each architecture, from one pass; both differentiable.
 
         Args:
-            x: A batch of inputs, ``(*batch_shape, batch, ...)``.
+            x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
 
         Raises:
             TypeError: If :meth:`check` raises it in the first call.
             ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
         """
+        inputs, targets = self.model.as_inputs(x), self.model.as_targets(y)
         if not self._checked:
-            self.check(x, y)
-        rows = 1 + len(self.model.batch_shape)
-        if x.shape[:rows] != y.shape[:rows]:
-            raise ValueError(
-                f"Expected as many targets as inputs, got inputs of shape {tuple(x.shape)} and targets of shape "
-                f"{tuple(y.shape)}."
-            )
+            self.check(inputs, targets)
+        require_as_many(inputs, targets, 1 + len(self.model.batch_shape))
         # Shapes and values are checked before training; checks in each step would only take time.
         with without_checks_of_arguments():
-            return self._bound(x, y)
+            return self._bound(inputs, targets)
 
-    def _bound(self, x: Tensor, y: Tensor) -> Bound:
+    def _bound(self, x: Inputs, y: Tensor) -> Bound:
         """Return the bound of checked data."""
         return self._loss.bound(self.model, self.guide, x, y)
 
 
-def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> None:
+def _check_guide(model: VDSModel, guide: PyroModule, x: Inputs, y: Tensor) -> None:
     """Raise unless the guide has a parallel enumerated site for each axis.
 
     Without the annotation, Pyro would replace the exact sum by one sample and only warn.
     """
-    with poutine.block(), isolated_rng(x.device):
+    with poutine.block(), isolated_rng(device_of(x)):
         trace = poutine.trace(guide).get_trace(x, y)
     nodes = cast(dict[str, Any], trace.nodes)
     others = {

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
-from arviz_stats.base import array_stats
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -17,9 +16,9 @@ from pyro_vds.infer.exact import log_likelihood
 from pyro_vds.infer.passes import BATCH_SIZE, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import as_pair, outer_sum
+from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.spaces.space import counted
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import DataLike
 
 CHUNK = 64
 """Architectures in one pass."""
@@ -67,7 +66,7 @@ class EvidenceEstimate:
 def estimate_evidence(
     model: VDSModel,
     guide: Guide,
-    data: Data | DataLoader,
+    data: DataLike | DataLoader,
     *,
     samples: int = 1000,
     seed: int = 0,
@@ -115,11 +114,11 @@ def estimate_evidence(
 
 
 def _log_likelihood(
-    model: VDSModel, guide: Guide, data: Data | DataLoader, choices: dict[str, Tensor], batch_size: int
+    model: VDSModel, guide: Guide, data: DataLike | DataLoader, choices: dict[str, Tensor], batch_size: int
 ) -> Float[Tensor, "draw read_out"]:
     """Return the log likelihood of all data under drawn architectures and each read-out, nats, float64."""
     few, _ = given(model, guide, choices)
-    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    x, y = (data, None) if isinstance(data, DataLoader) else model.as_pair(data, "data")
     with torch.inference_mode():
         parts = [
             log_likelihood(few, part).double().sum(-1).cpu() for part in read_out(few, x, y, batch_size=batch_size)
@@ -139,6 +138,8 @@ def _pareto_k(log_weights: Float[Tensor, " draw"]) -> float:
     """Return the Pareto shape k of importance weights; NaN for few, or where the largest are all the same."""
     if len(log_weights) < FEWEST:
         return math.nan
+    from arviz_stats.base import array_stats  # which takes a second to import
+
     with suppress(ValueError):  # by which ArviZ says that they are
         _, khat = array_stats.psislw(-log_weights.numpy())  # of inverse weights, as loo has them
         return float(khat)

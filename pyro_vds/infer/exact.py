@@ -10,15 +10,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import require_guide
 from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops import dependence
-from pyro_vds.ops.tensors import as_pair, outer_sum
+from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, prior_over_sites, priors_by_axis
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.tables import choices, log_marginals
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import DataLike
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ class ExactPosterior:
             guide: The guide.
 
         Raises:
+            TypeError: If the guide is one of Pyro, whose probabilities nobody knows.
             ValueError: If the guide is one of other axes, or of the same in another order.
         """
-        guide.require_space(self.space)
+        require_guide(guide, self.space)
         log_q = guide.joint_log_probs().detach().double().cpu()
         # Probabilities from float32 logits do not sum to one in double precision.
         log_q = log_q - self._log_sum(log_q)[(..., *[None] * len(self.space))]
@@ -105,6 +107,7 @@ class ExactPosterior:
             guide: The guide.
 
         Raises:
+            TypeError: As :meth:`elbo`.
             ValueError: As :meth:`elbo`.
         """
         return self.log_evidence - self.elbo(guide)
@@ -127,7 +130,7 @@ def _number(values: Tensor) -> float | Tensor:
     return values if values.ndim else float(values)
 
 
-def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int = BATCH_SIZE) -> ExactPosterior:
+def exact_posterior(model: VDSModel, data: DataLike | DataLoader, *, batch_size: int = BATCH_SIZE) -> ExactPosterior:
     """Compute the exact posterior over architectures in one pass over the data (paper, appendix A, eq. 5).
 
     The network runs in eval mode; log likelihoods are summed in float64.
@@ -147,7 +150,7 @@ def exact_posterior(model: VDSModel, data: Data | DataLoader, *, batch_size: int
             has its own architecture.
     """
     require_one_posterior(model)
-    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    x, y = (data, None) if isinstance(data, DataLoader) else model.as_pair(data, "data")
     with torch.inference_mode():
         parts = [
             log_likelihood(model, batch).double().sum(-1) for batch in read_out(model, x, y, batch_size=batch_size)

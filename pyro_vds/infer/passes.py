@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.models.checks import check_pair, probe_outputs
+from pyro_vds.models.checks import ERRORS, check_lookups, check_pair, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_batch_size, check_inputs
+from pyro_vds.ops.inputs import at, moved, points, split, tensors
 from pyro_vds.ops.loaders import require_every_point
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.rng import isolated_items
-from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Data, Outputs
+from pyro_vds.spaces.typing import Data, Inputs, InputsLike, Outputs, TargetsLike
 
 BATCH_SIZE = 1024
 OUTPUTS = 2**18  # the largest number of points times architectures in one pass over tensors
@@ -26,27 +26,27 @@ class ReadOut:
     """A batch and its outputs from one forward pass.
 
     Attributes:
-        x: Inputs on the model's device, ``(*batch_shape, batch, ...)``.
+        x: Inputs on the model's device, ``(*batch_shape, batch, ...)``, of the kind that the user passed.
         y: Targets ``(*batch_shape, batch, ...)``; ``None`` without targets.
         outputs: Outputs of every architecture, ``(architecture, *batch_shape, batch, *event)``.
     """
 
-    x: Tensor
+    x: Inputs
     y: Tensor | None
     outputs: Outputs
 
 
 def read_out(
     model: VDSModel,
-    x: Tensor | DataLoader,
-    y: Tensor | None = None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None = None,
     *,
     batch_size: int = BATCH_SIZE,
     targets: bool = True,
 ) -> Iterator[ReadOut]:
     """Run the network over inputs, in order, and yield each batch with its outputs.
 
-    Tensors are checked as a whole before the first pass, the batches of a ``DataLoader`` one by one.
+    Tensors and arrays are checked as a whole before the first pass, the batches of a ``DataLoader`` one by one.
 
     Args:
         model: The model; it runs in eval mode, and has its own mode between batches.
@@ -66,7 +66,7 @@ def read_out(
     seen = False
     for inputs, labels in _pairs(model, x, y, batch_size, targets):
         seen = True
-        inputs = model.shared(inputs.to(device))
+        inputs = model.shared(moved(inputs, device))
         labels = None if labels is None else model.shared(labels.to(device))
         yield ReadOut(inputs, labels, _outputs(model, inputs))
     if not seen:
@@ -81,27 +81,27 @@ def read_out_replicates(model: VDSModel, data: Data, *, batch_size: int = BATCH_
         data: Checked inputs and targets ``(*batch_shape, N, ...)`` on the model's device.
         batch_size: Points in one forward pass.
     """
-    for x, y in zip(*(part.split(batch_size, len(model.batch_shape)) for part in data), strict=True):
+    for x, y in zip(*(split(part, batch_size, len(model.batch_shape)) for part in data), strict=True):
         yield ReadOut(x, y, _outputs(model, x))
 
 
-def _outputs(model: VDSModel, x: Tensor) -> Tensor:
+def _outputs(model: VDSModel, x: Inputs) -> Tensor:
     """Return the outputs of every architecture; a single point explains why inputs do not fit the network."""
     try:
         with eval_mode(model), torch.inference_mode():
             outputs = model.outputs(x)
-    except (RuntimeError, ValueError):
+    except ERRORS:
         probe_outputs(model, x)
         raise
-    leading = (model.space.count, *x.shape[: len(model.batch_shape) + 1])
+    leading = (model.space.count, *tensors(x)[0].shape[: len(model.batch_shape) + 1])
     if outputs.shape[: len(leading)] != leading:
         probe_outputs(model, x)
     return outputs
 
 
 def _pairs(
-    model: VDSModel, x: Tensor | DataLoader, y: Tensor | None, batch_size: int, targets: bool
-) -> Iterator[tuple[Tensor, Tensor | None]]:
+    model: VDSModel, x: InputsLike | DataLoader, y: TargetsLike | None, batch_size: int, targets: bool
+) -> Iterator[tuple[Inputs, Tensor | None]]:
     """Yield checked batches on their original device."""
     check_batch_size(batch_size)
     if isinstance(x, DataLoader):
@@ -111,39 +111,44 @@ def _pairs(
         return
     if targets and y is None:
         raise TypeError("Expected targets for the inputs, got none. Pass y, or a DataLoader of pairs.")
-    _check(model, x, y if targets else None)
+    inputs, labels = model.as_inputs(x), model.as_targets(y) if targets and y is not None else None
+    _check(model, inputs, labels)
     size = max(1, min(batch_size, OUTPUTS // model.space.count))
-    for start in range(0, len(x), size):
+    for start in range(0, points(inputs), size):
         part = slice(start, start + size)
-        yield x[part], y[part] if targets and y is not None else None
+        yield at(inputs, part), None if labels is None else labels[part]
 
 
-def _loaded(model: VDSModel, loader: DataLoader, targets: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
+def _loaded(model: VDSModel, loader: DataLoader, targets: bool) -> Iterator[tuple[Inputs, Tensor | None]]:
     """Yield the batches of a DataLoader; each is checked against the outputs of the first."""
     require_every_point(loader)
     outputs = None
     for batch in isolated_items(loader):
-        x, y = as_pair(batch, "the batches of a DataLoader") if targets else (_inputs(batch), None)
+        x, y = model.as_pair(batch, "the batches of a DataLoader") if targets else (_inputs(model, batch), None)
         check_inputs(x)
+        check_lookups(model, model.shared(x))
         if y is not None:
             outputs = probe_outputs(model, model.shared(x)) if outputs is None else outputs
             check_pair(model, model.shared(x), model.shared(y), outputs)
         yield x, y
 
 
-def _inputs(batch: Any) -> Tensor:
-    """Return the inputs of a batch that may have targets.
+def _inputs(model: VDSModel, batch: Any) -> Inputs:
+    """Return the inputs of a batch that may have targets: a list of two is a pair of inputs and targets.
 
     Raises:
         TypeError: If it has other parts.
     """
     if isinstance(batch, tuple | list) and len(batch) == 1:
-        return batch[0]
-    return batch if isinstance(batch, Tensor) else as_pair(batch, "the batches of a DataLoader")[0]
+        return model.as_inputs(batch[0])
+    if isinstance(batch, tuple | list):
+        return model.as_pair(batch, "the batches of a DataLoader")[0]
+    return model.as_inputs(batch)
 
 
-def _check(model: VDSModel, x: Tensor, y: Tensor | None) -> None:
+def _check(model: VDSModel, x: Inputs, y: Tensor | None) -> None:
     """Raise unless inputs, and targets if given, fit the model."""
     check_inputs(x)
+    check_lookups(model, model.shared(x))
     if y is not None:
         check_pair(model, model.shared(x), model.shared(y), probe_outputs(model, model.shared(x)))

@@ -15,7 +15,8 @@ from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.passes import BATCH_SIZE, read_out
 from pyro_vds.infer.weigher import require_weights, weigher
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.spaces.typing import Inputs, Targets
+from pyro_vds.ops.inputs import joined, points
+from pyro_vds.spaces.typing import InputsLike, TargetsLike
 
 Want = Literal["log_prob", "probs", "mean", "variance", "noise", "disagreement", "pit", "entropy", "metrics"]
 """The quantities that :func:`predict` can compute for each point."""
@@ -28,14 +29,14 @@ _OF_TARGETS = ("log_prob", "pit", "metrics")
 
 @overload
 def predict(
-    model: VDSModel, guide: Guide | None, x: Inputs, *, weights: Weights = ..., batch_size: int = ...
+    model: VDSModel, guide: Guide | None, x: InputsLike, *, weights: Weights = ..., batch_size: int = ...
 ) -> Mixture: ...
 @overload
 def predict(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
-    y: Targets | None = ...,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None = ...,
     *,
     cuts: Sequence[Cut | Case] = ...,
     want: Sequence[Want],
@@ -45,8 +46,8 @@ def predict(
 def predict(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
-    y: Targets | None = None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None = None,
     *,
     cuts: Sequence[Cut | Case] = ({},),
     want: Sequence[Want] | None = None,
@@ -61,7 +62,7 @@ def predict(
     Args:
         model: The model.
         guide: The guide; ``None`` for a model without axes.
-        x: Inputs ``(N, ...)``, or a ``DataLoader`` of pairs or of inputs.
+        x: Inputs ``(N, ...)``, several of them as a tuple or a dict; or a ``DataLoader`` of pairs or of inputs.
         y: Targets of the inputs, if ``want`` needs them; ``None`` for a ``DataLoader``.
         cuts: Cuts of the network: ``{}`` for all architectures, ``{"depth": 3}`` for a cut to depth 3. For an
             architecture for each input, a cut can be a tensor with the entry at which each input stops. A
@@ -85,14 +86,14 @@ def predict(
     if want is None:
         if isinstance(x, DataLoader) or y is not None or list(cuts) != [{}]:
             raise TypeError(
-                "Expected only a tensor of inputs for a Mixture, got a DataLoader, targets or cuts. Name the "
+                "Expected only inputs for a Mixture, got a DataLoader, targets or cuts. Name the "
                 "quantities to compute, for example want=['log_prob']."
             )
         require_weights(model, guide, weights)
         weigh, parts = weigher(model, guide), list(read_out(model, x, batch_size=batch_size, targets=False))
         dim = len(model.batch_shape)
         outputs = torch.cat([part.outputs for part in parts], 1 + dim)
-        return Mixture(model, outputs, weigh(model.shared(x.to(outputs.device))), Case(weights))
+        return Mixture(model, outputs, weigh(joined([part.x for part in parts], dim)), Case(weights))
     cases = _checked(model, cuts, want, weights)
     for case in cases:
         require_weights(model, guide, case.weights)
@@ -126,8 +127,8 @@ def _checked(model: VDSModel, cuts: Any, want: Any, weights: Weights) -> list[Ca
 def _mixtures(
     model: VDSModel,
     guide: Guide | None,
-    x: Tensor | DataLoader,
-    y: Tensor | None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None,
     cases: Sequence[Case],
     batch_size: int,
     *,
@@ -136,11 +137,12 @@ def _mixtures(
     """Yield the mixtures of all cases and the targets of each batch."""
     weigh, start = weigher(model, guide), 0
     stops = {len(case.cut) for case in cases if isinstance(case.cut, Tensor)}
-    if stops and isinstance(x, Tensor) and stops != {len(x)}:
-        raise ValueError(f"Expected a stop for each of {len(x)} inputs, got {sorted(stops)}.")
+    size = None if isinstance(x, DataLoader) else points(model.as_inputs(x))
+    if stops and size is not None and stops != {size}:
+        raise ValueError(f"Expected a stop for each of {size} inputs, got {sorted(stops)}.")
     for batch in read_out(model, x, y, batch_size=batch_size, targets=targets):
         tables = weigh(batch.x)
-        part = slice(start, start := start + batch.x.shape[len(model.batch_shape)])
+        part = slice(start, start := start + points(batch.x, len(model.batch_shape)))
         if stops and min(stops) < start:
             raise ValueError(f"Expected a stop for each input, got {min(stops)} for {start} inputs or more.")
         yield [Mixture(model, batch.outputs, tables, _of_points(case, part)) for case in cases], batch.y

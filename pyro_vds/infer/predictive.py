@@ -14,13 +14,13 @@ from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.infer.predict import predict
 from pyro_vds.infer.uncertainty import predict_variance_parts
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.spaces.typing import Inputs, Targets
+from pyro_vds.spaces.typing import InputsLike, TargetsLike
 
 
 def predict_proba(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
+    x: InputsLike | DataLoader,
     *,
     ensemble: bool = False,
     weights: Weights = "posterior",
@@ -43,7 +43,7 @@ def predict_proba(
         Probabilities on the model's device.
 
     Raises:
-        TypeError: If targets are not classes, or the inputs are not floating point.
+        TypeError: If targets are not classes, or the inputs are neither tensors nor arrays.
         ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     (result,) = predict(model, guide, x, cuts=[cut], want=["probs"], weights=weights, batch_size=batch_size)
@@ -53,8 +53,8 @@ def predict_proba(
 def log_predictive(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
-    y: Targets | None = None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None = None,
     *,
     ensemble: bool = False,
     weights: Weights = "posterior",
@@ -88,7 +88,7 @@ def log_predictive(
 def predict_moments(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
+    x: InputsLike | DataLoader,
     *,
     ensemble: bool = False,
     weights: Weights = "posterior",
@@ -112,7 +112,7 @@ def predict_moments(
         Mean and variance in the shape of the targets.
 
     Raises:
-        TypeError: If targets are classes, or the inputs are not floating point.
+        TypeError: If targets are classes, or the inputs are neither tensors nor arrays.
         ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     mean, noise, disagreement = predict_variance_parts(
@@ -124,7 +124,7 @@ def predict_moments(
 def predict_components(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs,
+    x: InputsLike,
     *,
     weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
@@ -148,7 +148,7 @@ def predict_components(
         likelihood, in the units of ``y``.
 
     Raises:
-        TypeError: If the likelihood has no ``scale``, or the inputs are not floating point.
+        TypeError: If the likelihood has no ``scale``, or the inputs are neither tensors nor arrays.
         ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     scale = getattr(model.likelihood, "scale", None)
@@ -167,8 +167,8 @@ def predict_components(
 def predict_pit(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
-    y: Targets | None = None,
+    x: InputsLike | DataLoader,
+    y: TargetsLike | None = None,
     *,
     weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
@@ -191,7 +191,7 @@ def predict_pit(
         cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
-        TypeError: If targets are classes, or the inputs are not floating point.
+        TypeError: If targets are classes, or the inputs are neither tensors nor arrays.
         ValueError: If an input has several targets, the data are empty or not finite, a cut is out of range, or there
             are no such weights.
     """

@@ -17,8 +17,9 @@ from pyro_vds.infer.drawn import sample_sites
 from pyro_vds.infer.enumerated import Bound, EnumELBO
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.inputs import device_of
 from pyro_vds.ops.tensors import outer_sum
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import Array, Inputs, InputsLike
 
 SMALLEST = 2
 """The least number of draws: the baseline of each is the mean of the others."""
@@ -49,7 +50,7 @@ class ArchitectureELBO(EnumELBO):
         """Whether the sum is over all architectures, so that only batches make it an estimate."""
         return self.samples is None
 
-    def check(self, x: Inputs, y: Tensor) -> None:
+    def check(self, x: InputsLike, y: Array) -> None:
         """Raise unless guide and data fit the model; the first call checks.
 
         Args:
@@ -60,7 +61,7 @@ class ArchitectureELBO(EnumELBO):
             TypeError: If inputs or targets have the wrong type, or the guide is not one of pyro_vds.
             ValueError: If the guide is for other axes, or the data do not fit the model.
         """
-        check_data(self.model, x, y)
+        check_data(self.model, self.model.as_inputs(x), self.model.as_targets(y))
         if not isinstance(self.guide, Guide):
             raise TypeError(
                 f"Expected a guide of pyro_vds for axes with sites, such as AutoCategorical(model), got "
@@ -69,10 +70,10 @@ class ArchitectureELBO(EnumELBO):
         self.guide.require_space(self.model.space)
         self._checked = True
 
-    def _bound(self, x: Tensor, y: Tensor) -> Bound:
+    def _bound(self, x: Inputs, y: Tensor) -> Bound:
         return self._listed(x, y) if self.samples is None else self._drawn(x, y, self.samples)
 
-    def _listed(self, x: Tensor, y: Tensor) -> Bound:
+    def _listed(self, x: Inputs, y: Tensor) -> Bound:
         """Return the bound as a sum over all architectures, weighted by ``q``."""
         space = self.model.space
         names = [*space.read_out, *space.with_sites]
@@ -82,7 +83,7 @@ class ArchitectureELBO(EnumELBO):
         # An entry whose probability underflows to zero costs nothing, even if its cost is infinite.
         return Bound(self.guide.kl(self.model) - (q * table.where(q > 0, 0.0)).sum(), table)
 
-    def _drawn(self, x: Tensor, y: Tensor, samples: int) -> Bound:
+    def _drawn(self, x: Inputs, y: Tensor, samples: int) -> Bound:
         """Return an unbiased estimate from draws; its gradient too, by scores with a leave-one-out baseline."""
         model, guide = self.model, cast(Guide, self.guide)
         drawn = sample_sites(guide, samples)
@@ -100,12 +101,12 @@ class ArchitectureELBO(EnumELBO):
         return Bound(loss, loss.new_full((), torch.nan))
 
     def _log_likelihood(
-        self, x: Tensor, y: Tensor, given: dict[str, Int[Tensor, "row sites"]]
+        self, x: Inputs, y: Tensor, given: dict[str, Int[Tensor, "row sites"]]
     ) -> Float[Tensor, "*read_out row"]:
         """Return the log likelihood of the batch, scaled to all data, under each read-out of given architectures."""
         values = dict(given)
         for place, (name, axis) in enumerate(reversed(list(self.model.space.read_out.items()))):
-            values[name] = torch.arange(len(axis), device=x.device).reshape(-1, *[1] * (2 + place))
+            values[name] = torch.arange(len(axis), device=device_of(x)).reshape(-1, *[1] * (2 + place))
         with pyro.plate("architecture", len(next(iter(given.values()))), dim=-2):
             trace = poutine.trace(poutine.condition(self.model, data=values)).get_trace(x, y)
         trace.compute_log_prob(lambda name, site: name == "obs")

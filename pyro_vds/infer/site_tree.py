@@ -12,9 +12,12 @@ from torch import Tensor
 from pyro_vds.guides.base import Guide
 from pyro_vds.infer.exact import ExactPosterior
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.inputs import tensors
+from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.tables import log_marginals
+from pyro_vds.spaces.typing import Inputs
 
 
 def by_site(entries: Int[Tensor, "draw sites"], axis: Axis) -> dict[str, np.ndarray]:
@@ -100,27 +103,41 @@ def sites_group(
     return xr.Dataset(variables, coords, attrs)
 
 
-def assemble(
-    groups: dict[str, dict[str, np.ndarray]], architecture: xr.Dataset, x: Tensor, y: Tensor, space: Space
-) -> xr.DataTree:
+def as_variables(x: Inputs) -> dict[str, np.ndarray]:
+    """Return inputs by the names of their variables: ``x``, or ``x_0``, ``x_1``, or ``x_NAME`` of several.
+
+    Numbers of 16 bit become float32, since neither NumPy nor netCDF has all of them.
+
+    Args:
+        x: Inputs.
+    """
+    keys = x if isinstance(x, dict) else range(len(tensors(x)))
+    names = ["x"] if isinstance(x, Tensor) else [f"x_{key}" for key in keys]
+    return {name: at_least_float32(part).cpu().numpy() for name, part in zip(names, tensors(x), strict=True)}
+
+
+def assemble(groups: dict[str, dict[str, np.ndarray]], architecture: xr.Dataset, space: Space) -> xr.DataTree:
     """Return the groups as ArviZ stores them.
 
     Args:
         groups: The variables of each group, with leading chain and draw where a group has them.
         architecture: The group of exact quantities.
-        x: Inputs.
-        y: Targets.
         space: The axes.
     """
-    targets = [f"target_{i}" for i in range(y.ndim - 1)]
-    features = [f"feature_{i}" for i in range(x.ndim - 1)]
-    dims = {"obs": ["obs_id", *targets], "x": ["obs_id", *features]} | site_dims(space)
+    dims = {"obs": ["obs_id", *_dims("target", groups["observed_data"]["obs"])]} | site_dims(space)
+    for name, part in groups.get("constant_data", {}).items():
+        dims[name] = ["obs_id", *_dims("feature" if name == "x" else f"{name}_feature", part)]
     tree = az.from_dict(groups, dims=dims, coords=site_coords(space))
     tree["log_likelihood"] = az.dict_to_dataset(
         groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
     )
     tree["architecture"] = xr.DataTree(architecture)
     return tree
+
+
+def _dims(name: str, values: np.ndarray) -> list[str]:
+    """Return names of the dimensions of one point."""
+    return [f"{name}_{i}" for i in range(values.ndim - 1)]
 
 
 def _plate(axis: Axis) -> str:

@@ -14,14 +14,13 @@ from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out, read_out_replic
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.stacking import maximise_log_score
-from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, DataLike
 
 logger = logging.getLogger(__name__)
 
 
 def stacked_weights(
-    model: VDSModel, data: Data | DataLoader, *, batch_size: int = BATCH_SIZE
+    model: VDSModel, data: DataLike | DataLoader, *, batch_size: int = BATCH_SIZE
 ) -> Float[Tensor, "*batch_shape_and_axes"]:
     """Return the log weights of the architectures that predict held-out data best, from one pass.
 
@@ -46,7 +45,7 @@ def stacked_weights(
             finite, or each input has its own architecture.
     """
     require_one_posterior(model)
-    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    x, y = (data, None) if isinstance(data, DataLoader) else model.as_pair(data, "data")
     log_weights = _stacked(model, read_out(model, x, y, batch_size=batch_size))
     if log_weights.isnan().any():
         raise ValueError(

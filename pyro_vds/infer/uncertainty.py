@@ -12,13 +12,13 @@ from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.infer.predict import predict
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.entropy import EntropySplit
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import InputsLike
 
 
 def predict_variance_parts(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
+    x: InputsLike | DataLoader,
     *,
     ensemble: bool = False,
     weights: Weights = "posterior",
@@ -50,7 +50,7 @@ def predict_variance_parts(
         square.
 
     Raises:
-        TypeError: If targets are classes, or the inputs are not floating point.
+        TypeError: If targets are classes, or the inputs are neither tensors nor arrays.
         ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     (result,) = predict(
@@ -65,7 +65,7 @@ def predict_variance_parts(
 def predict_entropy(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
+    x: InputsLike | DataLoader,
     *,
     weights: Weights = "posterior",
     batch_size: int = BATCH_SIZE,
@@ -82,7 +82,7 @@ def predict_entropy(
         cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
-        TypeError: If targets are not classes, or the inputs are not floating point.
+        TypeError: If targets are not classes, or the inputs are neither tensors nor arrays.
         ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     (result,) = predict(model, guide, x, cuts=[cut], want=["entropy"], weights=weights, batch_size=batch_size)
@@ -92,7 +92,7 @@ def predict_entropy(
 def predict_disagreement(
     model: VDSModel,
     guide: Guide | None,
-    x: Inputs | DataLoader,
+    x: InputsLike | DataLoader,
     *,
     weights: Weights = "uniform",
     batch_size: int = BATCH_SIZE,
@@ -118,7 +118,7 @@ def predict_disagreement(
         cut: A label for each axis that is cut, such as ``depth=3``.
 
     Raises:
-        TypeError: If the inputs are not floating point.
+        TypeError: If the inputs are neither tensors nor arrays.
         ValueError: If the inputs are empty or not finite, a cut is out of range, or there are no such weights.
     """
     (result,) = predict(model, guide, x, cuts=[cut], want=["disagreement"], weights=weights, batch_size=batch_size)

@@ -13,14 +13,16 @@ from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.cases import Case
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.inputs import device_of, points
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.space import Space
+from pyro_vds.spaces.typing import Inputs
 
 Tables = Callable[[Weights], Float[Tensor, "..."]]
 """From a name to log weights ``(*sizes, *batch_shape, batch_or_one)``, nats."""
 
 
-def weigher(model: VDSModel, guide: Guide | None) -> Callable[[Tensor], Tables]:
+def weigher(model: VDSModel, guide: Guide | None) -> Callable[[Inputs], Tables]:
     """Return the function from a batch of inputs ``(*batch_shape, batch, ...)`` to the weights of the architectures.
 
     Each table is computed once: a guide per input runs once for a batch, whatever is asked of it.
@@ -48,17 +50,17 @@ def weigher(model: VDSModel, guide: Guide | None) -> Callable[[Tensor], Tables]:
     return lambda _: table
 
 
-def _weigher_of_inputs(model: VDSModel, guide: Guide | None) -> Callable[[Tensor], Tables]:
+def _weigher_of_inputs(model: VDSModel, guide: Guide | None) -> Callable[[Inputs], Tables]:
     """Return the same for a model with an architecture for each input."""
     if not isinstance(guide, AutoPerInput):
         raise ValueError(f"Expected an AutoPerInput guide for a model with plate=DATA, got {type(guide).__name__}.")
     guide.require_space(model.space)
 
-    def of_inputs(x: Tensor) -> Tables:
+    def of_inputs(x: Inputs) -> Tables:
         @cache
         def table(weights: Weights) -> Tensor:
             if weights != "posterior":
-                return guide.log_weights(weights)[:, None].expand(-1, len(x)).to(x.device)
+                return guide.log_weights(weights)[:, None].expand(-1, points(x)).to(device_of(x))
             with eval_mode(guide), torch.no_grad():
                 return guide.by_input(x).T
 

@@ -12,13 +12,14 @@ import pyro.distributions as dist
 import torch
 from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
+from pyro_vds.ops.compat import StaysFloat32
 from pyro_vds.spaces.typing import Outputs
 
 
-class Likelihood(nn.Module, ABC):
+class Likelihood(StaysFloat32, ABC):
     """The distribution of a target given the network's outputs.
 
     A likelihood of your own needs :meth:`forward` and :meth:`check_targets`. Its distribution needs a mean and a
@@ -75,7 +76,9 @@ class Likelihood(nn.Module, ABC):
             log_weights: Log mixture weights ``log q_i``, nats, for each point or once for all.
         """
         components = self.components(outputs, log_weights.ndim - 1)
-        logits = log_weights.movedim(0, -1).expand(components.batch_shape)
+        logits = log_weights.movedim(0, -1)
+        # MixtureSameFamily compares sizes, which would fix that of the batch in a graph exported from one example.
+        logits = logits if torch.compiler.is_exporting() else logits.expand(components.batch_shape)
         return dist.MixtureSameFamily(dist.Categorical(logits=logits), components)
 
     def prediction(self, mixture: Distribution) -> Tensor | tuple[Tensor, Tensor]:

@@ -49,7 +49,10 @@ class Classification(Likelihood):
             outputs: Outputs of each architecture.
             log_weights: Log mixture weights ``log q_i``, nats, for each point or once for all.
         """
-        return dist.Categorical(logits=torch.logsumexp(outputs.log_softmax(-1) + log_weights[..., None], dim=0))
+        # Not log_softmax, which fixes the size of the batch in a graph exported from one example.
+        log_probs = outputs - outputs.amax(-1, keepdim=True)
+        log_probs = log_probs - log_probs.logsumexp(-1, keepdim=True)
+        return dist.Categorical(logits=torch.logsumexp(log_probs + log_weights[..., None], dim=0))
 
     def prediction(self, mixture: Distribution) -> Float[Tensor, "*batch_shape batch classes"]:
         """Return the log class probabilities, nats.

@@ -6,6 +6,7 @@ from torch import nn
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.likelihoods.classification import Classification
+from pyro_vds.ops.parts import require_known_shapes, require_uncompiled
 from pyro_vds.spaces.axis import DATA, Plate
 from pyro_vds.spaces.space import Space
 
@@ -18,16 +19,19 @@ def checked_space(backbone: nn.Module, plate: Plate | None) -> Space:
         plate: The plate of all axes; ``None`` keeps the plates of the backbone's space.
 
     Raises:
-        TypeError: If ``backbone`` is not a backbone.
-        ValueError: If an axis without sites is not read out, or a network whose axes have sites has replicates or no
-            way to run given architectures.
+        TypeError: If ``backbone`` is not a backbone, or compiled.
+        ValueError: If a module is lazy, an axis without sites is not read out, or a network whose axes have sites has
+            replicates or no way to run given architectures.
     """
     space = getattr(backbone, "space", None)
+    if isinstance(backbone, nn.Module):
+        require_uncompiled(backbone)
     if not (isinstance(backbone, nn.Module) and isinstance(space, Space)):
         raise TypeError(
             f"Expected a torch.nn.Module with a pyro_vds.Space as attribute 'space', got {type(backbone).__name__}. "
             "Wrap stem, blocks and head in pyro_vds.PerDepth."
         )
+    require_known_shapes(backbone)
     if space.with_sites:
         _check_sites(backbone, space, plate)
     space = space if plate is None else space.in_plate(plate)

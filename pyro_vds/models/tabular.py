@@ -10,11 +10,12 @@ from torch.distributions import constraints
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.inputs import points
 from pyro_vds.priors.base import PriorLike
 from pyro_vds.priors.families import Uniform
 from pyro_vds.spaces.axis import Axis, Plate
 from pyro_vds.spaces.space import Space
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, Inputs
 
 
 class TabularModel(VDSModel):
@@ -84,11 +85,11 @@ class Table(nn.Module):
         self.space = space
         self.register_buffer("table", log_likelihood.clone())
 
-    def forward(self, x: Tensor) -> Float[Tensor, "architecture batch one"]:
+    def forward(self, x: Inputs) -> Float[Tensor, "architecture batch one"]:
         """Return the whole table for each input."""
-        return self.table.flatten()[:, None, None].expand(-1, len(x), 1)
+        return self.table.flatten()[:, None, None].expand(-1, points(x), 1)
 
-    def at(self, x: Tensor, architectures: Mapping[str, Tensor]) -> Float[Tensor, "architecture batch one"]:
+    def at(self, x: Inputs, architectures: Mapping[str, Tensor]) -> Float[Tensor, "architecture batch one"]:
         """Return the entries of some architectures for each input.
 
         Args:
@@ -96,7 +97,7 @@ class Table(nn.Module):
             architectures: The entry at each site, ``(architecture, sites)``.
         """
         (entries,) = architectures.values()
-        return self.table[entries.unbind(-1)][:, None, None].expand(-1, len(x), 1)
+        return self.table[entries.unbind(-1)][:, None, None].expand(-1, points(x), 1)
 
 
 class Known(Likelihood):

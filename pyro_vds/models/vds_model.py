@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.arguments import check_num_data, checked_likelihood, checked_space
-from pyro_vds.models.sites import batch_plates, chosen, draw_sites, require_no_svi, run_given
+from pyro_vds.models.sites import batch_plates, chosen, draw_sites, enters_store, run_given
 from pyro_vds.models.with_priors import WithPriors
 from pyro_vds.ops.compat import held, hold
+from pyro_vds.ops.inputs import as_inputs, as_pair, as_targets, device_of, expanded, points
+from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.priors.base import PriorLike
 from pyro_vds.priors.learnt import LearntPriors
 from pyro_vds.spaces.axis import DATA, Plate
-from pyro_vds.spaces.typing import Inputs, Outputs
+from pyro_vds.spaces.typing import Data, Inputs, InputsLike, Outputs, TargetsLike
 
 ONE_OR_SOME = "Draw some with pyro_vds.drawn(model, guide, samples=40), or take one with pyro_vds.prune."
 
@@ -28,9 +30,10 @@ class VDSModel(WithPriors):
     ``p(d) = Categorical(beta)`` for each axis, and ``p(y | x, d) = likelihood(backbone(x)[d])`` for each
     point of a plate ``"data"`` of ``num_data`` points. The sample sites have the names of the axes, and ``"obs"``.
 
-    The weights are ordinary ``torch.nn.Parameter`` s outside Pyro's global store, in which two models would share
-    them by name. Train with :func:`pyro_vds.fit`, or with :func:`pyro_vds.enum_elbo` and a torch optimiser;
-    ``pyro.infer.SVI`` finds parameters through the store, and raises an error.
+    The weights are ordinary ``torch.nn.Parameter`` s. Train with :func:`pyro_vds.fit`, or with
+    :func:`pyro_vds.enum_elbo` and a torch optimiser, which leave Pyro's global store alone. Under ``pyro.infer.SVI``,
+    which finds parameters through the store, model and guide enter theirs, each under a name of its own
+    (``VDSModel_0``, ``AutoCategorical_0``), so that two models do not meet.
 
     Args:
         backbone: A module with ``space``, ``restrict`` and ``forward``; see :class:`pyro_vds.Backbone`. With
@@ -78,14 +81,15 @@ class VDSModel(WithPriors):
         if learn_prior and (self.batch_shape or self.space.with_sites):
             raise ValueError("Expected learn_prior=False for replicates and for axes with sites, got True.")
         learnt = LearntPriors(self.priors, self.sizes) if learn_prior else nn.ModuleDict()
-        hold(self, "learnt_priors", learnt.to(self.device_tensor()))
+        hold(self, "learnt_priors", learnt.to(self.table_tensor()))
 
     @property
     def by_input(self) -> bool:
         """Whether each input has its own architecture."""
         return DATA in self.space.plates
 
-    # Properties, because access to a child through PyroModule would register its parameters in the global store.
+    # Properties, because access to a child through PyroModule would register its parameters in the global store,
+    # without SVI too, and under names that two models share.
     @property
     def backbone(self) -> Any:
         """The network: a module that is a :class:`pyro_vds.Backbone`."""
@@ -96,32 +100,34 @@ class VDSModel(WithPriors):
         """The likelihood."""
         return held(self, "likelihood")
 
-    def forward(self, x: Inputs, y: Tensor | None = None) -> Tensor:
+    def forward(self, x: InputsLike, y: TargetsLike | None = None) -> Tensor:
         """Run the generative model.
 
         Args:
-            x: A batch of inputs ``(*batch_shape, batch, ...)``.
+            x: A batch of inputs ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: The targets; the plate then rescales the batch to ``num_data`` points. ``None`` samples targets.
 
         Returns:
             The targets, observed or sampled.
 
         Raises:
-            RuntimeError: If the model runs under ``pyro.infer.SVI``.
+            RuntimeError: If the model runs under ``pyro.infer.SVI``, and has axes with sites or meets other tensors
+                in the store under its names.
         """
-        require_no_svi()
+        enters_store(self, self.space)
+        inputs, y = self.as_inputs(x), None if y is None else self.as_targets(y)
         with batch_plates(self.batch_shape) as copies:
             given = {name: draw_sites(axis, self.prior(name)) for name, axis in self.space.with_sites.items()}
             rows = [torch.arange(len(entries)) for entries in given.values() if entries.ndim > 1][:1]
             choice = self._draw(None)
-            outputs = self._read_out(x, given)
-            batch = x.shape[len(self.batch_shape)]
-            points = torch.arange(batch, device=outputs.device)
+            outputs = self._read_out(inputs, given)
+            batch = points(inputs, len(self.batch_shape))
+            places = torch.arange(batch, device=outputs.device)
             size = batch if y is None else self.num_data
-            with pyro.plate("data", size, dim=-1, subsample=points):
+            with pyro.plate("data", size, dim=-1, subsample=places):
                 choice |= self._draw(DATA)
                 if choice:
-                    members = [*(c.to(points.device)[:, None] for c in (*copies, *rows)), points]
+                    members = [*(c.to(places.device)[:, None] for c in (*copies, *rows)), places]
                     outputs = chosen(outputs, [choice[axis] for axis in self.axes if axis in choice], members)
                 return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
@@ -130,28 +136,61 @@ class VDSModel(WithPriors):
         names = [name for name, axis in self.space.items() if axis.plate == plate]
         return {name: pyro.sample(name, self.prior(name)) for name in names}
 
-    def outputs(self, x: Inputs) -> Outputs:
+    def outputs(self, x: InputsLike) -> Outputs:
         """Return the outputs of every architecture, axes flattened: ``(architecture, *batch_shape, batch, *event)``.
+
+        They are in float32 at least, also of a network whose weights have 16 bit.
 
         Raises:
             ValueError: If there are more than 65,536 architectures.
         """
         self.space.require_table("in one pass", ONE_OR_SOME)
-        outputs = self._read_out(x)
+        outputs = self._read_out(self.as_inputs(x))
         return outputs.flatten(0, len(self.space) - 1) if self.space else outputs[None]
 
-    def shared(self, tensor: Tensor) -> Tensor:
+    def shared(self, x: Inputs) -> Any:
         """Return inputs or targets expanded to all replicates, ``(*batch_shape, N, ...)``.
 
         Args:
-            tensor: Inputs or targets ``(N, ...)``.
+            x: Inputs or targets ``(N, ...)``.
+        """
+        return expanded(x, self.batch_shape)
+
+    def as_inputs(self, x: InputsLike) -> Any:
+        """Return inputs as the network takes them: tensors, alone or in a tuple or a dict.
+
+        NumPy arrays in double precision, in which NumPy makes them, get the dtype of the weights; integers stay.
+
+        Args:
+            x: A tensor or an array, or a tuple, a list or a mapping of them.
 
         Raises:
-            TypeError: If ``tensor`` is not a tensor.
+            TypeError: If there is something else.
         """
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"Expected a torch tensor, got {type(tensor).__name__}. Use torch.as_tensor.")
-        return tensor.expand(*self.batch_shape, *tensor.shape)
+        return as_inputs(x, self.device_tensor().dtype)
+
+    def as_targets(self, y: TargetsLike) -> Tensor:
+        """Return targets as a tensor.
+
+        Args:
+            y: A tensor or an array.
+
+        Raises:
+            TypeError: If it is something else.
+        """
+        return as_targets(y, self.device_tensor().dtype)
+
+    def as_pair(self, data: object, name: str) -> Data:
+        """Return a pair of inputs and targets as tensors.
+
+        Args:
+            data: A tuple or list of inputs and targets.
+            name: What they are, for the message.
+
+        Raises:
+            TypeError: If it is no such pair.
+        """
+        return as_pair(data, name, self.device_tensor().dtype)
 
     @torch.no_grad()
     def replicate(self, index: int) -> "VDSModel":
@@ -175,9 +214,32 @@ class VDSModel(WithPriors):
         single = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)
         return single.train(self.training)
 
+    def with_backbone(self, backbone: nn.Module) -> "VDSModel":
+        """Return this model with another backbone, which has the same space: priors and likelihood are shared.
+
+        A guide of this model is one of the other too. The backbone is moved to this model's device.
+
+        Args:
+            backbone: For example the network whose features :func:`pyro_vds.probe` stored.
+
+        Raises:
+            TypeError: If ``backbone`` is not a backbone.
+            ValueError: If it has another space, or there are replicates.
+        """
+        plate = DATA if self.by_input else None
+        space = checked_space(backbone, plate)
+        if space != self.space or self.batch_shape or getattr(backbone, "batch_shape", ()):
+            raise ValueError(
+                f"Expected a backbone with this model's space {self.space}, and no replicates in either; got {space}."
+            )
+        shared = {"priors": self.priors, "likelihood": self.likelihood, "num_data": self.num_data, "plate": plate}
+        other = VDSModel(backbone.to(self.device_tensor().device), **shared)
+        hold(other, "learnt_priors", held(self, "learnt_priors"))
+        return other.train(self.training)
+
     def _read_out(self, x: Inputs, given: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Run the backbone in its autocast precision, and return outputs in the dtype of the weights."""
+        """Run the backbone in its autocast precision, and return outputs in the dtype of weights, float32 at least."""
         run = partial(run_given, self.backbone, self.space, given, self.whole) if given else self.backbone
-        with nullcontext() if self.autocast is None else torch.autocast(x.device.type, self.autocast):
+        with nullcontext() if self.autocast is None else torch.autocast(device_of(x).type, self.autocast):
             outputs = run(x)
-        return outputs if self.autocast is None else outputs.to(self.device_tensor().dtype)
+        return at_least_float32(outputs) if self.autocast is None else outputs.to(self.table_tensor().dtype)

@@ -11,8 +11,8 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.nn import PyroModule
 from torch import Tensor
 
-from pyro_vds.ops.compat import held
-from pyro_vds.ops.tensors import outer_sum
+from pyro_vds.ops.compat import StaysFloat32, held
+from pyro_vds.ops.tensors import at_least_float32, outer_sum
 from pyro_vds.priors.base import Prior, PriorLike, as_categorical, prior_over_sites, priors_by_axis
 from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.priors.learnt import LearntPriors
@@ -20,7 +20,7 @@ from pyro_vds.spaces.space import LIMIT, Space
 from pyro_vds.spaces.tables import choices
 
 
-class WithPriors(PyroModule):
+class WithPriors(StaysFloat32, PyroModule):
     """A module with a space of architectures and a prior over each of its axes.
 
     Attributes:
@@ -38,7 +38,7 @@ class WithPriors(PyroModule):
         """Check the priors against the space, and keep them with their tables."""
         usual = {name: Uniform() if axis.has_sites else Geometric() for name, axis in self.space.items()}
         self.priors = priors_by_axis(usual if priors is None else priors, self.axes)
-        like = self.device_tensor()
+        like = self.table_tensor()
         self.whole = choices(self.space) if self.space.with_sites.count <= LIMIT else {}
         for name, axis in self.space.items():
             logits = as_categorical(self.priors[name], len(axis), name).logits
@@ -133,3 +133,7 @@ class WithPriors(PyroModule):
         tensors = itertools.chain(self.parameters(), self.buffers())
         like = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
         return torch.zeros(()) if like is None else like.new_zeros(()).detach()
+
+    def table_tensor(self) -> Tensor:
+        """Return a zero on the model's device in the dtype of logits and likelihoods, float32 at least."""
+        return at_least_float32(self.device_tensor())

@@ -6,28 +6,38 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from pyro_vds.ops.inputs import parts
+from pyro_vds.spaces.typing import Inputs
 
-def check_inputs(x: Tensor) -> None:
-    """Check that there are inputs, that they are floating point or bytes, and finite.
+
+def check_inputs(x: Inputs, dim: int = 0) -> None:
+    """Check that there are inputs, that all parts have the same points, and that floating-point parts are finite.
+
+    Whether the network takes integers, such as token ids, is for the network to say.
 
     Args:
         x: Inputs ``(N, ...)``.
+        dim: The dimension of the points, 1 behind that of replicates.
 
     Raises:
-        TypeError: If ``x`` is neither a floating-point tensor nor a tensor of bytes (pixels).
-        ValueError: If ``x`` is empty or holds NaN or infinity.
+        ValueError: If a part is empty, or holds NaN or infinity, or the numbers of points differ.
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"Expected inputs as a torch tensor, got {type(x).__name__}. Use torch.as_tensor(x).")
-    if not (x.is_floating_point() or x.dtype == torch.uint8):
-        raise TypeError(f"Expected floating-point inputs, or pixels as uint8, got {x.dtype}. Convert with x.float().")
-    if x.ndim < 2 or x.numel() == 0:
-        raise ValueError(f"Expected at least one input point and a shape (N, ...), got shape {tuple(x.shape)}.")
-    if not bool(torch.isfinite(x).all()):
-        bad = int((~torch.isfinite(x.flatten(1))).any(1).sum())
-        raise ValueError(
-            f"Expected finite inputs, got NaN or infinity in {bad} of {len(x)} points. Remove or impute these points."
-        )
+    for name, part in parts(x).items():
+        # A vector is one id for each point, or a part of several, but of numbers most often a forgotten dimension.
+        dims = 2 if isinstance(x, Tensor) and part.is_floating_point() else 1
+        if part.ndim < dim + dims or part.numel() == 0:
+            raise ValueError(
+                f"Expected at least one input point and a shape (N, ...), got {name} of shape {tuple(part.shape)}."
+            )
+        if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+            rows = ~torch.isfinite(part.flatten(0, dim).flatten(1))
+            raise ValueError(
+                f"Expected finite inputs, got NaN or infinity in {int(rows.any(1).sum())} of {len(rows)} points of "
+                f"{name}. Remove or impute these points."
+            )
+    sizes = {name: part.shape[dim] for name, part in parts(x).items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"Expected the same number of points in all parts of the inputs, got {sizes}.")
 
 
 def check_batch_size(batch_size: int) -> None:

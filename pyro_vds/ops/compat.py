@@ -3,7 +3,8 @@
 Each function says why it needs one; ``tests/ops/test_compat.py`` says what would break without it.
 """
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any
@@ -14,8 +15,12 @@ from pyro.infer import TraceEnum_ELBO
 from pyro.poutine import Trace
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch.distributions import Distribution
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from pyro_vds.ops.tensors import at_least_float32
 
 BatchNorm = _BatchNorm
 """What the batch norms of all dimensions have in common, which torch names for itself only."""
@@ -57,6 +62,29 @@ def is_enumerated(value: Tensor) -> bool:
     Pyro marks it with an attribute of its own; looking at the values instead would wait for the device.
     """
     return hasattr(value, "_pyro_categorical_support")
+
+
+class StaysFloat32(nn.Module):
+    """A module whose own parameters and buffers have 32 bit or more, also after ``.half()`` or ``.bfloat16()``.
+
+    Everything that changes the dtype of a module goes through this one method, which torch keeps to itself. Children
+    change as usual.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "StaysFloat32":
+        def kept(tensor: Tensor) -> Tensor:
+            changed = fn(tensor)
+            narrowed = changed.is_floating_point() and at_least_float32(changed) is not changed
+            return at_least_float32(tensor).to(changed.device) if narrowed else changed
+
+        for child in self.children() if recurse else ():
+            child._apply(fn)
+        super()._apply(kept, recurse=False)
+        return self
+
+
+class ParametersInFloat32(StaysFloat32, nn.ParameterDict):
+    """Parameters by name that have 32 bit or more."""
 
 
 @contextmanager
@@ -114,10 +142,78 @@ def copy_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
 
 
 def in_place_changes(tensor: Tensor) -> int:
-    """Return how often a tensor was changed in place; this shows whether a module overwrites its input."""
+    """Return how often a tensor was changed in place; this shows whether a module overwrites its input.
+
+    It is 0 where torch does not count: while it compiles or exports, and for tensors made in inference mode. Of a
+    tensor under ``vmap`` it is the count of the tensor behind it, as ``vmap`` keeps none.
+    """
+    if torch.compiler.is_compiling() or tensor.is_inference():
+        return 0
+    while is_functorch_wrapped_tensor(tensor):
+        tensor = get_unwrapped(tensor)
     return tensor._version
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Return whether a module is what ``torch.compile`` returns; its class can only be imported with the compiler."""
+    return "_orig_mod" in module._modules
+
+
+@contextmanager
+def without_fused_attention() -> Iterator[None]:
+    """Run attention as the products that it is made of, since ``vmap`` runs fused kernels copy by copy, and warns.
+
+    The setting of the fast path is global, and not documented.
+    """
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def without_fused_layers() -> Iterator[None]:
+    """Run attention and recurrent layers as the products that they are made of, which can be counted.
+
+    The settings are global. Torch's own context managers also set what nobody asked for, and warn about it.
+    """
+    cudnn: Any = torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
+    enabled = cudnn.enabled, mkldnn.enabled
+    cudnn.enabled = mkldnn.enabled = False
+    try:
+        with without_fused_attention():
+            yield
+    finally:
+        cudnn.enabled, mkldnn.enabled = enabled
 
 
 def input_hooks(module: nn.Module) -> dict[int, Any]:
     """Return the hooks that run before a module's forward pass, by the id of their handle."""
     return module._forward_pre_hooks
+
+
+def with_children(module: nn.Module, children: Mapping[str, nn.Module | None], *, own: bool = True) -> Any:
+    """Return a module of the same class that shares everything with another but some children.
+
+    ``copy.copy`` would also share the tables in which torch keeps children and hooks, so that a change of one module
+    would be a change of the other.
+
+    Args:
+        module: The module; it is not changed.
+        children: The new children by their names; ``None`` leaves one out.
+        own: Whether it has the parameters and buffers that belong to the module itself, not to a child.
+    """
+    other = copy.copy(module)
+    other.__dict__.update({name: copy.copy(table) for name, table in vars(module).items() if isinstance(table, dict)})
+    for name, child in children.items():
+        other._modules[name] = child
+        if child is None:
+            del other._modules[name]
+    if not own:
+        other._parameters.clear()
+        other._buffers.clear()
+    return other

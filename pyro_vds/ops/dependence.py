@@ -8,7 +8,6 @@ is the array that is asked for here.
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.special import entr
 from torch import Tensor
 
 SUM_TOLERANCE = 1e-6
@@ -23,7 +22,7 @@ def entropy(joint: ArrayLike) -> float:
     Raises:
         ValueError: If they are not probabilities that sum to one.
     """
-    return float(entr(_checked(joint)).sum())
+    return _entropy(_checked(joint))
 
 
 def marginals(joint: ArrayLike) -> tuple[Float[np.ndarray, " option"], ...]:
@@ -52,9 +51,9 @@ def total_correlation(joint: ArrayLike) -> float:
         ValueError: If they are not probabilities that sum to one.
     """
     table = _checked(joint)
-    single = sum(float(entr(_kept(table, site)).sum()) for site in range(table.ndim))
+    single = sum(_entropy(_kept(table, site)) for site in range(table.ndim))
     # A divergence is not negative, so that only rounding makes the difference so.
-    return max(single - float(entr(table).sum()), 0.0)
+    return max(single - _entropy(table), 0.0)
 
 
 def mutual_information(joint: ArrayLike) -> Float[np.ndarray, "site site"]:
@@ -70,13 +69,19 @@ def mutual_information(joint: ArrayLike) -> Float[np.ndarray, "site site"]:
         ValueError: If they are not probabilities that sum to one.
     """
     table = _checked(joint)
-    single = [float(entr(_kept(table, site)).sum()) for site in range(table.ndim)]
+    single = [_entropy(_kept(table, site)) for site in range(table.ndim)]
     found = np.diag(single)
     for one in range(table.ndim):
         for other in range(one + 1, table.ndim):
-            pair = float(entr(_kept(table, one, other)).sum())
+            pair = _entropy(_kept(table, one, other))
             found[one, other] = found[other, one] = max(single[one] + single[other] - pair, 0.0)
     return found
+
+
+def _entropy(probs: np.ndarray) -> float:
+    from scipy.special import entr
+
+    return float(entr(probs).sum())
 
 
 def _kept(table: np.ndarray, *sites: int) -> np.ndarray:

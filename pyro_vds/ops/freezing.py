@@ -36,5 +36,10 @@ def is_frozen(module: nn.Module) -> bool:
     return _stay_in_eval_mode in input_hooks(module).values()
 
 
+def only_frozen_by_hooks(module: nn.Module) -> bool:
+    """Return whether a module has no hooks of its pass but that of :func:`freeze`."""
+    return not module._forward_hooks and set(input_hooks(module).values()) <= {_stay_in_eval_mode}
+
+
 def _stay_in_eval_mode(module: nn.Module, inputs: object) -> None:
     module.training = False

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, WeightedRandomSampler
 
+from pyro_vds.ops.inputs import as_pair, joined, moved
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import as_pair
 from pyro_vds.spaces.typing import Data
 
 
@@ -84,13 +84,14 @@ def first_batch(loader: DataLoader) -> Any:
     return batch
 
 
-def gathered(loader: DataLoader, name: str, device: torch.device) -> Data:
+def gathered(loader: DataLoader, name: str, device: torch.device, dtype: torch.dtype) -> Data:
     """Return all points of a loader as one pair on a device; the global generators are left as they were.
 
     Args:
         loader: Yields pairs of inputs and targets.
         name: What they are, for the message.
         device: Where they go.
+        dtype: The dtype of the network's weights, see :func:`pyro_vds.ops.inputs.as_inputs`.
 
     Raises:
         TypeError: If it does not yield pairs of tensors.
@@ -98,10 +99,10 @@ def gathered(loader: DataLoader, name: str, device: torch.device) -> Data:
     """
     require_every_point(loader)
     with isolated_rng():
-        pairs = [tuple(part.to(device) for part in as_pair(batch, name)) for batch in loader]
+        pairs = [tuple(moved(part, device) for part in as_pair(batch, name, dtype)) for batch in loader]
     if not pairs:
         raise ValueError(f"Expected a DataLoader with at least one batch as {name}, got none.")
-    x, y = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    x, y = (joined(pieces) for pieces in zip(*pairs, strict=True))
     return x, y
 
 

@@ -1,13 +1,10 @@
 """Small operations on tensors that several packages need."""
 
 from functools import reduce
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-
-from pyro_vds.spaces.typing import Data
+from torch import Tensor, nn
 
 
 def outer_sum(terms: list[Float[Tensor, "*batch _"]]) -> Float[Tensor, "..."]:
@@ -22,33 +19,22 @@ def outer_sum(terms: list[Float[Tensor, "*batch _"]]) -> Float[Tensor, "..."]:
     return reduce(add, terms)
 
 
-def as_pair(batch: Any, name: str) -> Data:
-    """Return a batch as a pair of inputs and targets.
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 if it has 16 bit or fewer, and as it is otherwise.
+
+    Logits, likelihoods and their sums need more digits than 16 bit have: bfloat16 has 3, and
+    float16 no number above 65,504.
 
     Args:
-        batch: A tuple or list of two tensors.
-        name: Name of the batch, for the message.
-
-    Raises:
-        TypeError: If ``batch`` is not a pair of tensors.
+        tensor: Any tensor; one of integers stays one.
     """
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"Expected {name} as a pair (inputs, targets) of tensors, got {given}.")
-    for part in batch:
-        if not isinstance(part, Tensor):
-            raise TypeError(
-                f"Expected {name} as torch tensors, got {type(part).__name__}. Convert with torch.as_tensor."
-            )
-    return batch[0], batch[1]
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32)) if tensor.is_floating_point() else tensor
 
 
-def first_points(tensor: Tensor, count: int, dim: int = 0) -> Tensor:
-    """Return the first points of inputs or targets.
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the dtype of a module's floating-point weights, or the default dtype without any.
 
     Args:
-        tensor: Inputs or targets.
-        count: Largest number of points.
-        dim: The dimension of the points, 0 without replicates.
+        module: The module.
     """
-    return tensor.narrow(dim, 0, min(count, tensor.shape[dim]))
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.get_default_dtype())

@@ -26,7 +26,7 @@ _TWO_CLASSES = LinearSegmentedColormap.from_list("two_classes", ["#E69F00", "#FF
 
 
 def grid_around(
-    x: Float[Tensor, "points 2"], *, resolution: int = 120, margin: float = 0.2
+    x: Float[Array, "points 2"], *, resolution: int = 120, margin: float = 0.2
 ) -> Float[Tensor, "pixels 2"]:
     """Return the points of a grid around points of two features, for :func:`plot_functions`.
 
@@ -36,11 +36,12 @@ def grid_around(
         margin: Distance from the outermost points to the edges of the grid.
 
     Returns:
-        The points of the grid, ``(resolution**2, 2)``, with the device and dtype of ``x``.
+        The points of the grid as a tensor, ``(resolution**2, 2)``, with the device and dtype of ``x``.
 
     Raises:
         ValueError: If the points do not have two features.
     """
+    x = torch.as_tensor(x)
     if x.ndim != 2 or x.shape[1] != 2:
         raise ValueError(f"Expected points with two features, (N, 2), got {tuple(x.shape)}.")
     low, high = x.amin(0) - margin, x.amax(0) + margin

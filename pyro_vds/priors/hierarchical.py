@@ -11,8 +11,6 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-import scipy.special
-import scipy.stats
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -45,11 +43,13 @@ class Beta:
 
     def nodes(self) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
         """Return the values and log weights of the trapezoidal rule for the logit."""
-        low, high = scipy.special.logit(np.clip(_tails(scipy.stats.beta(self.a, self.b)), 1e-15, 1 - 1e-15))
+        from scipy import special, stats
+
+        low, high = special.logit(np.clip(_tails(stats.beta(self.a, self.b)), 1e-15, 1 - 1e-15))
         logits = np.linspace(low, high, NODES)
         # d eta / d logit = eta (1 - eta) raises both exponents of the density by one.
-        log_weights = self.a * scipy.special.log_expit(logits) + self.b * scipy.special.log_expit(-logits)
-        return scipy.special.expit(logits), log_weights - scipy.special.logsumexp(log_weights)
+        log_weights = self.a * special.log_expit(logits) + self.b * special.log_expit(-logits)
+        return special.expit(logits), log_weights - special.logsumexp(log_weights)
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,12 @@ class Gamma:
 
     def nodes(self) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
         """Return the values and log weights of the trapezoidal rule for the logarithm."""
-        low, high = np.log(np.clip(_tails(scipy.stats.gamma(self.shape, scale=1 / self.rate)), 1e-30, None))
+        from scipy import special, stats
+
+        low, high = np.log(np.clip(_tails(stats.gamma(self.shape, scale=1 / self.rate)), 1e-30, None))
         logs = np.linspace(low, high, NODES)
         log_weights = self.shape * logs - self.rate * np.exp(logs)
-        return np.exp(logs), log_weights - scipy.special.logsumexp(log_weights)
+        return np.exp(logs), log_weights - special.logsumexp(log_weights)
 
 
 Hyperprior = Beta | Gamma

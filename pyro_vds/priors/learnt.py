@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import biject_to
 
+from pyro_vds.ops.compat import ParametersInFloat32
 from pyro_vds.priors.base import Prior, PriorLike
 
 
@@ -45,7 +46,7 @@ class LearntPriors(nn.Module):
             raise ValueError(
                 f"Expected a prior with a parameter to learn, such as Geometric(decay=0.85), got {self.priors}."
             )
-        self.unconstrained = nn.ParameterDict(parameters)
+        self.unconstrained = ParametersInFloat32(parameters)
 
     def values(self, axis: str) -> dict[str, Tensor]:
         """Return the parameters of the prior over an axis, by name."""

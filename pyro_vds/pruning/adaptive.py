@@ -10,7 +10,9 @@ from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.ops.inputs import as_inputs, at
+from pyro_vds.ops.tensors import at_least_float32, dtype_of
+from pyro_vds.spaces.typing import InputsLike
 
 
 class AdaptiveNetwork(nn.Module):
@@ -48,7 +50,7 @@ class AdaptiveNetwork(nn.Module):
         self.threshold = threshold
         self.eval()
 
-    def stops(self, x: Inputs) -> Int[Tensor, " batch"]:
+    def stops(self, x: InputsLike) -> Int[Tensor, " batch"]:
         """Return the depth at which each input stops.
 
         Args:
@@ -57,29 +59,30 @@ class AdaptiveNetwork(nn.Module):
         return self.guide.stops(x, self.threshold)
 
     @torch.inference_mode()
-    def forward(self, x: Inputs) -> tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]:
+    def forward(self, x: InputsLike) -> tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"]]:
         """Return the prediction of each input and the depth at which it stopped.
 
         Args:
             x: Inputs ``(batch, ...)``.
 
         Raises:
-            TypeError: If the inputs are neither floating point nor bytes.
+            TypeError: If the inputs are neither tensors nor arrays.
             ValueError: If the inputs are empty or not finite.
 
         Returns:
             Log class probabilities ``(batch, classes)``, or mean and variance ``(batch, 2, *target)`` for numeric
             targets; and the depths.
         """
-        check_inputs(x)
-        log_q, stops = self.guide.by_input(x), self.stops(x)
+        inputs = as_inputs(x, dtype_of(self.networks))
+        check_inputs(inputs)
+        log_q, stops = self.guide.by_input(inputs), self.stops(inputs)
         predictions: list[Tensor] = []
         order: list[Tensor] = []
         for depth in stops.unique().tolist():
             chosen = (stops == depth).nonzero()[:, 0]
             below, above = log_q[chosen].split([depth, log_q.shape[1] - depth], dim=1)
             weights = torch.cat([below, above.logsumexp(1, keepdim=True)], dim=1)
-            outputs = self.networks[depth](x[chosen])
+            outputs = at_least_float32(self.networks[depth](at(inputs, chosen)))
             predicted = self.likelihood.prediction(self.likelihood.mixture(outputs, weights.T))
             predictions.append(predicted if isinstance(predicted, Tensor) else torch.stack(predicted, 1))
             order.append(chosen)

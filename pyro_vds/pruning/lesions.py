@@ -19,11 +19,12 @@ from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.infer.weigher import Tables, weigher
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.inputs import moved, split
 from pyro_vds.ops.loaders import gathered
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.subsets import subsets
-from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Data
+from pyro_vds.ops.tensors import at_least_float32
+from pyro_vds.spaces.typing import Data, DataLike
 
 LAST, MARGINAL = "last", "marginal"
 # Measures of likelihoods that are reported by another name, as in a run.
@@ -32,7 +33,7 @@ UNITS = {"log_likelihood": "nats per point", "error": "share of points", "rmse":
 
 
 def lesion_study(
-    model: VDSModel, guide: Guide | None, data: Data | DataLoader, *, draws: int = 20, seed: int = 0
+    model: VDSModel, guide: Guide | None, data: DataLike | DataLoader, *, draws: int = 20, seed: int = 0
 ) -> xr.Dataset:
     """Measure a trained network with blocks deleted and reordered (Veit et al. 2016, section 4).
 
@@ -56,9 +57,9 @@ def lesion_study(
         - ``intact``: the whole network;
         - ``single``, over ``block`` 1..D: one block deleted, exact;
         - ``random``, over ``deleted`` and ``draw``: so many blocks deleted at random. Where ``exact`` is true, these
-          are all that there are, and behind them is NaN; elsewhere their mean is an estimate;
+            are all that there are, and behind them is NaN; elsewhere their mean is an estimate;
         - ``reordered``, over ``draw``: 1 to D random pairs of blocks exchanged one after the other, an estimate; the
-          order that results has Kendall's ``tau`` with the old one. It is absent if no two blocks have equal shapes.
+            order that results has Kendall's ``tau`` with the old one. It is absent if no two blocks have equal shapes.
 
         For a model with an axis also ``mass_above``, over ``block``: the probability of the depths that use it, the
         mean over the data if each input has its own. Blocks that change the shape of the activations stay where they
@@ -71,12 +72,13 @@ def lesion_study(
     network = require_blocks(model.backbone)
     if draws < 1:
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
-    device = model.device_tensor().device
-    pair = gathered(data, "data", device) if isinstance(data, DataLoader) else as_pair(data, "data")
+    like = model.device_tensor()
+    loaded = isinstance(data, DataLoader)
+    pair = gathered(data, "data", like.device, like.dtype) if loaded else model.as_pair(data, "data")
     check_data(model, *pair)
     plan = _plan(network, draws, seed)
     found = _measured(model, guide, pair, plan)
-    return _as_dataset(found, plan, draws).assign_attrs(seed=seed, draws=draws, points=len(pair[0]))
+    return _as_dataset(found, plan, draws).assign_attrs(seed=seed, draws=draws, points=len(pair[1]))
 
 
 @dataclass(frozen=True)
@@ -147,13 +149,14 @@ def _measured(model: VDSModel, guide: Guide | None, data: Data, plan: _Plan) -> 
     found, weigh = _Found([], {}, np.zeros(0)), weigher(model, guide)
     device = model.device_tensor().device
     with eval_mode(model), torch.inference_mode():
-        for x, y in zip(*(part.split(BATCH_SIZE) for part in data), strict=True):
-            x, y = x.to(device), y.to(device)
-            share, tables = len(x) / len(data[0]), weigh(x)
+        for x, y in zip(*(split(part, BATCH_SIZE) for part in data), strict=True):
+            x, y = moved(x, device), y.to(device)
+            share, tables = len(y) / len(data[1]), weigh(x)
             if model.space:
                 above = tables("posterior").exp().flip(0).cumsum(0).flip(0)[1:].mean(-1).double().cpu().numpy()
                 found.mass_above = share * above + (found.mass_above if len(found.mass_above) else 0)
             for wiring, outputs in lesioned_outputs(model.backbone, x, plan.wirings()):
+                outputs = at_least_float32(outputs)
                 means = _means(model, outputs if model.space else outputs[None], tables, y)
                 found.names = list(means[0])
                 values = share * np.array([list(of_prediction.values()) for of_prediction in means])

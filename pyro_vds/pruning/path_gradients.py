@@ -12,13 +12,15 @@ from pyro_vds.backbones.lesions import deletable, gradients_along, require_block
 from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.inputs import moved, split
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.subsets import subsets
-from pyro_vds.spaces.typing import Inputs, Targets
+from pyro_vds.ops.tensors import at_least_float32
+from pyro_vds.spaces.typing import InputsLike, TargetsLike
 
 
 def path_gradients(
-    model: VDSModel, x: Inputs, y: Targets, *, draws: int = 10, seed: int = 0
+    model: VDSModel, x: InputsLike, y: TargetsLike, *, draws: int = 10, seed: int = 0
 ) -> Float[Tensor, " length"]:
     """Return the mean norm of the gradient that reaches the stem's output through one path of each length.
 
@@ -55,7 +57,8 @@ def path_gradients(
         )
     if draws < 1:
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
-    check_data(model, x, y)
+    pair = model.as_pair((x, y), "data")
+    check_data(model, *pair)
     device, generator = model.device_tensor().device, np.random.default_rng(seed)
     paths = [
         tuple(i in chosen for i in range(count))
@@ -64,14 +67,14 @@ def path_gradients(
     ]
     norms = torch.zeros(count + 1, dtype=torch.float64)
     with eval_mode(model), torch.enable_grad():
-        for inputs, targets in zip(x.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True):
+        for inputs, targets in zip(*(split(part, BATCH_SIZE) for part in pair), strict=True):
             log_prob = partial(_log_prob, model, targets.to(device))
-            start = network.stem(inputs.to(device))
+            start = network.stem(moved(inputs, device))
             for path, gradient in gradients_along(network, start, paths, log_prob):
                 norms[sum(path)] += gradient.double().flatten(1).norm(dim=1).sum().cpu()
-    return norms / torch.tensor([len(x) * min(draws, math.comb(count, length)) for length in range(count + 1)])
+    return norms / torch.tensor([len(pair[1]) * min(draws, math.comb(count, length)) for length in range(count + 1)])
 
 
 def _log_prob(model: VDSModel, y: Tensor, outputs: Tensor) -> Tensor:
     """Return the log likelihood of targets given outputs of one depth, nats."""
-    return model.likelihood(outputs).log_prob(y).sum()
+    return model.likelihood(at_least_float32(outputs)).log_prob(y).sum()

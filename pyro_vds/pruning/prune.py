@@ -15,13 +15,16 @@ from pyro_vds.infer.uncertainty import mean_over_targets
 from pyro_vds.infer.weigher import of_case, weigher
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.vds_model import VDSModel
-from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.compat import StaysFloat32, without_checks_of_arguments
+from pyro_vds.ops.inputs import as_inputs, expanded
+from pyro_vds.ops.tensors import at_least_float32, dtype_of
+from pyro_vds.pruning.folding import fold_batch_norms
 from pyro_vds.spaces.backbone import Backbone
 from pyro_vds.spaces.space import LIMIT, Space
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import InputsLike
 
 
-class PrunedNetwork(nn.Module):
+class PrunedNetwork(StaysFloat32):
     """A network cut to an architecture, which still mixes the lower entries of nested axes.
 
     It is a plain module without Pyro's sites; :func:`prune` makes it (paper, section 2). It maps inputs to the log
@@ -53,11 +56,11 @@ class PrunedNetwork(nn.Module):
         # Not in the state, which fits networks with and without it.
         self.register_buffer("log_uniform", log_uniform, persistent=False)
 
-    def forward(self, x: Inputs) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, x: InputsLike) -> Tensor | tuple[Tensor, Tensor]:
         """Return the prediction of the pruned mixture."""
         return self._prediction(self._outputs(x))
 
-    def disagreement(self, x: Inputs) -> Float[Tensor, "*batch_shape batch"]:
+    def disagreement(self, x: InputsLike) -> Float[Tensor, "*batch_shape batch"]:
         """Return how much the architectures that are left disagree about each input, all of them counted the same.
 
         It is ``predict_disagreement(model, guide, x, **cut)`` of the network that was cut: the mutual information of
@@ -71,7 +74,7 @@ class PrunedNetwork(nn.Module):
         """
         return self.with_disagreement(x)[1]
 
-    def with_disagreement(self, x: Inputs) -> tuple[Tensor | tuple[Tensor, Tensor], Float[Tensor, "..."]]:
+    def with_disagreement(self, x: InputsLike) -> tuple[Tensor | tuple[Tensor, Tensor], Float[Tensor, "..."]]:
         """Return the prediction and the :meth:`disagreement` from one pass.
 
         Args:
@@ -90,9 +93,10 @@ class PrunedNetwork(nn.Module):
             values = self.likelihood.disagreement(outputs, self.log_uniform)
         return self._prediction(outputs), mean_over_targets(values, self.log_uniform.ndim - 1)
 
-    def _outputs(self, x: Tensor) -> Tensor:
-        """Return the outputs of the architectures that are left, axes flattened."""
-        outputs = self.backbone(x.expand(*self.log_weights.shape[1:-1], *x.shape))
+    def _outputs(self, x: InputsLike) -> Tensor:
+        """Return the outputs of the architectures that are left, axes flattened, in float32 at least."""
+        outputs = self.backbone(expanded(as_inputs(x, dtype_of(self.backbone)), self.log_weights.shape[1:-1]))
+        outputs = at_least_float32(outputs)
         return outputs.flatten(0, self.axes - 1) if self.axes else outputs[None]
 
     def _prediction(self, outputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -102,7 +106,13 @@ class PrunedNetwork(nn.Module):
 
 
 def prune(
-    model: VDSModel, guide: Guide, *, weights: Weights = "posterior", disagreement: bool = False, **cut: Hashable
+    model: VDSModel,
+    guide: Guide,
+    *,
+    weights: Weights = "posterior",
+    disagreement: bool = False,
+    fold_batch_norm: bool = False,
+    **cut: Hashable,
 ) -> PrunedNetwork:
     """Cut a network to an architecture (paper, section 2).
 
@@ -121,6 +131,9 @@ def prune(
         disagreement: Whether the network also has :meth:`PrunedNetwork.disagreement`, how much the architectures that
             are left disagree about an input. It needs no more than the read-outs that the prediction mixes anyway, at
             the cut and below it, with equal weights. An exported network has the prediction only.
+        fold_batch_norm: Whether batch norms that directly follow a linear layer or a convolution become a part of it:
+            the same numbers up to rounding, sooner, see :func:`pyro_vds.pruning.folding.fold_batch_norms`. Leave it
+            out to train the network on, which needs its batch norms.
         cut: A label for each axis that is cut, such as ``depth=3``; :func:`pyro_vds.choose_depth` and
             :func:`pyro_vds.choose` find one. For an axis with sites, a tuple with the label of each:
             ``**guide.mode()`` cuts to the most probable architecture.
@@ -145,6 +158,8 @@ def prune(
         )
     cut = {name: label for name, label in cut.items() if label is not None}
     backbone = model.backbone.restrict(**cut)
+    if fold_batch_norm:
+        backbone = fold_batch_norms(backbone.eval())
     likelihood = copy.deepcopy(model.likelihood)
     if model.space.count > LIMIT:
         model, guide, cut = _of_one(model, guide, cut)

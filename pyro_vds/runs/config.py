@@ -4,7 +4,7 @@ import re
 import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -14,7 +14,7 @@ from pyro_vds.training.optim import spelled
 
 CLASS_PATH = r"\b(?!\d)\w+(?:\.(?!\d)\w+)+"
 # Settings that can be any text.
-TEXTS = {field.name for field in fields(Settings) if field.type in (str, str | None)}
+TEXTS = {field.name for field in fields(Settings) if str in (field.type, *get_args(field.type))}
 
 
 def add_settings(parser: ArgumentParser) -> None:
@@ -46,11 +46,31 @@ def write_config(path: Path, settings: Settings) -> None:
         path: The file.
         settings: The settings.
     """
+    path.write_text(yaml.safe_dump(settings_words(settings), sort_keys=False))
+    read_config(path)
+
+
+def settings_words(settings: Settings) -> dict[str, Any]:
+    """Return settings as words and numbers, as YAML and JSON take them.
+
+    Args:
+        settings: The settings.
+    """
     given = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     given |= {name: spelled(given[name]) for name in ("optimizer", "scheduler")}
-    words = {name: _words(value) for name, value in given.items() if value is not None}
-    path.write_text(yaml.safe_dump(words, sort_keys=False))
-    read_config(path)
+    return {name: in_yaml(value) for name, value in given.items() if value is not None}
+
+
+def in_yaml(value: Any) -> Any:
+    """Return a setting for YAML or JSON; a prior as the name and the arguments of its class.
+
+    Args:
+        value: The value of a setting.
+    """
+    if is_dataclass(value):
+        arguments = {field.name: in_yaml(getattr(value, field.name)) for field in fields(value)}
+        return {"class_path": type(value).__name__, "init_args": arguments}
+    return [in_yaml(part) for part in value] if isinstance(value, tuple) else value
 
 
 def read_config(path: Path) -> Settings:
@@ -84,11 +104,3 @@ def _check_imported(value: Any) -> None:
             module = path.rpartition(".")[0]
             if module not in sys.modules:
                 raise ValueError(f"Expected a class of an imported module, got {path}. Import {module} first.")
-
-
-def _words(value: Any) -> Any:
-    """Return a value for YAML; a prior as the name and the arguments of its class."""
-    if is_dataclass(value):
-        arguments = {field.name: _words(getattr(value, field.name)) for field in fields(value)}
-        return {"class_path": type(value).__name__, "init_args": arguments}
-    return [_words(part) for part in value] if isinstance(value, tuple) else value

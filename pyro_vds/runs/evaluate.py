@@ -1,6 +1,8 @@
 """Operations on a finished run: evaluate, prune, draw, and compare priors."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pyro_vds.priors.base import PriorLike
 from pyro_vds.pruning.export import export
 from pyro_vds.pruning.prune import PrunedNetwork, prune
 from pyro_vds.pruning.rules import Rule
+from pyro_vds.runs.config import settings_words
 from pyro_vds.runs.cuts import as_labels
 from pyro_vds.runs.figures import draw_run
 from pyro_vds.runs.files import atomic, check_free
@@ -24,7 +27,7 @@ from pyro_vds.runs.metrics import choose_cut, costs_to_choose_by, count_paramete
 from pyro_vds.runs.reweighting import compare_priors
 from pyro_vds.runs.site_metrics import measure_architectures
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import InputsLike
 
 
 def choose_architecture(run: Run, cut: Mapping[str, Any] | None = None, rule: Rule | None = None) -> Architecture:
@@ -101,6 +104,7 @@ def prune_run(
     *,
     weights: Weights = "posterior",
     disagreement: bool = False,
+    fold_batch_norm: bool = False,
 ) -> PrunedNetwork:
     """Return the network of a run, cut to an architecture.
 
@@ -110,6 +114,7 @@ def prune_run(
         rule: The rule for the other axes; ``None`` uses the architecture that the run chose.
         weights: The weights of the architectures that predict; they do not choose the cut, which the posterior does.
         disagreement: Whether the network says how much its architectures disagree, as in :func:`pyro_vds.prune`.
+        fold_batch_norm: Whether batch norms become a part of the layers before them, as in :func:`pyro_vds.prune`.
 
     Raises:
         ValueError: If the cut or the rule does not fit the run, the run has no such weights, or no axis is nested and
@@ -117,11 +122,13 @@ def prune_run(
     """
     run.check_posterior()
     chosen = choose_architecture(run, cut, rule)
-    return prune(run.model, run.guide, weights=weights, disagreement=disagreement, **chosen)
+    return prune(
+        run.model, run.guide, weights=weights, disagreement=disagreement, fold_batch_norm=fold_batch_norm, **chosen
+    )
 
 
 def detect_other_data(
-    run: Run, x: Inputs | DataLoader, cut: Mapping[str, Any] | None = None, *, weights: Weights = "uniform"
+    run: Run, x: InputsLike | DataLoader, cut: Mapping[str, Any] | None = None, *, weights: Weights = "uniform"
 ) -> Detection:
     """Measure how well the disagreement of a run's architectures tells other data from its test data.
 
@@ -149,6 +156,11 @@ def detect_other_data(
 def export_network(run: Run, network: torch.nn.Module, out: str | Path, *, overwrite: bool = False) -> None:
     """Write a pruned network of a run to a file that other programs can run.
 
+    The metadata of the file has the version of pyro_vds, the settings of the run, and the summary of its data: the
+    shape of an input, and the numbers by which inputs and targets were normalised. ``normalised`` says whether the
+    file expects normalised inputs: not pixels as bytes, which the network normalises itself. See
+    :func:`pyro_vds.pruning.export.export` for how to read it.
+
     Args:
         run: The run, which determines the shape and dtype of inputs.
         network: The network from :func:`prune_run`.
@@ -161,9 +173,16 @@ def export_network(run: Run, network: torch.nn.Module, out: str | Path, *, overw
     """
     path = Path(out)
     check_free(path, overwrite=overwrite)
-    dtype = torch.uint8 if run.settings.pixels == "uint8" else torch.float32
+    pixels = run.settings.pixels == "uint8"
+    example = torch.zeros(2, *run.data_summary.input_shape, dtype=torch.uint8 if pixels else torch.float32)
+    metadata = {
+        "pyro_vds": version("pyro_vds"),
+        "settings": settings_words(run.settings),
+        "data": asdict(run.data_summary),
+        "normalised": not pixels,
+    }
     with atomic(path) as temporary:
-        export(network, torch.zeros(2, *run.data_summary.input_shape, dtype=dtype), temporary)
+        export(network, example, temporary, metadata=metadata)
 
 
 def draw(run: Run, data: DataSet | None = None) -> None:

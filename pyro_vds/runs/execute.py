@@ -1,6 +1,7 @@
 """One run from its settings: train, evaluate, and write a run folder."""
 
 import itertools
+import logging
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ from pyro_vds.training.loop import NonFiniteLossError
 
 DRAWS = 200
 
+logger = logging.getLogger(__name__)
+
 
 def execute(
     settings: Settings, out: str | Path | None = None, *, overwrite: bool = False, progress: bool = True
@@ -71,6 +74,7 @@ def execute(
     settings = settings.resolved()
     path = _usual_folder(settings, overwrite=overwrite) if out is None else Path(out)
     check_free(path, overwrite=overwrite)
+    logger.info("reading the data: %s", settings.data)
     data = load_data(settings)
     summary = DataSummary.of(data)
     model, guide = build(settings, summary)
@@ -82,9 +86,9 @@ def execute(
         write_config(folder / CONFIG, settings)
         write_json(folder / DATA, asdict(summary))
         write_json(folder / ENVIRONMENT, environment(device))
-        started = time.perf_counter()
-        history = _train_and_save(folder, settings, model, guide, data, device, progress=progress)
-        seconds = time.perf_counter() - started
+        logger.info("training on %s, at most %d epochs", device, settings.max_epochs)
+        history, seconds = _train_and_save(folder, settings, model, guide, data, device, progress=progress)
+        logger.info("measuring: the posterior, and the test data")
         metrics, exact = measure_run(settings, model, guide, data)
         _keep_exact(folder, model, guide, exact)
         metrics["training"] = _training_metrics(history, seconds)
@@ -92,6 +96,7 @@ def execute(
         write_json(folder / METRICS, metrics)
         (folder / SUMMARY).write_text(run.summary + "\n")
         _write_posterior(folder, model, guide, data, exact)
+        logger.info("drawing the figures")
         draw(run, data)
     return replace(run, folder=path)
 
@@ -163,17 +168,19 @@ def _train_and_save(
     device: torch.device,
     *,
     progress: bool,
-) -> History:
-    """Train, and write weights and history, also after a loss of NaN."""
+) -> tuple[History, float]:
+    """Train, and write weights and history, also after a loss of NaN; return the seconds of training too."""
+    started = time.perf_counter()
     try:
         history = train(settings, model, guide, data, device=device, progress=progress)
     except NonFiniteLossError as error:
         save_weights(folder, model, guide)
         error.history.save(folder / HISTORY)
         raise
+    seconds = time.perf_counter() - started
     save_weights(folder, model, guide)
     history.save(folder / HISTORY)
-    return history
+    return history, seconds
 
 
 def _keep_exact(folder: Path, model: VDSModel, guide: Guide, exact: ExactPosterior | None) -> None:

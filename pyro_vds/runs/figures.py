@@ -28,7 +28,7 @@ from pyro_vds.runs.files import FIGURES, POSTERIOR, reading
 from pyro_vds.runs.measures import tree_in_data_units
 from pyro_vds.runs.site_metrics import predictors
 from pyro_vds.spaces.space import LIMIT, Architecture
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.training.history import History
 
 DPI = 150
@@ -93,7 +93,7 @@ def draw_run(
     model: VDSModel,
     guide: Guide,
     history: History,
-    test: Data,
+    test: TensorPair,
     cut: Architecture,
     *,
     seed: int = 0,
@@ -145,7 +145,9 @@ def _check_tree(tree: xr.DataTree, model: VDSModel) -> None:
             raise ValueError(f"{name} is of {list(sizes)} architectures, the network has {list(model.sizes)}")
 
 
-def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architecture, *, seed: int = 0) -> Predictions:
+def predictions_to_draw(
+    model: VDSModel, guide: Guide, test: TensorPair, cut: Architecture, *, seed: int = 0
+) -> Predictions:
     """Return the numbers in the figures of predictions.
 
     Args:
@@ -169,7 +171,7 @@ def predictions_to_draw(model: VDSModel, guide: Guide, test: Data, cut: Architec
     return Predictions({}, pit=predict_pit(model, guide, x, y), band=_band(model, guide, x))
 
 
-def _of_draws(models: Mapping[str, tuple[VDSModel, Guide]], test: Data) -> Predictions:
+def _of_draws(models: Mapping[str, tuple[VDSModel, Guide]], test: TensorPair) -> Predictions:
     """Return the numbers in the figures of a model with too many architectures to list, from models of a few."""
     few, guide = models["full"]
     if few.likelihood.numeric:
@@ -178,7 +180,7 @@ def _of_draws(models: Mapping[str, tuple[VDSModel, Guide]], test: Data) -> Predi
     return Predictions({titles[name]: predict_proba(*pair, test[0]).cpu() for name, pair in models.items()})
 
 
-def draw_predictions(predictions: Predictions, test: Data, folder: Path) -> None:
+def draw_predictions(predictions: Predictions, test: TensorPair, folder: Path) -> None:
     """Write reliability diagrams and decision functions, or the coverage of intervals and the band, as PNG files.
 
     Args:

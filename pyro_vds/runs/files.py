@@ -139,7 +139,7 @@ def reading(folder: Path, name: str) -> Iterator[None]:
         yield
     except (*DAMAGE, ArgumentError, SafetensorError, YAMLError) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else "is damaged or does not fit the others"
-        cause = f"no entry {error}" if isinstance(error, KeyError) else error
+        cause = f"no entry {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         remedy = (
             "Correct it, or train again." if CONFIG in name else f"Train again: pyro-vds fit --config {folder / CONFIG}"
         )
@@ -156,8 +156,9 @@ def check_run_folder(folder: Path) -> None:
         )
     missing = [name for name in (CONFIG, DATA, METRICS, WEIGHTS, HISTORY) if not (folder / name).is_file()]
     if missing:
+        verb = "is" if len(missing) == 1 else "are"
         raise FileNotFoundError(
-            f"Expected the files of a run in {folder}, but {', '.join(missing)} are missing. Give the folder of a "
+            f"Expected the files of a run in {folder}, but {', '.join(missing)} {verb} missing. Give the folder of a "
             "finished pyro-vds fit."
         )
 

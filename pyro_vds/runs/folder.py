@@ -20,6 +20,7 @@ from pyro_vds.runs.cuts import as_labels
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.files import CONFIG, DATA, HISTORY, METRICS, POSTERIOR, WEIGHTS, check_run_folder, read_json, reading
 from pyro_vds.runs.settings import Settings
+from pyro_vds.runs.site_text import plural
 from pyro_vds.runs.summary import summary_text, training_line
 from pyro_vds.training.history import History
 
@@ -73,7 +74,7 @@ class Run:
     @property
     def summary(self) -> str:
         """The results of the run as a short text."""
-        head = f"{self.settings.data}: {len(self.history)} epochs ({self.history.stopped})"
+        head = f"{self.settings.data}: {plural(len(self.history), 'epoch')} ({self.history.stopped})"
         nested = any(axis.nested for axis in self.model.space.values())
         how = f": {training_line(self.settings, blocks=nested)}" if self.model.axes else ""
         return "\n".join([head, f"preset {self.settings.preset}{how}", "", summary_text(self.metrics, note=self.note)])

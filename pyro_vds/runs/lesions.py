@@ -14,6 +14,7 @@ from pyro_vds.pruning.path_gradients import path_gradients
 from pyro_vds.runs.figures import DPI
 from pyro_vds.runs.files import FIGURES, atomic
 from pyro_vds.runs.folder import Run
+from pyro_vds.runs.site_text import plural
 
 LESIONS, FIGURE = "lesions.nc", "lesions.png"
 PATH_POINTS = 500
@@ -65,7 +66,8 @@ def lesions_text(study: xr.Dataset) -> str:
     measures = [name for name in ("log_likelihood", "error", "rmse") if name in study["measure"]]
     predictions = [str(name) for name in study["prediction"].to_numpy()]
     columns = [(prediction, measure) for measure in measures for prediction in predictions]
-    lines = [f"test ({study.attrs['points']} points)", "", f"{'':22}" + "".join(f"{m:>18}" for _, m in columns)]
+    title = f"test ({plural(int(study.attrs['points']), 'point')})"
+    lines = [title, "", f"{'':22}" + "".join(f"{m:>18}" for _, m in columns)]
     lines.append(f"{'':22}" + "".join(f"{p:>18}" for p, _ in columns))
 
     def row(title: str, values: xr.DataArray) -> str:

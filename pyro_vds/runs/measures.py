@@ -20,7 +20,7 @@ from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.metrics import calibration, intervals
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 DISAGREEMENT: tuple[Weights, ...] = ("uniform", "posterior")
 """The weights with which a run reports how much its architectures disagree."""
@@ -29,7 +29,7 @@ DISAGREEMENT: tuple[Weights, ...] = ("uniform", "posterior")
 def measure_test(
     model: VDSModel,
     guide: Guide,
-    test: Data,
+    test: TensorPair,
     *,
     cut: Architecture,
     stops: Tensor | None = None,
@@ -79,7 +79,7 @@ def measure_test(
 def measure(
     model: VDSModel,
     guide: Guide | None,
-    test: Data,
+    test: TensorPair,
     *,
     cut: Cut | None = None,
     target_std: Tensor | None = None,
@@ -104,7 +104,7 @@ def measure(
 def measure_cases(
     model: VDSModel,
     guide: Guide | None,
-    test: Data,
+    test: TensorPair,
     cases: Mapping[str, Cut | Case],
     *,
     target_std: Tensor | None = None,
@@ -126,7 +126,7 @@ def measure_cases(
 
 
 def _predicted(
-    model: VDSModel, guide: Guide | None, test: Data, cases: Sequence[Cut | Case], *, disagreement: bool = True
+    model: VDSModel, guide: Guide | None, test: TensorPair, cases: Sequence[Cut | Case], *, disagreement: bool = True
 ) -> list[Prediction]:
     """Return the metrics of each point for every case, with the disagreement if the likelihood has one."""
     want: list[Want] = ["metrics"]

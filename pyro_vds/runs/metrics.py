@@ -19,7 +19,7 @@ from pyro_vds.pruning.rules import Rule, choose, choose_architecture, choose_dep
 from pyro_vds.runs.measures import in_data_units
 from pyro_vds.runs.site_metrics import measure_architectures, summarise_sites
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
 
@@ -166,8 +166,8 @@ def summarise_posterior(
 def collect_metrics(
     model: VDSModel,
     guide: Guide,
-    train: Data,
-    test: Data,
+    train: TensorPair,
+    test: TensorPair,
     *,
     rule: Rule,
     threshold: float = 0.05,
@@ -204,7 +204,9 @@ def collect_metrics(
     if exact is not None and not exact.log_joint_probs.isnan().any():
         metrics["posterior"]["chosen_exact"] = dict(choose_cut_exactly(model, exact, rule, costs))
     if cut:
-        parameters["pruned"] = count_parameters(prune(model, guide, weights="posterior", disagreement=False, **cut))
+        parameters["pruned"] = count_parameters(
+            prune(model, guide, weights="posterior", disagreement=False, fold_batch_norm=False, **cut)
+        )
         if costs is not None:
             metrics["posterior"]["multiply_adds"] = costs.tolist()
     stops, saving = find_stops(model, guide, test[0], threshold)

@@ -21,7 +21,7 @@ from pyro_vds.runs.metrics import choose_cut_exactly
 from pyro_vds.runs.site_metrics import of_axis
 from pyro_vds.runs.summary import measures_table
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 POWERS = (0.25, 0.5, 1.0, 2.0, 4.0)
 TITLES = {"model": "prior of the run", "other": "other prior"}
@@ -31,7 +31,7 @@ def compare_priors(
     model: VDSModel,
     exact: ExactPosterior,
     priors: Mapping[str, PriorLike],
-    test: Data,
+    test: TensorPair,
     *,
     rule: Rule,
     costs: Tensor | None = None,

@@ -16,7 +16,7 @@ from pyro_vds.runs.measures import estimate_in_data_units, in_data_units, measur
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import LIMIT, Architecture
 from pyro_vds.spaces.tables import log_marginals
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 DRAWS = 40
 """Architectures that predict, or that an evidence is estimated from, where there are too many to list."""
@@ -26,7 +26,7 @@ POINTS = 256
 
 
 def summarise_sites(
-    model: VDSModel, guide: Guide, train: Data, *, cut: Architecture, seed: int, target_std: Tensor | None
+    model: VDSModel, guide: Guide, train: TensorPair, *, cut: Architecture, seed: int, target_std: Tensor | None
 ) -> tuple[dict[str, Any], ExactPosterior | None]:
     """Return the posterior part of a run's metrics, and the exact posterior if all architectures can be listed.
 
@@ -89,7 +89,7 @@ def predictors(model: VDSModel, guide: Guide, cut: Architecture, seed: int) -> d
 def measure_architectures(
     model: VDSModel,
     guide: Guide,
-    test: Data,
+    test: TensorPair,
     *,
     cut: Architecture,
     stops: Tensor | None = None,

@@ -12,6 +12,17 @@ MOST = 15
 """The sites in a table of the summary."""
 
 
+def plural(count: int, one: str, several: str | None = None) -> str:
+    """Return a number with its noun, such as ``"1 point"`` or ``"2 points"``.
+
+    Args:
+        count: The number.
+        one: The noun.
+        several: Its plural; ``None`` adds an s.
+    """
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
 def bound_line(posterior: Mapping[str, Any]) -> str:
     """Return the ELBO and the log evidence as one line, which says if they are estimates.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pyro_vds.runs.site_text import bound_line, chosen_of_sites, draws_note, has_sites, site_table
+from pyro_vds.runs.site_text import bound_line, chosen_of_sites, draws_note, has_sites, plural, site_table
 from pyro_vds.training.config import TrainingConfig
 
 WEIGHTS = {
@@ -36,7 +36,7 @@ def summary_text(metrics: dict[str, Any], note: str = "") -> str:
         ]
     if "per_input" in metrics:
         lines += [saving_line(metrics["per_input"]), ""]
-    lines.append(f"test ({metrics['test_size']} points{draws_note(metrics)})")
+    lines.append(f"test ({plural(metrics['test_size'], 'point')}{draws_note(metrics)})")
     head, *rows = measures_table(metrics["test"])
     parameters = [f"   {metrics['parameters'][case]:,} parameters" for case in metrics["test"]]
     lines += [head, *(row + count for row, count in zip(rows, parameters, strict=True))]
@@ -88,7 +88,7 @@ def training_line(config: TrainingConfig, *, blocks: bool = True) -> str:
         return f"guide by gradient steps{start}{draws}{rest}"
     bound = "" if config.tempered_num_data is None else f", at most {config.tempered_num_data:g} points counted"
     kind = config.anneal_start if blocks else "uniform"  # nothing is deep without nested entries
-    start = f"annealed over {config.annealed_epochs} epochs, {kind} start{bound}"
+    start = f"annealed over {plural(config.annealed_epochs, 'epoch')}, {kind} start{bound}"
     return f"guide in closed form ({start}){rest}"
 
 
@@ -188,4 +188,6 @@ def _posterior_table(posterior: dict[str, Any], name: str) -> list[str]:
     ]
     left_out = len(q) - len(shown)
     small = "q" if stacked is None else "q and stacked weight"
-    return [head, *rows] + ([f"({left_out} entries with {small} below 0.005 are not shown)"] if left_out else [])
+    verb = "is" if left_out == 1 else "are"
+    shown_not = f"({plural(left_out, 'entry', 'entries')} with {small} below 0.005 {verb} not shown)"
+    return [head, *rows, *([shown_not] if left_out else [])]

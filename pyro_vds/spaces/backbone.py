@@ -1,7 +1,7 @@
 """The protocol that a network has to follow."""
 
 from collections.abc import Hashable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -27,8 +27,8 @@ class Backbone(Protocol):
 
     space: Space
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Map inputs ``(batch, ...)`` to outputs ``(*sizes, batch, *event)``."""
+    def __call__(self, x: Any) -> Tensor:
+        """Map inputs ``(batch, ...)``, or a tuple or dict of them, to outputs ``(*sizes, batch, *event)``."""
         ...
 
     def restrict(self, **cut: Hashable) -> nn.Module:

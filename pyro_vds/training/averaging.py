@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from pyro_vds.ops.compat import copy_tensors
+from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.training.config import Averaging
 
 
@@ -26,7 +27,8 @@ class WeightAverage:
         self.state = state
         self.kind = kind
         self.current = [t for t in state if t.is_floating_point()]
-        self.averages = [t.clone() for t in self.current]
+        # In 16 bit a small step of the mean would be rounded away.
+        self.averages = [at_least_float32(t).clone() for t in self.current]
         self.count = 0
         self._update = get_ema_multi_avg_fn(decay) if kind == "ema" else get_swa_multi_avg_fn()
 
@@ -41,7 +43,8 @@ class WeightAverage:
     def update(self) -> None:
         """Add the current state to the average."""
         if self.count:
-            self._update(self.averages, self.current, self.count)
+            current = [at_least_float32(t) for t in self.current]
+            self._update(self.averages, current, self.count)
         else:
             copy_tensors(self.averages, self.current)
         self.count += 1

@@ -11,11 +11,13 @@ from pyro_vds.ops.compat import BatchNorm
 from pyro_vds.ops.freezing import is_frozen
 from pyro_vds.ops.modes import train_mode
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import DataLike
 from pyro_vds.training.preflight import checked_data, loader_batches, moved, training_batches
 
 
-def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_size: int = 512, seed: int = 0) -> None:
+def recalibrate_batch_norm(
+    model: VDSModel, data: DataLike | DataLoader, *, batch_size: int = 512, seed: int = 0
+) -> None:
     """Recompute the running statistics of batch norm on the training data with the final weights.
 
     Training averages the statistics over changing weights. The new statistics are plain means over one pass, as in

@@ -1,13 +1,14 @@
 """Batches for training: drawn by index from tensors on the device, or from a ``DataLoader``."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Data
+from pyro_vds.ops.inputs import at, moved, points
+from pyro_vds.spaces.typing import Data, Inputs
 
 
 class IndexBatches:
@@ -25,16 +26,16 @@ class IndexBatches:
     def __init__(self, data: Data, batch_size: int, generator: torch.Generator) -> None:
         self.x, self.y = data
         self.generator = generator
-        self.lengths = batch_lengths(len(self.x), batch_size)
+        self.lengths = batch_lengths(points(self.x), batch_size)
 
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
         if len(self.lengths) == 1:
             yield self.x, self.y
             return
-        order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
+        order = torch.randperm(points(self.x), generator=self.generator).to(self.y.device)
         for index in order.split(self.lengths):
-            yield self.x[index], self.y[index]
+            yield at(self.x, index), self.y[index]
 
 
 class ReplicateBatches:
@@ -49,18 +50,18 @@ class ReplicateBatches:
     def __init__(self, data: Data, batch_size: int, generators: Sequence[torch.Generator]) -> None:
         self.x, self.y = data
         self.generators = generators
-        self.lengths = batch_lengths(self.x.shape[1], batch_size)
+        self.lengths = batch_lengths(points(self.x, 1), batch_size)
 
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
         if len(self.lengths) == 1:
             yield self.x, self.y
             return
-        size = self.x.shape[1]
-        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(self.x.device)
+        size = points(self.x, 1)
+        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(self.y.device)
         rows = torch.arange(len(order), device=order.device)[:, None]
         for index in order.split(self.lengths, dim=1):
-            yield self.x[rows, index], self.y[rows, index]
+            yield at(self.x, (rows, index)), self.y[rows, index]
 
 
 class LoaderBatches:
@@ -69,15 +70,23 @@ class LoaderBatches:
     Args:
         loader: Yields pairs of inputs and targets.
         device: Device to move the batches to.
+        as_pair: Returns a batch as a pair of inputs and targets.
         check: Raises if a pair does not fit the model; it is called with each batch of the first epoch.
         first: A first batch, drawn for checks.
     """
 
     def __init__(
-        self, loader: DataLoader, device: torch.device, check: Callable[[Tensor, Tensor], None], first: Data
+        self,
+        loader: DataLoader,
+        device: torch.device,
+        *,
+        as_pair: Callable[[Any], Data],
+        check: Callable[[Inputs, Tensor], None],
+        first: Data,
     ) -> None:
         self.loader = loader
         self.device = device
+        self.as_pair = as_pair
         self.check = check
         self.first = first
         self.checked = False
@@ -85,10 +94,10 @@ class LoaderBatches:
     def __iter__(self) -> Iterator[Data]:
         """Yield the batches of one epoch."""
         for batch in self.loader:
-            x, y = as_pair(batch, "the batches of a DataLoader")
+            x, y = self.as_pair(batch)
             if not self.checked:
                 self.check(x, y)
-            yield x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+            yield moved(x, self.device, non_blocking=True), y.to(self.device, non_blocking=True)
         self.checked = True
 
 

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 
-from pyro_vds.guides.categorical import Guide
+from pyro_vds.guides.categorical import Guide, require_guide
 from pyro_vds.infer.exact import exact_posterior, require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import DataLike
 from pyro_vds.training.history import EpochRecord
+
+if TYPE_CHECKING:
+    import xarray
 
 Callback = Callable[[EpochRecord], object]
 
@@ -59,18 +61,19 @@ class BoundGap:
         every: Epochs from one record to the next.
 
     Raises:
+        TypeError: If the guide is one of Pyro, whose probabilities nobody knows.
         ValueError: If ``every`` is not positive, the model has no axis, the guide is for other axes, or each input has
             its own architecture.
     """
 
-    def __init__(self, model: VDSModel, guide: Guide, data: Data, every: int = 10) -> None:
+    def __init__(self, model: VDSModel, guide: Guide, data: DataLike, every: int = 10) -> None:
         if every < 1:
             raise ValueError(f"Expected at least 1 epoch between records, got every={every}.")
         if not model.axes:
             raise ValueError("Expected a model with at least one axis, got a plain network, which has no posterior.")
         require_one_posterior(model)
         model.space.require_table("for an exact posterior", "Use pyro_vds.estimate_evidence after training.")
-        guide.require_space(model.space)
+        require_guide(guide, model.space)
         self.model = model
         self.guide = guide
         self.data = data
@@ -99,7 +102,7 @@ class BoundGap:
         numbers = {"log_evidence": log_evidence, "elbo": elbo, "gap": log_evidence - elbo}
         self._records.append({name: np.asarray(value) for name, value in (numbers | means).items()} | {"epoch": epoch})
 
-    def to_dataset(self) -> xr.Dataset:
+    def to_dataset(self) -> "xarray.Dataset":
         """Return ``log_evidence``, ``elbo`` and ``gap`` in nats, and the mean label of each axis.
 
         Means are under ``q`` and under the exact posterior, for axes without sites whose labels are numbers. With
@@ -108,6 +111,8 @@ class BoundGap:
         Raises:
             ValueError: If nothing was recorded.
         """
+        import xarray as xr
+
         if not self._records:
             raise ValueError("Expected recorded epochs, got none. Train with pyro_vds.fit(..., on_epoch=gap) first.")
         names = [name for name in self._records[0] if name != "epoch"]

@@ -13,7 +13,7 @@ from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.space import LIMIT
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, DataLike
 from pyro_vds.training.callbacks import Callback
 from pyro_vds.training.config import TrainingConfig, TrainingSettings
 from pyro_vds.training.guide_updates import logits_set, settle
@@ -27,9 +27,9 @@ from pyro_vds.training.preflight import held_out_data, moved, prepare, use_chann
 def fit(
     model: VDSModel,
     guide: Guide | None,
-    data: Data | DataLoader | Sequence[Data],
+    data: DataLike | DataLoader | Sequence[DataLike],
     *,
-    validation: Data | DataLoader | Sequence[Data] | None = None,
+    validation: DataLike | DataLoader | Sequence[DataLike] | None = None,
     device: torch.device | str | None = None,
     on_epoch: Callback | Sequence[Callback] | None = None,
     progress: bool = True,
@@ -54,8 +54,9 @@ def fit(
     Args:
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
             :func:`pyro_vds.freeze` do not change.
-        guide: The guide; ``None`` for a model without axes.
-        data: Inputs and targets, or a ``DataLoader`` of pairs. Tensors are moved to the device once, and batches are
+        guide: A guide of this package; ``None`` for a model without axes.
+        data: Inputs and targets, tensors or NumPy arrays, or a ``DataLoader`` of pairs; several inputs are a tuple or a
+            dict of tensors, in which the network gets them. Tensors are moved to the device once, and batches are
             drawn from them by index. For replicates it can be a list with data of equal size for each.
         validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, and the stacked
             weights; or a ``DataLoader`` of pairs, which is read once. For replicates it can be a list.
@@ -64,7 +65,8 @@ def fit(
             stops training by returning a non-empty string or raising :class:`pyro_vds.StopTraining`. During the call
             the model has the current weights, not the best or averaged ones. Any other error ends training too: the
             best state is restored, and the attribute ``history`` of the error holds the record.
-        progress: Whether to show a progress bar with the ELBO and the most probable architecture.
+        progress: Whether to show a progress bar with the ELBO and the most probable architecture, on a terminal or in
+            a notebook; elsewhere they are logged once a minute at level INFO.
         config: The settings of training; ``None`` is ``TrainingConfig()``.
         settings: Fields of :class:`pyro_vds.TrainingConfig` that differ from ``config``, such as ``max_epochs=100``.
             Replicate ``r`` is trained as a single model with ``seed + r``; the global generators are not changed.
@@ -73,7 +75,8 @@ def fit(
         The record of the run.
 
     Raises:
-        TypeError: If inputs, targets or a setting have the wrong type, or a setting is unknown.
+        TypeError: If inputs, targets or a setting have the wrong type, a setting is unknown, or the guide is one of
+            Pyro, whose probabilities nobody knows.
         ValueError: If data or a setting are out of range, or do not fit each other.
         MemoryError: If training needs more memory than the device has.
         NonFiniteLossError: If the loss becomes NaN or infinite.
@@ -85,7 +88,7 @@ def fit(
     if config.channels_last:
         use_channels_last(model)
     held_out = held_out_data(model, validation, target)
-    batches = prepare(model, data, config, target, held_out)
+    batches, config = prepare(model, data, config, target, held_out)
     held_out = None if held_out is None else moved(held_out, target)
     callbacks = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
     with isolated_rng(target, config.seed):

@@ -21,6 +21,7 @@ from pyro_vds.infer.exact import log_likelihood, posterior_of
 from pyro_vds.infer.passes import ReadOut
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.inputs import points
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Data
@@ -138,12 +139,12 @@ def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: Train
     """
     if not model.space:
         return
-    total, points, dim = torch.zeros((), dtype=torch.float64), 0, len(model.batch_shape)
+    total, seen, dim = torch.zeros((), dtype=torch.float64), 0, len(model.batch_shape)
     with eval_mode(model), without_checks_of_arguments():
         for x, y in batches:
             total = total + log_likelihood(model, ReadOut(x, y, model.outputs(x))).double().sum(-1).cpu()
-            points += x.shape[dim]
-    log_probs = posterior_of(model, total * limit_of(config, model.num_data) / points).log_joint_probs
+            seen += points(x, dim)
+    log_probs = posterior_of(model, total * limit_of(config, model.num_data) / seen).log_joint_probs
     unknown = log_probs.isnan().flatten(dim).any(-1)
     if bool(unknown.any()):
         logger.warning(

@@ -4,14 +4,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import xarray
 
 OVER_EPOCHS = ("elbo", "expected_log_prob", "kl", "gap", "tempered_num_data")
 
@@ -76,7 +78,7 @@ class History:
             compile_seconds=self.compile_seconds,
         )
 
-    def to_dataset(self) -> xr.Dataset:
+    def to_dataset(self) -> "xarray.Dataset":
         """Return the record as an ``xarray.Dataset`` over ``epoch``, which counts from 0.
 
         Returns:
@@ -85,6 +87,8 @@ class History:
             ``validation_log_prob``; ``best_epoch``, ``stopped`` and ``compile_seconds``. With replicates, all but
             ``compile_seconds`` have a dimension ``chain``.
         """
+        import xarray as xr
+
         chain = ("chain",) if isinstance(self.best_epoch, tuple) else ()
         over_epochs = {name: getattr(self, name) for name in OVER_EPOCHS}
         over_epochs |= {f"validation_{metric}": values for metric, values in self.validation.items()}

@@ -4,14 +4,13 @@ import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from pyro_vds.ops.modes import train_mode
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, Inputs
 from pyro_vds.training.averaging import WeightAverage
 from pyro_vds.training.batches import Batches
 from pyro_vds.training.best import BestState
@@ -20,6 +19,7 @@ from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.history import History
 from pyro_vds.training.objective import Objective, StepResult
 from pyro_vds.training.optim import Schedule
+from pyro_vds.training.progress import each_epoch
 from pyro_vds.training.recorder import Recorder
 from pyro_vds.training.steps import CompiledStep, EagerStep
 from pyro_vds.training.validation import validate
@@ -83,14 +83,11 @@ class TrainingLoop:
 
     def run(self, *, progress: bool) -> History:
         """Train until training stops, restore the best state, and return the record."""
-        epochs = range(self.config.max_epochs)
-        bar = tqdm(epochs, desc="fit", unit="epoch", disable=not progress, mininterval=0.5)
+        epochs = each_epoch(self.config.max_epochs, self._progress, show=progress)
         try:
-            with train_mode(self.objective):
-                for epoch in bar:
+            with closing(epochs), train_mode(self.objective):
+                for epoch in epochs:
                     self._epoch(epoch)
-                    if progress:
-                        bar.set_postfix(self._progress(), refresh=False)
                     if not self.active.any():
                         break
         except KeyboardInterrupt:
@@ -101,7 +98,6 @@ class TrainingLoop:
             vars(error).setdefault("history", self.history())
             raise
         finally:
-            bar.close()
             self.best.restore()
             self.step.release()
         return self.history()
@@ -139,7 +135,7 @@ class TrainingLoop:
                 # The state that the epoch's last loss belongs to.
                 self._remember()
             results.append(self._step(x, y))
-            sizes.append(x.shape[self.point_dim])
+            sizes.append(y.shape[self.point_dim])
             if average is not None and (last or average.kind == "ema"):
                 average.update()
         if not results:
@@ -189,7 +185,7 @@ class TrainingLoop:
             self.stopped[replicate] = reason
         self.active = self.active & ~which
 
-    def _step(self, x: Tensor, y: Tensor) -> StepResult:
+    def _step(self, x: Inputs, y: Tensor) -> StepResult:
         """Run a step; if the first step cannot be compiled, continue without compilation."""
         try:
             return self.step(x, y)

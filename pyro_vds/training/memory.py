@@ -1,11 +1,7 @@
 """An estimate of the memory that training needs, before it starts."""
 
-import copy
-import math
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -14,13 +10,14 @@ from pyro_vds.guides.categorical import AutoCategorical
 from pyro_vds.infer.bounds import elbo
 from pyro_vds.infer.enumerated import EnumELBO
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.copies import copied
+from pyro_vds.ops.inputs import first_points, mapped, points, tensors
 from pyro_vds.ops.loaders import first_batch
+from pyro_vds.ops.memory import GIB, available_memory
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import as_pair, first_points
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, DataLike, Inputs
 from pyro_vds.training.config import TrainingConfig
 
-GIB = 2**30
 SMALL = 100  # training that takes less than 1 / SMALL of the free memory is not estimated
 
 
@@ -59,11 +56,11 @@ class MemoryEstimate:
 
 def estimate_memory(
     model: VDSModel,
-    data: Data | DataLoader,
+    data: DataLike | DataLoader,
     *,
     batch_size: int,
     device: torch.device | str | None = None,
-    validation: Data | None = None,
+    validation: DataLike | None = None,
     config: TrainingConfig | None = None,
 ) -> MemoryEstimate:
     """Estimate the memory of a training step by counting what autograd keeps for two small batches.
@@ -84,18 +81,18 @@ def estimate_memory(
     here = model.device_tensor().device
     device = here if device is None else torch.empty(0, device=device).device  # "cuda" is "cuda:0"
     staying = isinstance(data, DataLoader)
-    data = as_pair(first_batch(data), "the batches of a DataLoader") if isinstance(data, DataLoader) else data
-    batch = batch_size if staying else min(batch_size, data[0].shape[len(model.batch_shape)])
+    pair = model.as_pair(first_batch(data) if isinstance(data, DataLoader) else data, "training data")
+    batch = batch_size if staying else min(batch_size, points(pair[0], len(model.batch_shape)))
     samples = None if config is None else config.samples
-    activations = _activation_bytes(model, data, batch, samples)
+    activations = _activation_bytes(model, pair, batch, samples)
     plain = _plain_model(model)
-    readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, data, batch))
+    readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, pair, batch))
     kept, learnt = _copies(config or TrainingConfig())
     state = sum(p.numel() * p.element_size() * (kept + learnt * p.requires_grad) for p in model.parameters())
-    held = (*(() if staying else data), *(validation or ()))
+    held = ([] if staying else [pair]) + ([] if validation is None else [model.as_pair(validation, "validation data")])
     # Of data that replicates share, only one copy moves.
-    moved = sum(t.untyped_storage().nbytes() for t in held if t.device != device)
-    return MemoryEstimate(state, activations, readouts, moved, _available(device))
+    moving = sum(t.untyped_storage().nbytes() for x, y in held for t in (*tensors(x), y) if t.device != device)
+    return MemoryEstimate(state, activations, readouts, moving, available_memory(device))
 
 
 def check_memory(
@@ -104,7 +101,7 @@ def check_memory(
     *,
     batch_size: int,
     device: torch.device | str | None = None,
-    validation: Data | None = None,
+    validation: DataLike | None = None,
     config: TrainingConfig | None = None,
 ) -> MemoryEstimate:
     """Return the estimate of :func:`estimate_memory`, or raise if training cannot fit the device.
@@ -141,8 +138,8 @@ def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.devi
         device: The device to train on.
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    moved = sum(t.untyped_storage().nbytes() for t in data)
-    return SMALL * (weights * (batch_size + 10) + moved) < _available(device)
+    moving = sum(t.untyped_storage().nbytes() for t in (*tensors(data[0]), data[1]))
+    return SMALL * (weights * (batch_size + 10) + moving) < available_memory(device)
 
 
 def _copies(config: TrainingConfig) -> tuple[int, int]:
@@ -161,20 +158,21 @@ def _plain_model(model: VDSModel) -> VDSModel | None:
 
 def _activation_bytes(model: VDSModel, data: Data, batch: int, samples: int | None = None) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
-    model = copy.deepcopy(model).train()
+    model = copied(model).train()
     model.space = model.space.in_plate(None)  # needs hardly more memory
     bound = elbo(model, AutoCategorical(model), samples=samples)
     device = model.device_tensor().device
     dim = len(model.batch_shape)
-    x, y = (first_points(t, 1, dim).to(device) for t in data)
-    x, y = (t.repeat_interleave(4, dim) for t in (x, y))
+    x, y = (mapped(lambda t: t.to(device).repeat_interleave(4, dim), first_points(part, 1, dim)) for part in data)
     with isolated_rng(device):
         bound(x, y)  # the first call checks the guide, which keeps tensors of its own
-        small, double = (_saved_bytes(bound, *(first_points(t, size, dim).clone() for t in (x, y))) for size in (2, 4))
+        small, double = (
+            _saved_bytes(bound, *(mapped(Tensor.clone, first_points(t, size, dim)) for t in (x, y))) for size in (2, 4)
+        )
     return small + (double - small) // 2 * (batch - 2)
 
 
-def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
+def _saved_bytes(elbo: EnumELBO, x: Inputs, y: Tensor) -> int:
     parameters = {p.untyped_storage().data_ptr() for p in elbo.parameters()}
     # The tensors are kept until the count is done, so that no address is used twice.
     saved: dict[int, Tensor] = {}
@@ -188,22 +186,3 @@ def _saved_bytes(elbo: EnumELBO, x: Tensor, y: Tensor) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         elbo(x, y)
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-
-
-def _available(device: torch.device) -> float:
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    return min(psutil.virtual_memory().available, _container_available())
-
-
-def _container_available(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the free memory within a container's limit (control groups, version 2); infinite without a limit."""
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        used = int((root / "memory.current").read_text())
-        statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
-    except OSError:
-        return math.inf
-    # The kernel frees file caches before it refuses memory.
-    return math.inf if limit == "max" else max(0, int(limit) - used + int(statistics["inactive_file"]))

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.guides.weights import WeightTables
 from pyro_vds.infer.enumerated import EnumELBO
+from pyro_vds.ops.inputs import points
+from pyro_vds.spaces.typing import Inputs
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.guide_updates import ClosedForm
 
@@ -88,7 +90,7 @@ class Objective(nn.Module):
         """Return the parameters that the objective itself sets: the logits of a guide in closed form."""
         return set() if self.closed_form is None else set(self.guide.logits.values())
 
-    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, StepResult]:
+    def forward(self, x: Inputs, y: Tensor) -> tuple[Tensor, StepResult]:
         """Return what the optimiser minimises, nats, and the record; then set a guide in closed form."""
         model = self.elbo.model
         bound = self.elbo.bound(x, y)
@@ -105,8 +107,8 @@ class Objective(nn.Module):
             kl = self.guide.kl(model, x).expand_as(loss) if closed else torch.full_like(loss, torch.nan)
             result = StepResult(loss, kl, counted, bound.log_likelihood.detach(), self.guide.log_probs(x))
             if self.closed_form is not None:
-                points = x.shape[len(model.batch_shape)]
-                self.closed_form(self.guide, result.log_likelihood, model.log_prior(), points)
+                size = points(x, len(model.batch_shape))
+                self.closed_form(self.guide, result.log_likelihood, model.log_prior(), size)
         return minimised, result
 
     def _towards_equal_weights(self, log_likelihood: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from torch.optim import (
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
 
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.training.config import TrainingConfig
 
 PAPER_LR, PAPER_MOMENTUM = 0.1, 0.5
@@ -89,7 +90,7 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig, *, repl
 
 
 def merged(groups: list[dict[str, Any]], optimizer: Optimizer, config: TrainingConfig) -> list[dict[str, Any]]:
-    """Return the groups of what learns, those with the same settings as one, so that a step has few tensors.
+    """Return the groups of what learns, those with the same settings and type as one, so that a step has few tensors.
 
     Args:
         groups: Parameters with their settings.
@@ -99,16 +100,20 @@ def merged(groups: list[dict[str, Any]], optimizer: Optimizer, config: TrainingC
     found: list[dict[str, Any]] = []
     for group in groups:
         own = {name: value for name, value in group.items() if name != "params"}
-        learning = [p for p in group["params"] if p.requires_grad]
-        alike = [
-            other
-            for other in found
-            if optimizer.defaults | other | {"params": None} == optimizer.defaults | own | {"params": None}
-        ]
-        if alike and config.scheduler in (None, "cosine"):
-            alike[0]["params"].extend(learning)
-        elif learning:
-            found.append(own | {"params": learning})
+        by_type: dict[torch.dtype, list[Any]] = {}
+        for parameter in group["params"]:
+            by_type.setdefault(parameter.dtype, []).extend([parameter] * parameter.requires_grad)
+        for dtype, learning in by_type.items():
+            alike = [
+                other
+                for other in found
+                if optimizer.defaults | other | {"params": None} == optimizer.defaults | own | {"params": None}
+                and other["params"][0].dtype == dtype
+            ]
+            if alike and config.scheduler in (None, "cosine"):
+                alike[0]["params"].extend(learning)
+            elif learning:
+                found.append(own | {"params": learning})
     return found
 
 
@@ -189,9 +194,9 @@ def clipped(gradients: Sequence[Tensor], largest: float, *, replicates: bool) ->
         replicates: Whether the first dimension of each part is that of replicates, each with a norm of its own.
     """
     rows = len(gradients[0]) if replicates else 1
-    squares = torch.stack([g.reshape(rows, -1).square().sum(1) for g in gradients]).sum(0)
+    squares = torch.stack([at_least_float32(g).reshape(rows, -1).square().sum(1) for g in gradients]).sum(0)
     factor = (largest / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-    return [g * (factor.reshape(-1, *[1] * (g.ndim - 1)) if replicates else factor[0]) for g in gradients]
+    return [(g * (factor.reshape(-1, *[1] * (g.ndim - 1)) if replicates else factor[0])).to(g) for g in gradients]
 
 
 def spelled(make: Any) -> Any:

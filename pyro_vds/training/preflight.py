@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.models.checks import check_data, check_pair, check_single_point, probe_outputs
+from pyro_vds.models.checks import check_data, check_lookups, check_pair, check_single_point, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
+from pyro_vds.ops.inputs import is_pair, mapped, points, tensors
 from pyro_vds.ops.loaders import count_points, first_batch, gathered, smallest_batch
-from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, DataLike, Inputs
 from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.memory import check_memory, is_small
+from pyro_vds.training.rehearsal import rehearsed
 
 
 def use_channels_last(model: VDSModel) -> None:
@@ -27,19 +28,24 @@ def use_channels_last(model: VDSModel) -> None:
 
 def prepare(
     model: VDSModel,
-    data: Data | DataLoader | Sequence[Data],
+    data: DataLike | DataLoader | Sequence[DataLike],
     config: TrainingConfig,
     device: torch.device,
     validation: Data | None,
-) -> Batches:
-    """Check the data and the memory that training needs, then move the data to the device, in batches."""
+) -> tuple[Batches, TrainingConfig]:
+    """Check the data, the network and the memory that training needs, then move the data to the device, in batches.
+
+    Returns:
+        The batches, and the settings with which the network can train, see :func:`rehearsed`.
+    """
+    dim = len(model.batch_shape)
     if isinstance(data, DataLoader):
         loader = loader_batches(model, data, device)
-        pair, largest = loader.first, len(loader.first[0])
+        pair, largest = loader.first, points(loader.first[0])
         size, smallest = count_points(data), smallest_batch(data, largest)
     else:
         loader, pair = None, checked_data(model, data, "training data")
-        size = pair[0].shape[len(model.batch_shape)]
+        size = points(pair[0], dim)
         lengths = batch_lengths(size, config.batch_size)
         smallest, largest = min(lengths), max(lengths)
     if size is not None and size != model.num_data:
@@ -49,9 +55,10 @@ def prepare(
         )
     if smallest == 1:
         check_single_point(model, pair[0])
+    config = rehearsed(model, pair[0], config)
     if not is_small(model, pair, batch_size=largest, device=device):
         check_memory(model, pair, batch_size=largest, device=device, validation=validation, config=config)
-    return loader or training_batches(model, moved(pair, device), config.batch_size, config.seed)
+    return loader or training_batches(model, moved(pair, device), config.batch_size, config.seed), config
 
 
 def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) -> Batches:
@@ -70,40 +77,52 @@ def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) ->
 
 
 def held_out_data(
-    model: VDSModel, data: Data | DataLoader | Sequence[Data] | None, device: torch.device
+    model: VDSModel, data: DataLike | DataLoader | Sequence[DataLike] | None, device: torch.device
 ) -> Data | None:
     """Return checked validation data; a DataLoader is read once, to the device."""
     name = "validation data"
     if data is None:
         return None
-    return checked_data(model, gathered(data, name, device) if isinstance(data, DataLoader) else data, name)
+    dtype = model.device_tensor().dtype
+    return checked_data(model, gathered(data, name, device, dtype) if isinstance(data, DataLoader) else data, name)
 
 
 def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) -> LoaderBatches:
     """Return the batches of a DataLoader; the first one is drawn for checks."""
     if model.batch_shape:
         raise TypeError("Expected tensors to train replicates, each in its own order, got a DataLoader.")
-    first = as_pair(first_batch(loader), "the batches of a DataLoader")
+    as_pair = partial(model.as_pair, name="the batches of a DataLoader")
+    first = as_pair(first_batch(loader))
     check_inputs(first[0])
-    check = partial(check_pair, model, outputs=probe_outputs(model, first[0]))
-    return LoaderBatches(loader, device, check, first)
+    check_lookups(model, first[0])
+    outputs = probe_outputs(model, first[0])
+
+    def check(x: Inputs, y: Tensor) -> None:
+        check_inputs(x)
+        check_lookups(model, x)
+        check_pair(model, x, y, outputs)
+
+    return LoaderBatches(loader, device, as_pair=as_pair, check=check, first=first)
 
 
-def checked_data(model: VDSModel, data: Data | Sequence[Data], name: str) -> Data:
+def checked_data(model: VDSModel, data: DataLike | Sequence[DataLike], name: str) -> Data:
     """Return checked data, with replicates ``(replicate, N, ...)``."""
-    if model.batch_shape and not isinstance(data[0], Tensor):
-        pairs = [as_pair(pair, name) for pair in data]
-        if len(pairs) != model.batch_shape[0] or len({tuple(t.shape for t in pair) for pair in pairs}) != 1:
-            shapes = [tuple(tuple(t.shape) for t in pair) for pair in pairs]
+    if model.batch_shape and not is_pair(data):
+        pairs = [model.as_pair(pair, name) for pair in data]
+        shapes = [[tuple(t.shape) for t in (*tensors(x), y)] for x, y in pairs]
+        if len(pairs) != model.batch_shape[0] or any(each != shapes[0] for each in shapes):
             raise ValueError(f"Expected {model.batch_shape[0]} pairs of equal shapes as {name}, got {shapes}.")
-        x, y = (torch.stack([pair[i] for pair in pairs]) for i in (0, 1))
+        x, y = (mapped(lambda *ts: torch.stack(ts), *of_each) for of_each in zip(*pairs, strict=True))
     else:
-        x, y = (model.shared(t) for t in as_pair(data, name))
+        x, y = (model.shared(t) for t in model.as_pair(data, name))
     check_data(model, x, y)
     return x, y
 
 
 def moved(pair: Data, device: torch.device) -> Data:
     """Return data on the device; data that replicates share are moved once and stay shared."""
-    x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
-    return x, y
+
+    def one(t: Tensor) -> Tensor:
+        return t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device)
+
+    return mapped(one, pair[0]), one(pair[1])

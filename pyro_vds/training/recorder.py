@@ -23,7 +23,7 @@ class Recorder:
 
     def __init__(self, model: VDSModel) -> None:
         self.batch_shape = model.batch_shape
-        self.dtype = model.device_tensor().dtype
+        self.dtype = model.table_tensor().dtype
         rows = tuple(self.batch_shape)
         self.rows = rows
         self.length = 0

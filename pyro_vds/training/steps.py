@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import Optimizer
 
 from pyro_vds.ops.compat import checks_of_distributions, copy_tensors, fix_address
+from pyro_vds.ops.inputs import in_the_kind_of, parts, tensors
+from pyro_vds.spaces.typing import Inputs
 from pyro_vds.training.block_rate import BlockRate
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.flat import FlatTensors
@@ -56,7 +59,7 @@ class EagerStep(_Step):
         """All that a step changes and the best state keeps."""
         return [t.detach() for t in self.objective.tensors().values()]
 
-    def __call__(self, x: Tensor, y: Tensor) -> StepResult:
+    def __call__(self, x: Inputs, y: Tensor) -> StepResult:
         """Run one step on a batch."""
         self.optimizer.zero_grad(set_to_none=True)
         minimised, result = self.objective(x, y)
@@ -113,7 +116,7 @@ class CompiledStep(_Step):
         flat = self._flat_optimizer(groups, config) if type(optimizer) in ELEMENTWISE else None
         self.optimizer = flat or self._fed(optimizer)
         self.compiled: Callable[..., list[Tensor]] | None = None
-        self.shapes: tuple[torch.Size, torch.Size] | None = None
+        self.shapes: list[tuple[str, torch.Size]] = []
         self.compile_seconds = 0.0
 
     @property
@@ -121,19 +124,21 @@ class CompiledStep(_Step):
         """All that a step changes and the best state keeps."""
         return [group.flat for group in (*self.parameters, *self.buffers)]
 
-    def __call__(self, x: Tensor, y: Tensor) -> StepResult:
+    def __call__(self, x: Inputs, y: Tensor) -> StepResult:
         """Run one step on a batch; the first call compiles.
 
         Raises:
             Exception: Whatever tracing or compiling the first batch raises; no tensor has changed then.
         """
-        inputs = [x, y, *self.state, *self.gradients]
+        inputs = [*tensors(x), y, *self.state, *self.gradients]
+        shapes = [*((name, part.shape) for name, part in parts(x).items()), ("y", y.shape)]
+        gradients = partial(self._gradients, x)
         with torch.no_grad():
             if self.compiled is None:
                 with checks_of_distributions():
-                    self._compile(inputs)
-            same = self.shapes == (x.shape, y.shape)
-            function = self.compiled if same and self.compiled is not None else self._gradients
+                    self._compile(gradients, x, y, inputs)
+                self.shapes = shapes
+            function = self.compiled if self.shapes == shapes and self.compiled is not None else gradients
             values = function(*inputs)
         self.optimizer.step()
         # A copy: a graph may reuse the memory of its outputs in the next step.
@@ -163,12 +168,12 @@ class CompiledStep(_Step):
                 group.tensors[name].grad = view
         return optimizer
 
-    def _compile(self, inputs: list[Tensor]) -> None:
+    def _compile(self, gradients: Callable[..., list[Tensor]], x: Inputs, y: Tensor, inputs: list[Tensor]) -> None:
         started = time.perf_counter()
-        self.objective.elbo.check(*inputs[:2])  # looks at values, which the trace must not
-        graph = make_fx(self._gradients, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-        on_gpu = inputs[0].is_cuda
-        for tensor in inputs[2:] if on_gpu else []:
+        self.objective.elbo.check(x, y)  # looks at values, which the trace must not
+        graph = make_fx(gradients, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+        on_gpu = y.is_cuda
+        for tensor in (*self.state, *self.gradients) if on_gpu else ():
             fix_address(tensor)
         compiled = torch.compile(graph, fullgraph=True, dynamic=False, mode="reduce-overhead" if on_gpu else None)
         before = [t.clone() for t in self.state]
@@ -179,12 +184,17 @@ class CompiledStep(_Step):
         finally:
             copy_tensors(self.state, before)
         self.compiled = compiled
-        self.shapes = (inputs[0].shape, inputs[1].shape)
         self.compile_seconds = time.perf_counter() - started
 
-    def _gradients(self, x: Tensor, y: Tensor, *flat: Tensor) -> list[Tensor]:
-        """Write gradients and buffers into the flat tensors, and return the record of the step as a list."""
-        parameters, buffers, gradients = self._parted(flat)
+    def _gradients(self, like: Inputs, *given: Tensor) -> list[Tensor]:
+        """Write gradients and buffers into the flat tensors, and return the record of the step as a list.
+
+        A graph takes tensors only: the parts of the inputs, the targets and the flat tensors; ``like`` says how the
+        parts belong together.
+        """
+        count = len(tensors(like))
+        x, y = in_the_kind_of(like, given[:count]), given[count]
+        parameters, buffers, gradients = self._parted(given[count + 1 :])
         leaves = {
             name: view.detach().requires_grad_()
             for group, tensor in zip(self.parameters, parameters, strict=True)

@@ -8,6 +8,7 @@ from pyro_vds.infer.mixture import Mixture
 from pyro_vds.infer.passes import BATCH_SIZE
 from pyro_vds.infer.weigher import weigher
 from pyro_vds.ops.compat import without_checks_of_arguments
+from pyro_vds.ops.inputs import split
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.typing import Data
 from pyro_vds.training.objective import Objective
@@ -31,9 +32,9 @@ def validate(objective: Objective, data: Data) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     # A NaN ends the run afterwards; Pyro's argument checks would raise first.
     with eval_mode(objective), eval_mode(model), torch.inference_mode(), without_checks_of_arguments():
-        for inputs, targets in zip(*(t.split(BATCH_SIZE, dim) for t in (x, y)), strict=True):
+        for inputs, targets in zip(*(split(t, BATCH_SIZE, dim) for t in (x, y)), strict=True):
             mixture = Mixture(model, model.outputs(inputs), weigh(inputs))
             for name, values in model.likelihood.metrics(mixture.distribution, targets).items():
-                total = values.flatten(dim).mean(-1) * inputs.shape[dim]  # the mean over targets, too
-                sums[name] = sums.get(name, torch.zeros((), device=x.device)) + total
-    return {name: total.double().cpu() / x.shape[dim] for name, total in sums.items()}
+                total = values.flatten(dim).mean(-1) * targets.shape[dim]  # the mean over targets, too
+                sums[name] = sums.get(name, torch.zeros((), device=y.device)) + total
+    return {name: total.double().cpu() / y.shape[dim] for name, total in sums.items()}

@@ -1,5 +1,6 @@
 """The commands on a finished run: numbers, files, and errors that help."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -116,6 +117,10 @@ def test_pruned_onnx_has_the_numbers_of_the_pruned_prediction(finished, tmp_path
     x = torch.randn(7, 2)
     found = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
     torch.testing.assert_close(found, pruned_log_proba(finished[0], 1, x), atol=1e-5, rtol=1e-4)
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["pyro_vds.json"])
+    assert metadata["data"] == json.loads((finished[0] / "data.json").read_text())
+    assert metadata["settings"] == yaml.safe_load((finished[0] / "config.yaml").read_text())
+    assert metadata["normalised"]
 
 
 def test_prune_refuses_an_unknown_kind_of_file(capsys, finished, tmp_path):

@@ -102,7 +102,7 @@ def test_many_architectures_are_drawn(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--max-depth", "3"], "Expected max_depth None for the graph connectivity, got 3."),
+        (["--max-depth", "3"], "Expected --max-depth None for the graph connectivity, got 3."),
         (["--widths", "[2, 4]"], "Expected widths None for the graph connectivity, got (2, 4)."),
         (["--guide", "per_input"], "Expected a guide of independent, mixture, generator for the graph connectivity"),
         (

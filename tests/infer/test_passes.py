@@ -33,9 +33,13 @@ def test_batch_sizes_are_positive(batch_size, as_a_user):
 
 def test_batches_of_other_parts_are_refused():
     model, guide, x, y = oracles.problem(1)
-    for make in (lambda i: (x[i], y[i], i), lambda i: {"x": x[i]}):
-        with pytest.raises(TypeError, match="Expected the batches of a DataLoader as a pair"):
-            vds.predict_proba(model, guide, DataLoader(Records(make), 4))
+    with pytest.raises(TypeError, match="Expected the batches of a DataLoader as a pair .*, got 3 parts. Several inp"):
+        vds.predict_proba(model, guide, DataLoader(Records(lambda i: (x[i], y[i], i)), 4))
+    records = DataLoader(Records(lambda i: {"x": x[i], "y": y[i]}), 4)
+    with pytest.raises(TypeError, match=r"a pair .*, got a dict with the keys \['x', 'y'\]"):
+        vds.exact_posterior(model, records)
+    with pytest.raises(ValueError, match="Expected inputs that the backbone accepts, got points of"):
+        vds.predict_proba(model, guide, records)
     inputs = DataLoader(Records(lambda i: x[i]), 4)
     torch.testing.assert_close(vds.predict_proba(model, guide, inputs), vds.predict_proba(model, guide, x))
 

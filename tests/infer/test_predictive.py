@@ -131,7 +131,7 @@ def test_depth_out_of_range_is_refused(depth):
             ValueError,
             r"Expected as many targets as inputs, got inputs of shape \(5, 2\)",
         ),
-        (lambda x, y: (x.long(), y), TypeError, "Expected floating-point inputs, or pixels as uint8, got torch.int64"),
+        (lambda x, y: (x.long(), y), ValueError, r"type torch.int64. Convert them with x.to\(torch.float64\)"),
         (lambda x, y: (x.where(x > x.min(), torch.nan), y), ValueError, "got NaN or infinity in 1 of 12 points"),
         (lambda x, y: (x / 0.0, y), ValueError, "Expected finite inputs"),
         (lambda x, y: (x, y.double()), TypeError, "Expected integer labels, got torch.float64"),

@@ -78,6 +78,42 @@ def test_changes_in_place_are_counted():
     assert compat.in_place_changes(tensor + 1) == 0
 
 
+def test_changes_under_vmap_are_those_of_the_tensor_behind():
+    """Without it, a replicate's block could overwrite its input unseen."""
+    seen = []
+
+    def change(row):
+        before = compat.in_place_changes(row)
+        seen.append(compat.in_place_changes(row.relu_()) - before)
+        return row
+
+    torch.func.vmap(change)(torch.randn(3, 2))
+    with torch.inference_mode():
+        seen.append(compat.in_place_changes(torch.zeros(2).relu_()))
+    assert seen == [1, 0]
+
+
+def test_what_torch_compile_returns_is_known():
+    """Without it, a compiled network would fail by the names of its parameters."""
+    with compat.checks_of_distributions():
+        compiled = torch.compile(nn.Linear(2, 2))
+    assert compat.is_compiled(compiled)
+    assert not compat.is_compiled(nn.Linear(2, 2))
+
+
+def test_fused_layers_are_off_within_and_as_before_afterwards():
+    """Without it, an LSTM or an attention would cost nothing."""
+    of_torch = torch.backends
+
+    def settings():
+        return of_torch.mha.get_fastpath_enabled(), of_torch.cudnn.enabled, of_torch.mkldnn.enabled
+
+    before = settings()
+    with compat.without_fused_layers():
+        assert settings() == (False, False, False)
+    assert settings() == before
+
+
 def test_hooks_before_the_forward_pass_are_listed():
     """Without it, frozen parts could not be told from others."""
     module = nn.Linear(1, 1)
@@ -149,3 +185,15 @@ def test_checks_are_on_again_after_blocks_that_overlap_in_threads():
     with pytest.raises(ZeroDivisionError), compat.without_checks_of_arguments():
         raise ZeroDivisionError
     assert pyro.settings.get() == before
+
+
+def test_other_children_and_hooks_leave_the_module_as_it_was():
+    """Without it, the stem cut out of a pretrained network would lose the network its blocks."""
+    network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    other = compat.with_children(network, {"1": None})
+    other.register_forward_pre_hook(lambda module, inputs: None)
+    assert other(torch.zeros(1, 2)).shape == (1, 3)
+    assert network(torch.zeros(1, 2)).shape == (1, 4)
+    assert (len(other._forward_pre_hooks), len(network._forward_pre_hooks)) == (1, 0)
+    assert other[0] is network[0]
+    assert not dict(compat.with_children(nn.BatchNorm1d(2), {}, own=False).state_dict())

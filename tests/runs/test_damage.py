@@ -93,7 +93,7 @@ def test_incomplete_run_folder_is_reported(capsys, run):
     (run / "history.safetensors").unlink()
     code, message = fails(capsys, "evaluate", run)
     assert code == 1
-    assert "but history.safetensors are missing" in message
+    assert "but history.safetensors is missing" in message
 
 
 def test_other_data_than_those_of_the_run_are_refused(capsys, tmp_path):

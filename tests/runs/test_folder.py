@@ -174,7 +174,7 @@ def test_missing_folder_is_reported_with_the_command_that_makes_one(tmp_path):
 @pytest.mark.parametrize("name", [files.CONFIG, files.DATA, files.METRICS, files.WEIGHTS, files.HISTORY])
 def test_missing_file_is_named(run, name):
     (run.folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"Expected the files of a run in .*, but {name} are missing"):
+    with pytest.raises(FileNotFoundError, match=f"Expected the files of a run in .*, but {name} is missing"):
         load_run(run.folder)
 
 

@@ -1,7 +1,11 @@
 """Training: what it optimises, when it stops, what it leaves behind."""
 
 import copy
+import io
+import itertools
 import math
+import sys
+from types import SimpleNamespace
 
 import oracles
 import pytest
@@ -222,14 +226,37 @@ def test_wrong_number_of_points_is_refused():
         fit(model, guide, DataLoader(TensorDataset(x[:6], y[:6]), batch_size=3), **QUIET)
 
 
-def test_progress_bar_shows_elbo_and_mode(capsys):
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("settings", [{"max_epochs": 2}, {"max_epochs": 50, "patience": 1, "lr": 1e-30}])
+def test_progress_bar_shows_elbo_and_mode_on_a_terminal(monkeypatch, settings):
     model, guide, x, y = oracles.problem(1)
-    fit(model, guide, (x, y), max_epochs=2)
-    shown = capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr", Terminal())
+    fit(model, guide, (x, y), **settings)
+    shown = sys.stderr.getvalue()
     assert "ELBO=" in shown
     assert "depth=" in shown
+    monkeypatch.setattr("sys.stderr", Terminal())
     fit(model, guide, (x, y), max_epochs=2, **QUIET)
+    assert not sys.stderr.getvalue()
+
+
+def test_a_log_file_has_no_bar_but_a_line_a_minute(capsys, caplog, monkeypatch):
+    model, guide, x, y = oracles.problem(1)
+    caplog.set_level("INFO", "pyro_vds")
+    fit(model, guide, (x, y), max_epochs=3)
+    assert not caplog.records
+    clock = itertools.count(step=25)
+    monkeypatch.setattr("pyro_vds.training.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    history = fit(model, guide, (x, y), max_epochs=6)
     assert not capsys.readouterr().err
+    said = [record.getMessage() for record in caplog.records]
+    # A look at the clock at the start, after each epoch, and when a line is written.
+    assert [line.partition(":")[0] for line in said] == ["epoch 3 of at most 6", "epoch 6 of at most 6"]
+    assert f"ELBO {float(history.elbo[2]):.2f}, depth {int(history.probs['depth'][2].argmax())}" in said[0]
 
 
 def test_recalibration_makes_eval_mode_equal_to_the_full_batch():
@@ -436,13 +463,6 @@ def test_a_loader_is_drawn_once_to_look_at():
 
     vds.fit(model, guide, torch.utils.data.DataLoader(Stream(), batch_size=6), max_epochs=3, progress=False)
     assert len(starts) == 1 + 3
-
-
-@pytest.mark.usefixtures("as_a_user")
-def test_arrays_are_refused_with_the_way_to_tensors():
-    model, guide, x, y = oracles.problem(2)
-    with pytest.raises(TypeError, match="Expected training data as torch tensors, got ndarray. Convert with"):
-        vds.fit(model, guide, (x.numpy(), y.numpy()), progress=False)
 
 
 def test_recalibration_leaves_frozen_statistics_as_they_are():

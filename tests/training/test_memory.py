@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.training.memory import _container_available, check_memory, estimate_memory, is_small
+from pyro_vds.ops.memory import container_memory
+from pyro_vds.training.memory import check_memory, estimate_memory, is_small
 
 CONV = {"max_depth": 6, "channels": 16, "bottleneck": 8}
 
@@ -107,13 +108,13 @@ print(peak() - before)
 
 
 def test_a_containers_limit_counts(tmp_path):
-    assert _container_available(tmp_path) == math.inf
+    assert container_memory(tmp_path) == math.inf
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 50\n")
-    assert _container_available(tmp_path) == math.inf
+    assert container_memory(tmp_path) == math.inf
     (tmp_path / "memory.max").write_text("1000\n")
-    assert _container_available(tmp_path) == 350
+    assert container_memory(tmp_path) == 350
 
 
 def test_validation_data_that_move_are_counted():
@@ -132,7 +133,7 @@ def test_small_training_is_not_estimated_and_large_is():
     handle = model.backbone.register_forward_hook(lambda *_: passes.append(1))
     vds.fit(model, guide, (x, y), max_epochs=1, progress=False)
     handle.remove()
-    assert len(passes) == 3  # the checks of the data and of the first batch on a single point, and the step
+    assert len(passes) == 4  # the checks of the data and of a batch on a single point, the rehearsal, and the step
 
 
 def test_what_optimiser_and_average_keep_is_counted():

@@ -1,10 +1,12 @@
 """The compiled training step against the eager one."""
 
+import copy
 import warnings
 
 import oracles
 import pytest
 import torch
+from torch import nn
 
 import pyro_vds as vds
 from pyro_vds.training.flat import FlatTensors
@@ -138,13 +140,26 @@ def test_errors_of_the_user_are_raised_in_later_steps():
     assert all(torch.isfinite(t).all() for t in (*model.parameters(), *guide.parameters()))
 
 
+class Summed(nn.Module):
+    def __init__(self, stem):
+        super().__init__()
+        self.stem = stem
+
+    def forward(self, x):
+        return self.stem(x["one"] + x["rest"])
+
+
 def test_a_batch_of_another_shape_does_not_compile_again(monkeypatch):
     calls = []
     compile = CompiledStep._compile
-    monkeypatch.setattr(CompiledStep, "_compile", lambda self, inputs: (calls.append(1), compile(self, inputs)))
+    monkeypatch.setattr(CompiledStep, "_compile", lambda self, *given: (calls.append(1), compile(self, *given)))
     model, guide, x, y = oracles.problem(1)
-    vds.fit(model, guide, (x, y), max_epochs=3, batch_size=5, compile=True, **QUIET)
+    eager, its_guide = copy.deepcopy((model, guide))
+    model.backbone.stem = Summed(model.backbone.stem)  # several inputs, as one tensor gives
+    how = {"max_epochs": 3, "batch_size": 5}
+    history = vds.fit(model, guide, ({"one": x / 4, "rest": 3 * x / 4}, y), compile=True, **how, **QUIET)
     assert len(calls) == 1
+    torch.testing.assert_close(history.elbo, vds.fit(eager, its_guide, (x, y), **how, **QUIET).elbo)
 
 
 def test_flat_tensors_refuse_a_mixture_of_types():
