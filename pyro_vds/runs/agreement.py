@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyro_vds.diagnostics.agreement import agreement_note
-from pyro_vds.runs.cuts import cut_text
+from pyro_vds.runs.cuts import cut_text, label_text
 from pyro_vds.runs.settings import Settings
 from pyro_vds.runs.site_text import has_sites
 from pyro_vds.spaces.space import Architecture
@@ -21,7 +21,10 @@ def note_on_guide(posterior: Mapping[str, Any], settings: Settings) -> str:
     """
     if "chosen_exact" not in posterior:
         return ""
-    chosen, exactly = (cut_text(posterior[name]) for name in ("chosen", "chosen_exact"))
+    chosen, exactly = (  # the labels of sites are lists in JSON
+        ", ".join(f"{axis} {label_text(label)}" for axis, label in posterior[name].items())
+        for name in ("chosen", "chosen_exact")
+    )
     return agreement_note(posterior["evidence_gap"], chosen, exactly, _remedy(posterior, settings))
 
 

@@ -73,8 +73,8 @@ def best_on_test(run: Run, axis: str) -> str:
         return ""
     best = max(values, key=lambda label: values[label])
     chosen = run.metrics["posterior"]["chosen"][axis]
-    here = "the chosen one" if chosen == best else f"{values[chosen]:.3f} at the chosen {axis} {chosen}"
-    return f"The test log-likelihood is best at {axis} {best} ({values[best]:.3f} nats per point), {here}."
+    here = "the chosen one" if chosen == best else f"{values[chosen]:.4f} at the chosen {axis} {chosen}"
+    return f"The test log-likelihood is best at {axis} {best} ({values[best]:.4f} nats per point), {here}."
 
 
 def _test_log_likelihood(run: Run, axis: str) -> dict[Any, float]:
@@ -129,7 +129,7 @@ def _of_functions(run: Run) -> str:
     panels = f"A panel for each {axis} {_span(run.model.coords[axis])}: the class it predicts over the plane."
     values = _test_log_likelihood(run, axis) if run.has_posterior else {}
     first, *_, last = [*values.items()] or [(None, 0.0), (None, 0.0)]
-    rise = f" The test log-likelihood goes from {first[1]:.3f} to {last[1]:.3f} nats per point." if values else ""
+    rise = f" The test log-likelihood goes from {first[1]:.4f} to {last[1]:.4f} nats per point." if values else ""
     return panels + rise
 
 
@@ -162,7 +162,7 @@ def _of_lesions(run: Run) -> str:
     single = one["single"].dropna("block")
     if not single.size:
         return f"Without a lesion the {measure} is {float(one['intact']):.3f}."
-    worst, mildest = (single.isel(block=int(place)) for place in (single.argmax(), single.argmin()))
+    worst, mildest = (single.isel(block=int(place)) for place in (single.argmax("block"), single.argmin("block")))
     return (
         f"Without a lesion the {measure} is {float(one['intact']):.3f}; with one block deleted it is largest for block "
         f"{int(worst['block'])} ({float(worst):.3f}) and smallest for block {int(mildest['block'])} "

@@ -140,9 +140,9 @@ def test_figures_are_described_by_what_is_seen(run):
     assert f"largest at depth {q} (q {depth['q'][q]:.2f}), the exact posterior at depth {p} (" in seen["posterior"]
     values = tree["architecture"]["log_likelihood"].mean("obs_id").to_numpy()
     best = int(values.argmax())
-    assert f"The test log-likelihood is best at depth {best} ({values[best]:.3f} nats per point)" in seen["posterior"]
-    assert ("the chosen one" if best == chosen else f"{values[chosen]:.3f} at the chosen depth") in seen["posterior"]
-    assert f"from {values[0]:.3f} to {values[-1]:.3f} nats" in seen["functions"]
+    assert f"The test log-likelihood is best at depth {best} ({values[best]:.4f} nats per point)" in seen["posterior"]
+    assert ("the chosen one" if best == chosen else f"{values[chosen]:.4f} at the chosen depth") in seen["posterior"]
+    assert f"from {values[0]:.4f} to {values[-1]:.4f} nats" in seen["functions"]
     full = metrics["test"]["full"]
     assert f"error is {100 * full['ece']:.2f} % (full), " in seen["reliability"]
     assert seen["reliability"].endswith("on 36 test points.")
@@ -187,7 +187,7 @@ def test_settings_are_escaped(tmp_path):
     assert page.titles() == ["Posterior over depth", "Coverage", "Training"]
     density = load_run(run).datatree["architecture"]["log_likelihood"].mean("obs_id").to_numpy()
     shift = np.log(json.loads((run / "data.json").read_text())["target_std"]).sum()
-    best = f"best at depth {density.argmax()} ({density.max() - shift:.3f} nats per point)"
+    best = f"best at depth {density.argmax()} ({density.max() - shift:.4f} nats per point)"
     assert best in alts(page)[0]  # in the units of the data
     assert page.row("full")[1] == f"{json.loads((run / 'metrics.json').read_text())['test']['full']['rmse']:.4f}"
 
