@@ -197,7 +197,7 @@ def _into_band(ax: Axes, values: tuple[float, float], band: tuple[float, float],
     span = high - low or max(abs(high), 1.0) / 10
     unit = span / (top - bottom)
     ax.set_ylim(low - bottom * unit, low + (1 - bottom) * unit)
-    ticks = MaxNLocator(4).tick_values(low, high)
+    ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
     ax.set_yticks(ticks[(ticks >= low - 1e-9 * span) & (ticks <= high + 1e-9 * span)])
     ax.spines[side].set_bounds(low, low + span)
 

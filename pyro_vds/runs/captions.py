@@ -174,10 +174,11 @@ def _of_history(run: Run) -> str:
     history = run.history
     if not len(history):
         return "The record of training is empty."
-    loss, epochs = -history.elbo, "epoch" if len(history) == 1 else "epochs"
+    loss, best = -history.elbo, np.asarray(history.best_epoch).item()
+    epochs = "epoch" if len(history) == 1 else "epochs"
     return (
         f"Over {len(history):,} {epochs} the negative ELBO goes from {float(loss[0]):,.1f} to {float(loss[-1]):,.1f} "
-        f"nats; the kept state is that of epoch {history.best_epoch + 1:,}."
+        f"nats; the kept state is that of epoch {int(best) + 1:,}."
     )
 
 
