@@ -125,6 +125,41 @@ def test_images_load_and_nothing_overflows(browser, pages, name, size, tmp_path)
     assert browser.screenshot().startswith(b"\x89PNG")
 
 
+READABLE = """
+const luminance = colour => {
+  const parts = colour.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255);
+  const linear = parts.map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+};
+const page = luminance(getComputedStyle(document.body).backgroundColor);
+const contrast = element => {
+  const own = luminance(getComputedStyle(element).color);
+  return (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05);
+};
+const words = [...document.querySelectorAll('h1, h2, p:not(.note), a, td, th, caption, figcaption')];
+return {
+  page: page,
+  contrast: Math.min(...words.map(contrast)),
+  cards: [...document.querySelectorAll('.picture')].map(e => luminance(getComputedStyle(e).backgroundColor)),
+  inches: [...document.images].map(image => image.getBoundingClientRect().width / (image.naturalWidth / 150)),
+};
+"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_and_figures_are_readable_in_light_and_dark(browser, pages, theme, size):
+    """Contrast of at least 4.5 (WCAG AA); figures lie on white; their text of 10 points has at least 8 pixels."""
+    features = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.call(f"{browser.session}/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": features})
+    browser.open(pages["depth"], *SIZES[size])
+    found = browser.run(READABLE)
+    assert (found["page"] < 0.05) == (theme == "dark")
+    assert found["contrast"] >= 4.5
+    assert found["cards"] == [1, 1, 1, 1]
+    assert min(found["inches"]) * 10 / 72 > 8
+
+
 def test_a_broken_and_wide_page_is_noticed(browser, tmp_path):
     """The control: the checks above can fail."""
     page = tmp_path / "broken.html"

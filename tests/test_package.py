@@ -63,7 +63,7 @@ def test_public_functions_have_few_parameters():
 @pytest.mark.parametrize("word", ["depth", "width", "gate", "op"])
 def test_only_the_makers_of_an_axis_know_its_name(word):
     """The names of axes stand in the networks that have them, and where settings and options speak of those."""
-    makers = {"backbones", "datasets", "runs/settings", "runs/build", "cli/commands", "cli/options"}
+    makers = {"backbones", "datasets", "runs/settings", "runs/in_use", "runs/build", "cli/commands", "cli/options"}
     makers |= {"models/tabular"}  # which has no network that would name its axis
     makers |= {"metrics/calibration", "plots/calibration"}  # bins of equal width
     users = set()

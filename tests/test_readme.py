@@ -128,6 +128,16 @@ def test_summaries_are_the_committed_ones():
         assert summary in README + RESULTS_PAGE, name
 
 
+def test_what_the_first_figure_shows_is_said_in_words():
+    depth = json.loads((RESULTS / "spirals" / "metrics.json").read_text())["posterior"]["axes"]["depth"]
+    q, exact = depth["q"], depth["exact"]
+    (words,) = re.findall(r"!\[(Posterior over the depth [^\]]*)\]", README)
+    assert f"are largest at depth {q.index(max(q))} ({max(q):.2f})" in words
+    assert exact.index(max(exact)) == q.index(max(q)) == 8
+    assert max(q[:6]) < 0.005
+    assert q[8:] == sorted(q[8:], reverse=True)
+
+
 def test_speed_numbers_are_the_committed_ones():
     found = json.loads((ROOT / "benchmarks" / "results" / "cpu.json").read_text())
     depths = (20, 50, 100)

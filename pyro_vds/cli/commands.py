@@ -7,6 +7,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from pyro_vds.runs.agreement import cut_line
 from pyro_vds.runs.build import priors_of
 from pyro_vds.runs.config import settings_from
 from pyro_vds.runs.cuts import cut_text, parse_cut
@@ -41,7 +42,10 @@ def evaluate_command(options: Namespace) -> None:
     logger.info("measuring on the test data")
     metrics = evaluate(run, cut, weights=options.weights)
     if cut:
-        print(f"pruned to {cut_text(cut)}")
+        given = _given(options)
+        print(cut_line(cut, given, options.rule or run.metrics["posterior"]["rule"]))
+        if run.note and not given and options.rule is None:
+            print(run.note)
     print(summary_text(metrics))
     if options.out is not None:
         write_json(options.out, metrics)

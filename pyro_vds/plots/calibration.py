@@ -5,13 +5,19 @@ from collections.abc import Mapping
 import arviz as az
 import numpy as np
 import xarray as xr
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
+from scipy.stats import binomtest
 
 from pyro_vds.metrics.calibration import Binning, reliability_table
 from pyro_vds.metrics.intervals import interval_table
 from pyro_vds.metrics.uncertainty import RiskCoverage
 from pyro_vds.plots.style import BLUE, GREY, axes_or_new
+
+_UNIT = (-0.03, 1.03)
+"""Limits of an axis from 0 to 1, with room for a marker at each end."""
 
 
 def plot_reliability(
@@ -23,7 +29,10 @@ def plot_reliability(
     binning: Binning = "width",
     title: str = "",
 ) -> Axes:
-    """Draw a reliability diagram: accuracy against confidence, with the share of points in each bin.
+    """Draw a reliability diagram: accuracy against confidence, and below it the number of points in each bin.
+
+    A vertical line is the 95 % interval of the accuracy in a bin (Wilson 1927, "Probable Inference, the Law of
+    Succession, and Statistical Inference"): it is wide where a bin has few points.
 
     Args:
         probs: Class probabilities ``(N, classes)``.
@@ -37,25 +46,42 @@ def plot_reliability(
         The axes.
     """
     table = reliability_table(probs, labels, bins, binning=binning)
-    ax = axes_or_new(ax, (4, 4))
-    centres = (table.edges[:-1] + table.edges[1:]) / 2
-    ax.bar(
-        centres,
-        table.counts / table.counts.sum(),
-        np.diff(table.edges),
-        color=GREY,
-        alpha=0.25,
-        label="share of points",
-    )
+    ax = axes_or_new(ax, (4, 4.6))
+    filled = table.counts > 0
+    confidence, accuracy, counts = (part[filled] for part in (table.confidence, table.accuracy, table.counts))
     ax.plot([0, 1], [0, 1], ls="--", lw=1, color=GREY, label="perfect calibration")
-    ax.plot(table.confidence, table.accuracy, "o-", ms=4, color=BLUE, label="accuracy")
+    ax.text(0.13, 0.15, "perfect calibration", rotation=45, rotation_mode="anchor", fontsize=8, color=GREY)
+    low, high = _wilson(np.rint(accuracy * counts).astype(int), counts)
+    ax.vlines(confidence, low, high, color=BLUE, lw=1.2, alpha=0.6, label="95 % interval")
+    ax.plot(confidence, accuracy, "o", ms=5, color=BLUE, label="accuracy")
     head = f"{title}: " if title else ""
     ax.set(
-        xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence", ylabel="accuracy",
+        xlim=_UNIT, ylim=_UNIT, aspect="equal", ylabel="accuracy, with 95 % interval",
         title=f"{head}ECE {100 * table.ece:.1f} %",
     )  # fmt: skip
-    ax.legend(loc="upper left", frameon=False, fontsize=8)
+    _draw_counts(ax, table.edges, table.counts)
     return ax
+
+
+def _wilson(hits: Int[np.ndarray, " bins"], counts: Int[np.ndarray, " bins"]) -> Float[np.ndarray, "2 bins"]:
+    """Return the ends of the 95 % interval of Wilson (1927) of each share ``hits / counts``."""
+    intervals = [binomtest(k, n).proportion_ci(0.95, method="wilson") for k, n in zip(hits, counts, strict=True)]
+    return np.array(intervals).reshape(-1, 2).T
+
+
+def _draw_counts(ax: Axes, edges: Float[np.ndarray, " edges"], counts: Int[np.ndarray, " bins"]) -> None:
+    """Draw the number of points in each bin in a strip below the axes, on a logarithmic scale, and write it."""
+    strip = ax.inset_axes((0.0, -0.32, 1.0, 0.22), sharex=ax)
+    strip.bar((edges[:-1] + edges[1:]) / 2, counts, np.diff(edges), color=GREY, alpha=0.4, ec="white", lw=0.5)
+    for left, right, count in zip(edges, edges[1:], counts, strict=False):
+        if count and right - left > 0.04:  # the number is as wide as this
+            text = f"{count}" if count < 1000 else f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000}k"
+            strip.text((left + right) / 2, 1.15 * count, text, ha="center", va="bottom", fontsize=6)
+    strip.set(yscale="log", ylim=(0.5, 10.0 * max(int(counts.max()), 1)), ylabel="points", xlabel="confidence")
+    strip.yaxis.set_minor_locator(NullLocator())
+    strip.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    strip.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelbottom=False)
 
 
 def plot_intervals(pit: ArrayLike, ax: Axes | None = None, *, title: str = "") -> Axes:
@@ -90,7 +116,7 @@ def plot_intervals(pit: ArrayLike, ax: Axes | None = None, *, title: str = "") -
     ax.plot(table.levels, table.coverage, "o-", ms=4, color=BLUE, label="coverage")
     head = f"{title}: " if title else ""
     ax.set(
-        xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="nominal coverage", ylabel="empirical coverage",
+        xlim=_UNIT, ylim=_UNIT, aspect="equal", xlabel="nominal coverage", ylabel="empirical coverage",
         title=f"{head}error {100 * table.error:.1f} %",
     )  # fmt: skip
     ax.legend(loc="upper left", frameon=False, fontsize=8)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, ManyAxes, legend_above, open_frame, panels
+from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, ManyAxes, legend_above, open_frame, panels, whole_numbers
 
 STYLES = {"last": (ORANGE, "last read-out"), "marginal": (BLUE, "marginal")}
 
@@ -60,6 +60,7 @@ def _draw_single(ax: Axes, study: xr.Dataset) -> None:
         ax.axhline(float(study["intact"].sel(prediction=name)), color=color, lw=1, ls=":")
         ax.plot(study["block"], study["single"].sel(prediction=name), "o-", ms=4, lw=1.2, color=color, label=label)
     ax.set_xlabel("deleted block (dotted: none)")
+    whole_numbers(ax.xaxis)
     if "mass_above" not in study:
         legend_above(ax)
         return
@@ -78,6 +79,7 @@ def _draw_deleted(ax: Axes, study: xr.Dataset) -> None:
         ax.fill_between(study["deleted"], values.min("draw"), values.max("draw"), color=color, alpha=0.15, lw=0)
         ax.plot(study["deleted"], values.mean("draw"), "o-", ms=4, lw=1.2, color=color, label=label)
     exact = "all masks" if bool(study["exact"].all()) else "an estimate where there are more masks than draws"
+    whole_numbers(ax.xaxis)
     ax.set_xlabel(f"number of deleted blocks: mean and range\n({exact})")
     legend_above(ax)
 
@@ -101,6 +103,7 @@ def _draw_paths(ax: Axes, norms: np.ndarray) -> None:
     ax.bar(lengths - 0.2, paths / paths.sum(), 0.4, color=GREY, label="share of paths")
     ax.bar(lengths + 0.2, gradient / gradient.sum(), 0.4, color=BLUE, label="share of the gradient")
     ax.set(xlabel="length of the path (blocks)", ylabel="share")
+    whole_numbers(ax.xaxis)
     twin = ax.twinx()
     twin.plot(lengths, norms, "o-", ms=3.5, lw=1.2, color=ORANGE, label="gradient of one path")
     twin.set(ylabel="norm (nats per activation)", yscale="log")

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
+from pyro_vds.diagnostics.agreement import LARGE_GAP, agreement_note
 from pyro_vds.diagnostics.comparison import power_scaled_posterior, stacking_weights
 from pyro_vds.diagnostics.quantities import (
     Label,
@@ -19,19 +21,32 @@ from pyro_vds.diagnostics.quantities import (
     quantities_of_one_model,
 )
 from pyro_vds.diagnostics.summaries import axis_probs, guide_gap, log_likelihood
-from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, RED, axes_or_new, legend_above, name_entries
+from pyro_vds.plots.style import BLUE, GREEN, GREY, ORANGE, RED, axes_or_new, legend_above, name_entries, write_note
+
+_PROBABILITIES, _LOG_LIKELIHOODS = (0.0, 0.62), (0.72, 0.98)
+"""The parts of the height of a figure in which probabilities and log-likelihoods are drawn."""
 
 
 def plot_posterior(
-    tree: xr.DataTree, ax: Axes | None = None, *, axis: str | None = None, chosen: Label | None = None
+    tree: xr.DataTree,
+    ax: Axes | None = None,
+    *,
+    axis: str | None = None,
+    chosen: Label | None = None,
+    points: str = "",
+    note: str | None = None,
 ) -> Axes:
-    """Draw the guide over one axis, the exact posterior, the prior, and the log-likelihood of each entry.
+    """Draw guide and exact posterior over one axis side by side, the prior, and above them each log-likelihood.
 
     Args:
         tree: A DataTree from :func:`pyro_vds.to_datatree`; for replicates the mean is drawn.
         ax: Axes to draw in; ``None`` makes a new figure.
         axis: Name of the axis of architectures; ``None`` is the first of the tree. Other axes are summed over.
         chosen: The label of an entry to mark.
+        points: The name of the points of the tree, such as ``"test"``, for the legend. Those of the posterior are
+            others: it is given the training data, and need not favour the entry that predicts test data best.
+        note: A sentence above the figure; ``None`` says that guide and exact posterior disagree, where they are more
+            than a nat apart.
 
     Returns:
         The axes of the probabilities; the log-likelihoods are on a twin axis on the right.
@@ -44,22 +59,26 @@ def plot_posterior(
     mark = None if chosen is None else entry_index(exact, axis, chosen)
     probs = _mean_of_replicates(axis_probs(tree, axis))
     q, prior, posterior = (probs.sel(distribution=name).to_numpy() for name in ("q", "prior", "exact"))
-    ax = axes_or_new(ax, (7, 3.6))
+    ax = axes_or_new(ax, (5.6, 4.4))
     places = _name_axis(ax, exact, axis)
-    ax.bar(places, q, color=BLUE, width=0.75, label=f"posterior q({axis})")
+    ax.bar(places - 0.2, q, 0.4, color=BLUE, label=f"posterior q({axis})")
+    ax.bar(places + 0.2, posterior, 0.4, color=GREEN, label="exact posterior")
     ax.plot(places, prior, color=GREY, ls="--", lw=1.2, label="prior")
-    ax.plot(places, posterior, "D", ms=4, mfc="none", color=GREEN, label="exact posterior")
-    top = 1.3 * float(max(q.max(), prior.max()))
-    _write_above(ax, posterior, top)
     if mark is not None:
         ax.axvline(mark, color=RED, lw=1.2, ls=":", label=f"chosen {axis} {chosen}")
-    ax.set(ylabel="probability", ylim=(0, top))
+    _into_band(ax, (0.0, float(probs.max())), _PROBABILITIES, "left")
     twin = ax.twinx()
-    mean = _mean_of_replicates(log_likelihood(tree, axis)["mean"])
-    twin.plot(places, mean, "o-", ms=3.5, lw=1.2, color=ORANGE, label=f"log-likelihood of each {axis}")
-    twin.set_ylabel("log-likelihood (nats per point)")
-    twin.spines["top"].set_visible(False)
-    legend_above(ax, twin, columns=3)
+    mean = _mean_of_replicates(log_likelihood(tree, axis)["mean"]).to_numpy()
+    of_points = f" ({points})" if points else ""
+    label = f"log-likelihood of each {axis}{of_points}"
+    twin.plot(places, mean, "o-", ms=3.5, lw=1.2, color=ORANGE, label=label)
+    twin.spines[["top", "left"]].set_visible(False)
+    finite = mean[np.isfinite(mean)]
+    _into_band(twin, (finite.min(), finite.max()) if finite.size else (0.0, 1.0), _LOG_LIKELIHOODS, "right")
+    ax.set_ylabel("probability", y=sum(_PROBABILITIES) / 2)
+    twin.set_ylabel("log-likelihood\n(nats per point)", y=sum(_LOG_LIKELIHOODS) / 2)
+    legend_above(ax, twin, size=9)
+    write_note(ax.figure, _note_on_gap(tree, probs, axis) if note is None else note)
     return ax
 
 
@@ -89,7 +108,9 @@ def plot_prior_to_posterior(tree: xr.DataTree, ax: Axes | None = None, *, axis: 
     return ax
 
 
-def plot_log_likelihood(tree: xr.DataTree, ax: Axes | None = None, *, axis: str | None = None) -> Axes:
+def plot_log_likelihood(
+    tree: xr.DataTree, ax: Axes | None = None, *, axis: str | None = None, points: str = ""
+) -> Axes:
     """Draw the mean log-likelihood of each entry of one axis, with bars of two standard errors.
 
     Args:
@@ -97,6 +118,7 @@ def plot_log_likelihood(tree: xr.DataTree, ax: Axes | None = None, *, axis: str 
         ax: Axes to draw in; ``None`` makes a new figure.
         axis: Name of the axis of architectures; ``None`` is the first of the tree. The guide averages over other axes,
             as in :func:`pyro_vds.diagnostics.log_likelihood`.
+        points: The name of the points of the tree, such as ``"test"``.
 
     Raises:
         ValueError: If the tree is of replicates, or lacks the axis.
@@ -108,7 +130,7 @@ def plot_log_likelihood(tree: xr.DataTree, ax: Axes | None = None, *, axis: str 
     places = _name_axis(ax, exact, axis)
     mean, se = (values[name].to_numpy() for name in ("mean", "se"))
     ax.errorbar(places, mean, 2 * se, fmt="o-", ms=3.5, lw=1.2, capsize=2, color=ORANGE)
-    ax.set_ylabel("log-likelihood (nats per point)")
+    ax.set_ylabel(f"log-likelihood ({f'{points}, ' if points else ''}nats per point)")
     return ax
 
 
@@ -169,13 +191,24 @@ def _name_axis(ax: Axes, exact: xr.Dataset, axis: str) -> np.ndarray:
     return np.arange(len(labels))
 
 
-def _write_above(ax: Axes, posterior: np.ndarray, top: float) -> None:
-    """Mark values above the figure, which is scaled for the guide, by an arrow and the number."""
-    for place in np.flatnonzero(posterior > top):
-        ax.plot(place, 0.95 * top, "^", ms=5, mfc="none", color=GREEN)
-        ax.annotate(
-            f"{posterior[place]:.2f}", (place, 0.95 * top), (5, -3), textcoords="offset points", fontsize=7, color=GREEN
-        )
+def _into_band(ax: Axes, values: tuple[float, float], band: tuple[float, float], side: str) -> None:
+    """Scale a vertical axis so that a range of values fills a band of the height, and bound its spine and ticks."""
+    (low, high), (bottom, top) = values, band
+    span = high - low or max(abs(high), 1.0) / 10
+    unit = span / (top - bottom)
+    ax.set_ylim(low - bottom * unit, low + (1 - bottom) * unit)
+    ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
+    ax.set_yticks(ticks[(ticks >= low - 1e-9 * span) & (ticks <= high + 1e-9 * span)])
+    ax.spines[side].set_bounds(low, low + span)
+
+
+def _note_on_gap(tree: xr.DataTree, probs: xr.DataArray, axis: str) -> str:
+    """Return a sentence if guide and exact posterior are far apart, with the entry that each favours."""
+    gap = float(_mean_of_replicates(guide_gap(tree)["gap"]))
+    guide, exact = (
+        f"{axis} {probs[axis].to_numpy()[int(probs.sel(distribution=name).argmax(axis))]}" for name in ("q", "exact")
+    )
+    return agreement_note(gap, guide, exact) if gap > LARGE_GAP else ""
 
 
 def _mean_of_replicates(values: xr.DataArray) -> xr.DataArray:

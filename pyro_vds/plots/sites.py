@@ -53,7 +53,7 @@ def plot_choices(tree: xr.DataTree, axes: ManyAxes | None = None, *, axis: str |
     for ax, name in zip(axes, names, strict=True):
         _draw_table(ax, probs_of_sites(group, axis, name).transpose(axis, ...).to_numpy(), name, top=1.0)
         name_entries(ax.xaxis, sites, most=18)
-        name_entries(ax.yaxis, labels)
+        name_entries(ax.yaxis, np.array(["closed", "open"]) if labels.tolist() == [0, 1] else labels)
         ax.set(xlabel=sites_of(group, axis), ylabel=axis)
     axes[0].set_title(_titled(f"posterior q({axis})", group))
     if len(names) > 1:

@@ -1,12 +1,16 @@
 """Helpers of all figures: colours, conversion to numpy, frames, legends, and labels of entries."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 ManyAxes = Sequence[Axes] | np.ndarray
@@ -49,12 +53,26 @@ def open_frame(ax: Axes) -> Axes:
     return ax
 
 
-def legend_above(*axes: Axes, columns: int = 2) -> None:
-    """Put one legend for all axes above the first."""
+def legend_above(*axes: Axes, columns: int = 2, size: float = 8) -> None:
+    """Put one legend for all axes above the first, bars before lines."""
     handles = [h for ax in axes for h in ax.get_legend_handles_labels()[0]]
+    handles.sort(key=lambda handle: not isinstance(handle, BarContainer))
     axes[0].legend(
-        handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=columns, frameon=False, fontsize=8
+        handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=columns, frameon=False, fontsize=size
     )
+
+
+def write_note(figure: Figure | SubFigure, note: str) -> None:
+    """Write a sentence above a figure, in as many lines as its width needs; an empty one is left out."""
+    if note:
+        letters = max(30, int(11 * figure.get_figure(root=True).get_size_inches()[0]))
+        figure.suptitle("\n".join(wrap(note, letters)), fontsize=9, color=RED)
+
+
+def whole_numbers(*axes: Axis) -> None:
+    """Let the ticks of axes that count something be whole numbers."""
+    for axis in axes:
+        axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def name_entries(axis: Axis, labels: np.ndarray, most: int = 12) -> None:

@@ -19,6 +19,7 @@ from pyro_vds.plots.style import (
     name_entries,
     open_frame,
     panels,
+    whole_numbers,
 )
 
 
@@ -43,7 +44,8 @@ def plot_history(
         history: A record from :func:`pyro_vds.fit`, or its :meth:`pyro_vds.History.to_dataset`.
         axes: Axes to draw in: for the objective, for each axis of architectures, and for the validation metrics if
             there are any; ``None`` makes a new figure.
-        coords: The labels of each axis of architectures, ``model.coords``; ``None`` counts entries from 0.
+        coords: The labels of each axis of architectures, ``model.coords``, and with ``gate_site`` those of the sites of
+            an axis ``gate``; ``None`` counts entries from 0.
 
     Returns:
         The axes.
@@ -74,7 +76,7 @@ def _draw_objective(record: xr.Dataset, ax: Axes, *, parts: bool) -> None:
     """Draw the negative ELBO, and its parts if there are latents."""
     lines = {"negative ELBO": (-record["elbo"], BLUE, "-")}
     if parts:
-        lines["negative expected log-likelihood"] = (-record["expected_log_prob"], ORANGE, "--")
+        lines["negative expected log-likelihood (train)"] = (-record["expected_log_prob"], ORANGE, "--")
         lines["KL(q || prior)"] = (record["kl"], GREEN, ":")
     for label, (values, color, style) in lines.items():
         ax.plot(_epochs(record), values, color=color, ls=style, label=label)
@@ -84,7 +86,8 @@ def _draw_objective(record: xr.Dataset, ax: Axes, *, parts: bool) -> None:
         ax.set_yscale("log")
     else:  # densities can be above 1 and a KL can be 0: linear within one nat of zero
         ax.set_yscale("symlog", linthresh=1)
-    legend_above(ax)
+    whole_numbers(ax.xaxis)
+    legend_above(ax, columns=1)
     open_frame(ax)
 
 
@@ -94,13 +97,15 @@ def _draw_probs(probs: xr.DataArray, ax: Axes, coords: Mapping[str, Sequence[Has
     labels = probs[axis].to_numpy() if coords is None else np.asarray(coords[axis])
     title = f"q({axis})"
     if probs.ndim == 3:
-        labels, probs, title = np.arange(probs.shape[1]), *_of_sites(probs, axis, labels)
+        names = np.asarray((coords or {}).get(str(probs.dims[1]), np.arange(probs.shape[1])))
+        labels, probs, title = names, *_of_sites(probs, axis, labels)
     image = ax.imshow(
         probs.to_numpy().T, origin="lower", aspect="auto", interpolation="nearest", cmap="viridis",
         extent=(0.5, max(len(probs), 1) + 0.5, -0.5, probs.shape[1] - 0.5),
     )  # fmt: skip
     ax.set(xlabel="epoch", ylabel=str(probs.dims[-1]), title=title)
     name_entries(ax.yaxis, labels, most=8)
+    whole_numbers(ax.xaxis)
     ax.figure.colorbar(image, ax=ax)
     open_frame(ax)
 
@@ -118,6 +123,7 @@ def _draw_validation(record: xr.Dataset, ax: Axes) -> None:
     ax.plot(_epochs(record), record["validation_log_prob"], color=BLUE, label="validation log density")
     _mark_best(record, ax)
     ax.set(xlabel="epoch", ylabel="log density (nats per point)")
+    whole_numbers(ax.xaxis)
     if "validation_error" in record:
         twin = ax.twinx()
         error = 100 * record["validation_error"]
@@ -153,6 +159,7 @@ def plot_bound_gap(gap: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax, (7, 3.6))
     ax.plot(gap["epoch"], gap["gap"], color=RED, lw=1.2, label="gap")
     ax.set(xlabel="epoch", ylabel="log evidence - ELBO (nats)", yscale="log")
+    whole_numbers(ax.xaxis)
     prefix, suffix = "expected_", "_q"
     expected = [str(name).removeprefix(prefix) for name in gap if str(name).startswith(prefix)]
     names = [name.removesuffix(suffix) for name in expected if name.endswith(suffix)]

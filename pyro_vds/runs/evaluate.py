@@ -196,7 +196,7 @@ def draw(run: Run, data: DataSet | None = None) -> None:
         ValueError: If the data have changed since the run, or its posterior cannot be read.
     """
     test = (run.data if data is None else data).test
-    draw_run(run.folder, run.model, run.guide, run.history, test, run.cut, seed=run.settings.seed)
+    draw_run(run.folder, run.model, run.guide, run.history, test, run.cut, seed=run.settings.seed, note=run.note)
 
 
 def reweight_run(run: Run, priors: Mapping[str, PriorLike]) -> dict[str, Any]:
@@ -208,7 +208,8 @@ def reweight_run(run: Run, priors: Mapping[str, PriorLike]) -> dict[str, Any]:
 
     Returns:
         For ``"model"`` and ``"other"`` the priors, the posterior, the log evidence (nats), the architecture chosen by
-        the rule of the run, and the test measures; for ``"power"`` the choices with powers of prior and likelihood.
+        the rule of the run, and the test measures; for ``"power"`` the choices with powers of prior and likelihood;
+        and ``note``, a sentence if the guide of the run disagrees with its exact posterior.
 
     Raises:
         ValueError: If the run has no posterior, or too many architectures to list, or a prior does not fit its axis.
@@ -217,7 +218,7 @@ def reweight_run(run: Run, priors: Mapping[str, PriorLike]) -> dict[str, Any]:
     run.model.space.require_table("to weigh again", "Train again with the other prior.")
     data, rule = run.data, run.settings.resolved().rule
     assert rule is not None
-    return compare_priors(
+    compared = compare_priors(
         run.model,
         exact_posterior(run.model, data.train),
         priors,
@@ -226,3 +227,4 @@ def reweight_run(run: Run, priors: Mapping[str, PriorLike]) -> dict[str, Any]:
         costs=costs_to_choose_by(run.model, data.train[0]),
         target_std=data.target_std,
     )
+    return compared | {"note": run.note}

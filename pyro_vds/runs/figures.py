@@ -22,13 +22,17 @@ from pyro_vds.infer.predict import predict
 from pyro_vds.infer.predictive import predict_components, predict_pit, predict_proba
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.plots.style import panels
+from pyro_vds.plots.style import panels, write_note
 from pyro_vds.runs.cuts import cut_text
 from pyro_vds.runs.files import FIGURES, POSTERIOR, reading
+from pyro_vds.runs.measures import tree_in_data_units
 from pyro_vds.runs.site_metrics import predictors
 from pyro_vds.spaces.space import LIMIT, Architecture
 from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.training.history import History
+
+DPI = 150
+"""Pixels of an inch of a figure."""
 
 DRAWN = ("log_q", "log_prior", "log_exact_posterior", "log_likelihood")
 
@@ -85,7 +89,15 @@ class Predictions:
 
 
 def draw_run(
-    folder: Path, model: VDSModel, guide: Guide, history: History, test: TensorPair, cut: Architecture, *, seed: int = 0
+    folder: Path,
+    model: VDSModel,
+    guide: Guide,
+    history: History,
+    test: TensorPair,
+    cut: Architecture,
+    *,
+    seed: int = 0,
+    note: str = "",
 ) -> None:
     """Draw the figures of a run into its folder, with the posterior in the folder.
 
@@ -97,6 +109,7 @@ def draw_run(
         test: The test data.
         cut: The chosen architecture.
         seed: Seed of the draws, where there are too many architectures to list.
+        note: A sentence above the figures of the posterior.
 
     Raises:
         ValueError: If the posterior cannot be read, or has other architectures.
@@ -106,14 +119,16 @@ def draw_run(
         with reading(folder, POSTERIOR):
             tree = load_datatree(folder / POSTERIOR)
             _check_tree(tree, model)
+            tree = tree_in_data_units(tree)
     figures = folder / FIGURES
     figures.mkdir(parents=True, exist_ok=True)
-    _save(plots.plot_history(history, coords=model.coords)[0], figures / "history.png")
+    sites = {f"{name}_site": axis.plate.labels for name, axis in model.space.with_sites.items() if axis.plate}
+    _save(plots.plot_history(history, coords=model.coords | sites)[0], figures / "history.png")
     if tree is not None and model.space.with_sites:
         for name, plot in SITE_FIGURES.items():
-            _save(plot(tree), figures / f"{name}.png")
+            _save(plot(tree), figures / f"{name}.png", note)
     elif tree is not None:
-        _save(_draw_posterior(tree, cut), figures / "posterior.png")
+        _save(_draw_posterior(tree, cut), figures / "posterior.png", note)
     draw_predictions(predictions_to_draw(model, guide, test, cut, seed=seed), test, figures)
 
 
@@ -209,9 +224,9 @@ def _band(model: VDSModel, guide: Guide, x: Tensor) -> Band | None:
 def _draw_posterior(tree: xr.DataTree, chosen: Mapping[str, Any]) -> Axes:
     """Draw the posterior over each axis in its own panel, one below the other."""
     axes = architecture_dims(tree["architecture"].to_dataset())
-    grid = panels(len(axes), most=1, size=(7, 3.6))
+    grid = panels(len(axes), most=1, size=(5.6, 4.4))
     for axis, ax in zip(axes, grid, strict=True):
-        plots.plot_posterior(tree, ax, axis=axis, chosen=chosen.get(axis))
+        plots.plot_posterior(tree, ax, axis=axis, chosen=chosen.get(axis), points="test", note="")
     return grid[0]
 
 
@@ -222,8 +237,9 @@ def _draw_reliability(probs: Mapping[str, Tensor], labels: Tensor) -> Axes:
     return grid[0]
 
 
-def _save(ax: Axes, path: Path) -> None:
-    """Write the figure of the axes, and close it."""
+def _save(ax: Axes, path: Path, note: str = "") -> None:
+    """Write the figure of the axes with a note, and close it."""
     figure: Any = ax.get_figure(root=True)
-    figure.savefig(path, dpi=150)
+    write_note(figure, note)
+    figure.savefig(path, dpi=DPI)
     plt.close(figure)

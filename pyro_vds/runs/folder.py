@@ -13,6 +13,7 @@ from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.diagnostics.files import load_datatree
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.runs.agreement import note_on_guide
 from pyro_vds.runs.build import build
 from pyro_vds.runs.config import read_config
 from pyro_vds.runs.cuts import as_labels
@@ -66,12 +67,17 @@ class Run:
         return bool(self.model.space) and not self.model.by_input
 
     @property
+    def note(self) -> str:
+        """A sentence if guide and exact posterior disagree, with what to do; empty if they agree, or none is known."""
+        return note_on_guide(self.metrics["posterior"], self.settings) if self.has_posterior else ""
+
+    @property
     def summary(self) -> str:
         """The results of the run as a short text."""
         head = f"{self.settings.data}: {plural(len(self.history), 'epoch')} ({self.history.stopped})"
         nested = any(axis.nested for axis in self.model.space.values())
         how = f": {training_line(self.settings, blocks=nested)}" if self.model.axes else ""
-        return "\n".join([head, f"preset {self.settings.preset}{how}", "", summary_text(self.metrics)])
+        return "\n".join([head, f"preset {self.settings.preset}{how}", "", summary_text(self.metrics, note=self.note)])
 
     @cached_property
     def data(self) -> DataSet:

@@ -11,6 +11,7 @@ from pyro_vds import plots
 from pyro_vds.backbones.lesions import deletable
 from pyro_vds.pruning.lesions import lesion_study
 from pyro_vds.pruning.path_gradients import path_gradients
+from pyro_vds.runs.figures import DPI
 from pyro_vds.runs.files import FIGURES, atomic
 from pyro_vds.runs.folder import Run
 from pyro_vds.runs.site_text import plural
@@ -107,5 +108,5 @@ def _in_data_units(study: xr.Dataset, target_std: Tensor | None) -> xr.Dataset:
 def _draw(study: xr.Dataset, path: Path) -> None:
     figure = plots.plot_lesions(study)[0].get_figure(root=True)
     assert figure is not None
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=DPI)
     plt.close(figure)

@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import xarray as xr
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
@@ -188,6 +190,19 @@ def estimate_in_data_units(estimate: EvidenceEstimate, num_data: int, target_std
     """
     shift = num_data * _log_units(target_std)
     return replace(estimate, elbo=estimate.elbo - shift, log_evidence=estimate.log_evidence - shift)
+
+
+def tree_in_data_units(tree: xr.DataTree) -> xr.DataTree:
+    """Return the tree of a run with log-likelihoods in the units of the data, if its targets are standardised.
+
+    Args:
+        tree: The tree, whose attribute ``target_std`` is what the targets were divided by.
+    """
+    if "target_std" not in tree.attrs or "log_likelihood" not in tree["architecture"]:
+        return tree
+    exact = tree["architecture"].to_dataset()
+    shift = float(np.log(np.atleast_1d(tree.attrs["target_std"])).sum())
+    return tree.assign({"architecture": xr.DataTree(exact.assign(log_likelihood=exact["log_likelihood"] - shift))})
 
 
 def _log_units(target_std: Tensor | None) -> float:

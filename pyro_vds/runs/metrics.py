@@ -7,6 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.joint import AutoJointCategorical
 from pyro_vds.guides.per_input import AutoPerInput
 from pyro_vds.infer.exact import ExactPosterior, exact_posterior
 from pyro_vds.infer.passes import BATCH_SIZE
@@ -72,6 +73,22 @@ def choose_cut(model: VDSModel, guide: Guide, rule: Rule, costs: Tensor | None) 
     if rule == "expected":
         raise ValueError("Expected the rule '95' or 'argmax' for axes without a common order, got 'expected'.")
     return choose(model, guide, costs, share=0.95 if rule == "95" else 1.0)
+
+
+def choose_cut_exactly(model: VDSModel, exact: ExactPosterior, rule: Rule, costs: Tensor | None) -> Architecture:
+    """Choose the architecture to prune to from an exact posterior in place of the guide.
+
+    Args:
+        model: A trained model.
+        exact: An exact posterior over its axes, at least one.
+        rule: As in :func:`choose_cut`; with sites it is the mode.
+        costs: The result of :func:`costs_to_choose_by`.
+    """
+    if model.space.with_sites:
+        return exact.space.architecture(int(exact.log_joint_probs.argmax()))
+    guide = AutoJointCategorical(model)
+    guide.set_joint_probs(exact.log_joint_probs.exp())
+    return choose_cut(model, guide, rule, costs)
 
 
 def find_stops(
@@ -184,6 +201,8 @@ def collect_metrics(
         exact = exact_posterior(model, train)
         in_units = in_data_units(exact, len(train[0]), target_std)
         metrics["posterior"] = summarise_posterior(guide, in_units, cut=cut, rule=rule, total=len(train[0]))
+    if exact is not None and not exact.log_joint_probs.isnan().any():
+        metrics["posterior"]["chosen_exact"] = dict(choose_cut_exactly(model, exact, rule, costs))
     if cut:
         parameters["pruned"] = count_parameters(
             prune(model, guide, weights="posterior", disagreement=False, fold_batch_norm=False, **cut)

@@ -2,45 +2,55 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pyro_vds.runs.captions import FIGURES_IN_ORDER, WHY, Caption, best_on_test, describe
+from pyro_vds.runs.figures import DPI
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
-from pyro_vds.runs.site_text import bound_line, draws_note, site_rows
+from pyro_vds.runs.in_use import settings_in_use
+from pyro_vds.runs.site_text import bound_line, draws_note
 from pyro_vds.runs.summary import chosen_line, disagreement_line, saving_line, weights_line
+from pyro_vds.runs.tables import Table, joint_table, table_of_axis
 
-PERCENT = ("error", "ece")
+PERCENT = ("error", "ece", "interval_error")
 
+TERMS = {
+    "log_likelihood": "Test log-likelihood: mean log predictive density of the test points, nats; higher is better.",
+    "ece": "ECE: the expected calibration error, 15 bins; lower is better.",
+    "interval_error": "Interval error: how far the coverage of central intervals is from the nominal one, on average.",
+}
+"""What measures mean, for those that say it."""
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the page; the first cell of each row is its name.
-
-    Attributes:
-        title: The caption.
-        head: Names of the columns; empty for a list of names and values.
-        rows: The cells.
-        bars: Length of a bar for each row, per cent; empty without bars.
-    """
-
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    bars: Sequence[float] = ()
+CSS_DPI, READABLE_DPI = 96, 60
+"""CSS pixels of an inch of a figure, and the fewest at which its text, of 9 or 10 points, has 8 pixels."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the run, its image encoded as text."""
+    """A figure of the run, its image encoded as text.
 
-    title: str
-    caption: str
+    Attributes:
+        words: Its title, its caption, and what is to be seen.
+        png: The image.
+        width: The width at which its text has its size in print, CSS pixels.
+        least: The width at which its text can still be read; a narrower screen scrolls.
+    """
+
+    words: Caption
     png: str
+    width: int
+    least: int
+
+    @classmethod
+    def of(cls, words: Caption, content: bytes) -> "Picture":
+        """Return the figure with the bytes of its PNG file, whose header has the width in pixels."""
+        inches = int.from_bytes(content[16:20], "big") / DPI
+        return cls(words, base64.b64encode(content).decode(), round(CSS_DPI * inches), round(READABLE_DPI * inches))
 
 
 def write_report(run: Run, out: str | Path | None = None, *, overwrite: bool = False) -> Path:
@@ -80,16 +90,23 @@ def render(run: Run) -> str:
     folder, metrics = run.folder, run.metrics
     with reading(folder, METRICS):
         content = _measured(metrics)
+        content["why"] = [WHY, *_best_on_test(run)] if content["posterior"] else []
         details = [Table("Training", (), _named(_training(metrics)))]
     with reading(folder, ENVIRONMENT):
         machine = read_json(folder / ENVIRONMENT)
         details += [_settings(run), Table("Versions and machine", (), _named(machine.pop("versions") | machine))]
     title = f"{run.settings.data}: {_learnt(metrics, run.model.axes)}"
-    content |= {"title": title, "figures": _figures(run, run.model.axes), "details": details}
+    content |= {"title": title, "figures": _figures(run), "details": details, "note": run.note}
     environment = Environment(
         loader=PackageLoader("pyro_vds.runs"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html").render(content).lstrip()
+
+
+def _best_on_test(run: Run) -> list[str]:
+    """Return a sentence for each axis of which entry alone predicts the test data best."""
+    axes = () if run.model.space.with_sites else run.model.axes
+    return [line for axis in axes if (line := best_on_test(run, axis))]
 
 
 def _learnt(metrics: Mapping[str, Any], axes: Sequence[str]) -> str:
@@ -110,15 +127,20 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
             for case, values in metrics["test"].items()
         ],
     )
-    page: dict[str, Any] = {"test": test, "posterior": [], "weights": _weights(metrics)}
+    page: dict[str, Any] = {
+        "test": test,
+        "terms": [TERMS[name] for name in names if name in TERMS],
+        "posterior": [],
+        "weights": _weights(metrics),
+    }
     if "per_input" in metrics:
         lead = [f"{saving_line(metrics['per_input']).capitalize()}.", f"{_error(metrics).capitalize()}."]
         return page | {"lead": lead}
     if "posterior" not in metrics:
         return page | {"lead": [f"A plain network, without a posterior: {_error(metrics)}."]}
     posterior = metrics["posterior"]
-    tables = [_entries(posterior, axis) for axis in posterior["axes"]]
-    tables += [_joint(posterior)] if "q_joint" in posterior and len(tables) == 2 else []
+    tables = [table_of_axis(posterior, axis) for axis in posterior["axes"]]
+    tables += [joint_table(posterior)] if "q_joint" in posterior and len(tables) == 2 else []
     lead = [f"{_sentence(line)}." for line in (chosen_line(posterior), _error(metrics), bound_line(posterior))]
     return page | {"posterior": tables, "lead": lead}
 
@@ -148,51 +170,22 @@ def _error(metrics: Mapping[str, Any]) -> str:
     return f"test {name} {', '.join(errors)}"
 
 
-def _entries(posterior: Mapping[str, Any], axis: str) -> Table:
-    """Return the probability and the log-likelihood of every entry of an axis."""
-    entries = posterior["axes"][axis]
-    if "sites" in entries:
-        head, rows = site_rows(entries, axis, posterior["chosen"][axis])
-        bars = [
-            round(100 * float(row[-len([k for k in ("q", "exact", "stacked") if k in entries])]), 1) for row in rows
-        ]
-        return Table(f"Posterior over {axis}", [*head, ""], rows, bars)
-    q = np.asarray(entries["q"])
-    # With several axes the log-likelihood is that of a pair, which has no place in the table of one axis.
-    likelihood = [[f"{p:.6f}"] for p in posterior["train_log_likelihood"]] if len(posterior["axes"]) == 1 else None
-    columns = [name for name in ("q", "exact", "stacked") if name in entries]
-    rows = [
-        [str(label), *(f"{entries[name][i]:.3f}" for name in columns), *(likelihood[i] if likelihood else [])]
-        for i, label in enumerate(entries["labels"])
-    ]
-    head = [axis, f"q({axis})", *columns[1:], *(["train log-likelihood (nats per point)"] if likelihood else []), ""]
-    return Table(f"Posterior over {axis}", head, rows, [round(100 * float(p / q.max()), 1) for p in q])
-
-
-def _joint(posterior: Mapping[str, Any]) -> Table:
-    """Return the probability of every pair of entries of two axes."""
-    (first, rows), (second, columns) = posterior["axes"].items()
-    pairs = zip(rows["labels"], posterior["q_joint"], strict=True)
-    cells = [[str(label), *(f"{p:.3f}" for p in row)] for label, row in pairs]
-    return Table(f"q({first}, {second})", [first, *(f"{second} {label}" for label in columns["labels"])], cells)
-
-
 def _training(metrics: Mapping[str, Any]) -> dict[str, Any]:
     training = metrics["training"]
     return {
         "training points": f"{metrics['train_size']:,}",
         "epochs": f"{training['epochs']:,} ({training['stopped']})",
-        "best epoch": training["best_epoch"],
+        "best epoch": f"{training['best_epoch'] + 1:,}",
         "seconds": f"{training['seconds']:.0f}",
     }
 
 
 def _settings(run: Run) -> Table:
-    """Return the settings that are not empty, and the shape of the data."""
-    given = {field.name: getattr(run.settings, field.name) for field in fields(run.settings)}
+    """Return the settings that the run uses, and the shape of the data."""
+    given = settings_in_use(run.settings, run.data_summary.input_shape)
     shape = " x ".join(map(str, run.data_summary.input_shape))
     kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
-    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | given))
+    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}", **given}))
 
 
 def _named(values: Mapping[str, Any]) -> list[list[str]]:
@@ -204,41 +197,13 @@ def _words(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _captions(axes: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return title and caption of the figures, in the order of the page."""
-    single = f"each {' or '.join(axes)} alone"
-    return {
-        "posterior": (
-            f"Posterior over {' and '.join(axes)}",
-            f"Bars: the guide; line: how well {single} predicts the test data.",
-        ),
-        "graph": ("Graph", "Each edge is as wide as it is probable under the guide."),
-        "choices": ("Choices", "The probability of each entry at each site."),
-        "functions": (f"Functions by {' and '.join(axes)}", f"The class that {single} predicts, with test points."),
-        "reliability": ("Reliability", "Accuracy against confidence; calibrated predictions lie on the diagonal."),
-        "intervals": (
-            "Coverage",
-            "The share of test targets inside central intervals; calibrated predictions lie on the diagonal.",
-        ),
-        "band": ("Prediction", "The mean, the noise and the disagreement between architectures, with test points."),
-        "lesions": (
-            "Lesions",
-            "Measures with blocks deleted or reordered, and the share of the gradient by the length of its path.",
-        ),
-        "history": ("Training", "The objective, the posterior and the validation data, if any, over the epochs."),
-    }
-
-
-def _figures(run: Run, axes: Sequence[str]) -> list[Picture]:
-    folder, captions = run.folder / FIGURES, _captions(axes)
-    paths = {path.stem: path for path in sorted(folder.glob("*.png"))}
+def _figures(run: Run) -> list[Picture]:
+    paths = {path.stem: path for path in sorted((run.folder / FIGURES).glob("*.png"))}
     if not paths:
         raise FileNotFoundError(
-            f"Expected the figures of the run in {folder}, found none. Draw them: pyro-vds plot {run.folder}"
+            f"Expected the figures of the run in {run.folder / FIGURES}, found none. Draw them: pyro-vds plot "
+            f"{run.folder}"
         )
-    known = [name for name in captions if name in paths]
-    others = [name for name in paths if name not in captions]
-    return [
-        Picture(*captions.get(name, (name, "")), base64.b64encode(paths[name].read_bytes()).decode())
-        for name in known + others
-    ]
+    known = [name for name in FIGURES_IN_ORDER if name in paths]
+    others = [name for name in paths if name not in FIGURES_IN_ORDER]
+    return [Picture.of(describe(run, name), paths[name].read_bytes()) for name in known + others]

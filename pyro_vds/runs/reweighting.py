@@ -17,7 +17,7 @@ from pyro_vds.priors.base import PriorLike
 from pyro_vds.pruning.rules import Rule, choose_depth
 from pyro_vds.runs.cuts import cut_text, label_text
 from pyro_vds.runs.measures import in_data_units, measure_test
-from pyro_vds.runs.metrics import choose_cut
+from pyro_vds.runs.metrics import choose_cut_exactly
 from pyro_vds.runs.site_metrics import of_axis
 from pyro_vds.runs.summary import measures_table
 from pyro_vds.spaces.space import Architecture
@@ -49,21 +49,22 @@ def compare_priors(
         target_std: Standard deviation by which regression targets were divided.
 
     Returns:
-        For ``"model"`` and ``"other"``: the priors, the posterior of each axis, the log evidence (nats), the chosen
-        architecture, and the test measures of the full and the cut mixture. For ``"power"``: the label of each axis
+        For ``"model"`` and ``"other"``: the priors, the exact posterior of each axis, the log evidence (nats), the
+        architecture that the rule chooses from it, and the test measures of the full and the cut mixture. ``"rule"`` is
+        that rule. For ``"power"``: the label of each axis
         that the rule chooses if the model's prior, or the likelihood, is raised to a power (Kallioinen et al. 2024,
         power scaling).
 
     Raises:
         ValueError: If a prior does not fit its axis.
     """
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = {"rule": "argmax" if model.space.with_sites else rule}
     exact = in_data_units(exact, model.num_data, target_std)
     fitted = {axis: model.fitted_prior(axis) for axis in model.axes}
     cases = {"model": (fitted, exact), "other": (priors, reweight(exact, priors))}
     for name, (its_priors, posterior) in cases.items():
         guide, weights = _predictor(model, posterior)
-        cut = _mode(posterior) if model.space.with_sites else choose_cut(model, guide, rule, costs)
+        cut = choose_cut_exactly(model, posterior, rule, costs)
         result[name] = {
             "priors": {axis: repr(its_priors[axis]) for axis in model.axes},
             "posterior": {axis: of_axis(model.space[axis], {"probs": p}) for axis, p in posterior.probs.items()},
@@ -108,13 +109,15 @@ def _chosen(posterior: ExactPosterior, axis: str, rule: Rule) -> Any:
 
 
 def comparison_text(comparison: Mapping[str, Any]) -> str:
-    """Return the results of :func:`compare_priors` as a short text."""
-    lines = []
+    """Return the results of :func:`compare_priors` as a short text, with the ``note`` of a run if there is one."""
+    lines, how = [], f"exact posterior, rule {comparison['rule']}"
     for name, title in TITLES.items():
         case = comparison[name]
         chosen = cut_text(case["chosen"])
         priors = ", ".join(f"{axis} {prior}" for axis, prior in case["priors"].items())
-        lines.append(f"{title}: {priors}; chosen {chosen}; log evidence {case['log_evidence']:.2f} nats")
+        evidence = f"log evidence {case['log_evidence']:.2f} nats"
+        lines.append(f"{title}: {priors}; chosen {chosen} ({how}); {evidence}")
+    lines += [comparison["note"]] if comparison.get("note") else []
     lines += ["", "exact posterior for the same weights"]
     for axis in comparison["model"]["posterior"]:
         lines += _side_by_side(axis, *(comparison[name]["posterior"][axis] for name in TITLES))
@@ -122,7 +125,11 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
         lines += ["", f"test, {title}", *measures_table(comparison[name]["test"])]
     power = comparison["power"]
     for axis in power["prior"]:
-        lines += ["", f"chosen {axis} (rule {power['rule']}) if a part is raised to a power", *_powers(power, axis)]
+        lines += [
+            "",
+            f"chosen {axis} (exact posterior, rule {power['rule']}) if a part is raised to a power",
+            *_powers(power, axis),
+        ]
     return "\n".join(lines)
 
 

@@ -49,7 +49,7 @@ def has_sites(posterior: Mapping[str, Any]) -> bool:
 
 
 def chosen_of_sites(posterior: Mapping[str, Any]) -> str:
-    """Return the chosen architecture as one line, such as ``chosen gate 1101 (3 of 4 open; rule argmax)``.
+    """Return the chosen architecture as one line, such as ``chosen gate 1101, 3 of 4 open (guide, rule argmax)``.
 
     Args:
         posterior: The posterior part of a run's metrics.
@@ -59,7 +59,7 @@ def chosen_of_sites(posterior: Mapping[str, Any]) -> str:
         is_gate = isinstance(labels, Sequence) and all(isinstance(label, bool) for label in labels)
         opened = f", {sum(labels)} of {len(labels)} open" if is_gate else ""
         words.append(f"{name} {label_text(labels)}{opened}")
-    return f"chosen {'; '.join(words)} (rule {posterior['rule']})"
+    return f"chosen {'; '.join(words)} (guide, rule {posterior['rule']})"
 
 
 def site_rows(axis: Mapping[str, Any], name: str, chosen: Sequence[Any]) -> tuple[list[str], list[list[str]]]:

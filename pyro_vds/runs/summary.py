@@ -16,14 +16,20 @@ WEIGHTS = {
 """The names of weights of the architectures in words."""
 
 
-def summary_text(metrics: dict[str, Any]) -> str:
-    """Return the metrics as a short text."""
+def summary_text(metrics: dict[str, Any], note: str = "") -> str:
+    """Return the metrics as a short text.
+
+    Args:
+        metrics: The content of ``metrics.json``, or what :func:`pyro_vds.runs.evaluate.evaluate` returns.
+        note: A sentence on guide and exact posterior, below the evidence.
+    """
     lines = []
     if "posterior" in metrics:
         posterior = metrics["posterior"]
         lines += [
             chosen_line(posterior),
             bound_line(posterior),
+            *([note] if note else []),
             "",
             *_tables(posterior),
             "",
@@ -102,7 +108,7 @@ def measures_table(cases: dict[str, dict[str, float]]) -> list[str]:
 
 
 def chosen_line(posterior: dict[str, Any]) -> str:
-    """Return the chosen architecture and the rule as one line.
+    """Return the architecture that the rule chooses from the guide, and the rule, as one line.
 
     Args:
         posterior: The posterior part of a run's metrics.
@@ -114,10 +120,10 @@ def chosen_line(posterior: dict[str, Any]) -> str:
     if "multiply_adds" in posterior:
         costs = np.asarray(posterior["multiply_adds"])
         entry = tuple(axis["labels"].index(chosen[name]) for name, axis in axes.items())
-        return f"chosen {words} (rule {rule}; {100 * costs[entry] / costs.max():.1f} % of the multiply-adds)"
+        return f"chosen {words} (guide, rule {rule}; {100 * costs[entry] / costs.max():.1f} % of the multiply-adds)"
     ((_, axis),) = axes.items()
     others = ", ".join(f"{name} {label}" for name, label in axis["chosen"].items() if name != rule)
-    return f"chosen {words} (rule {rule}; {others})"
+    return f"chosen {words} (guide, rule {rule}; {others})"
 
 
 def saving_line(per_input: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ def test_fit_prints_the_chosen_depth_and_where_the_files_are(finished):
     out, text = finished
     posterior = read_json(out / "metrics.json")["posterior"]
     chosen = posterior["axes"]["depth"]["chosen"]["expected"]
-    assert f"chosen depth: {chosen} of 0..2 (rule expected;" in text
+    assert f"chosen depth: {chosen} of 0..2 (guide, rule expected;" in text
     assert f"ELBO {posterior['elbo']:.2f} nats, log evidence {posterior['log_evidence']:.2f}" in text
     assert f"figures and files: {out}" in text
 

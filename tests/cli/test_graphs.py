@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,7 +24,7 @@ def test_every_command_on_a_graph(capsys, tmp_path):
     text = capsys.readouterr().out
     posterior = read_json(run / "metrics.json")["posterior"]
     chosen = "".join("01"[is_open] for is_open in posterior["chosen"]["gate"])
-    assert f"chosen gate {chosen}, {chosen.count('1')} of 6 open (rule argmax)" in text
+    assert f"chosen gate {chosen}, {chosen.count('1')} of 6 open (guide, rule argmax)" in text
     assert "guide in closed form" in text
     cli.main(["evaluate", str(run)])
     assert f"pruned to gate {chosen}" in capsys.readouterr().out
@@ -41,7 +42,9 @@ def test_every_command_on_a_graph(capsys, tmp_path):
     assert "other prior: gate Price(nats=5.0, costs=())" in text
     cli.main(["plot", str(run)])
     cli.main(["report", str(run)])
-    assert "learnt gate" in (run / "report.html").read_text()
+    page, q = (run / "report.html").read_text(), np.array(posterior["axes"]["gate"]["q"])[:, 1]
+    assert "learnt gate" in page
+    assert page.count(f'alt="{(q > 0.5).sum()} of 6 sites of gate are open with a probability above 0.5: ') == 2
     capsys.readouterr()
     for words, said in (
         (["evaluate", run, "--rule", "95"], "Expected the rule 'argmax' for gate, got '95'."),

@@ -126,7 +126,7 @@ def test_width_is_learnt_with_the_depth(capsys, tmp_path):
     text = capsys.readouterr().out
     posterior = read_json(run / "metrics.json")["posterior"]
     assert set(posterior["chosen"]) == {"depth", "width"}
-    assert f"width: {posterior['chosen']['width']} of 2, 4 (rule 95; " in text
+    assert f"width: {posterior['chosen']['width']} of 2, 4 (guide, rule 95; " in text
     assert "q(width)" in text
     assert np.sum(posterior["q_joint"]) == pytest.approx(1)
     assert read_config(run)["widths"] == [2, 4]

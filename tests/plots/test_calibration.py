@@ -17,7 +17,25 @@ def test_reliability_diagram_draws_the_table(trained):
     table = vds.calibration.reliability_table(probs, y.numpy(), 5)
     assert ax.get_title() == f"marginal: ECE {100 * table.ece:.1f} %"
     drawn = next(line for line in ax.lines if line.get_label() == "accuracy")
-    np.testing.assert_allclose(drawn.get_ydata(), table.accuracy)
+    np.testing.assert_allclose(drawn.get_ydata(), table.accuracy[table.counts > 0])
+
+
+def test_reliability_diagram_has_counts_and_an_interval_for_each_bin():
+    """Wilson's interval by its formula: a bin of two points says next to nothing, one of 1,200 nearly all."""
+    p = np.repeat([0.55, 0.75, 1.0], [2, 40, 1200])
+    labels = np.concatenate([np.zeros(2), np.arange(40) % 4 == 0, np.zeros(1200)]).astype(int)
+    ax = plots.plot_reliability(np.stack([p, 1 - p], 1), labels, bins=10)
+    (intervals,) = [part for part in ax.collections if part.get_label() == "95 % interval"]
+    drawn = [(segment[0, 1], segment[1, 1]) for segment in intervals.get_segments()]
+    share, n, z = np.array([1.0, 0.75, 1.0]), np.array([2, 40, 1200]), 1.959964
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    np.testing.assert_allclose(drawn, np.stack([centre - half, centre + half], 1), atol=1e-6)
+    (strip,) = ax.child_axes
+    assert [int(bar.get_height()) for bar in strip.patches] == [0, 0, 0, 0, 0, 2, 0, 40, 0, 1200]
+    assert [text.get_text() for text in strip.texts] == ["2", "40", "1.2k"]
+    assert ax.get_xlim()[1] > 1  # a marker at 1 is drawn whole
+    assert ax.get_ylim()[1] > 1
 
 
 def test_reliability_diagram_of_bins_of_equal_mass(trained):
@@ -25,8 +43,9 @@ def test_reliability_diagram_of_bins_of_equal_mass(trained):
     probs = vds.predict_proba(model, guide, x).numpy()
     ax = vds.plots.plot_reliability(probs, y.numpy(), bins=3, binning="mass")
     table = vds.calibration.reliability_table(probs, y.numpy(), 3, binning="mass")
-    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], table.counts / 12)
-    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], np.diff(table.edges))
+    (strip,) = ax.child_axes
+    np.testing.assert_allclose([bar.get_height() for bar in strip.patches], table.counts)
+    np.testing.assert_allclose([bar.get_width() for bar in strip.patches], np.diff(table.edges))
 
 
 def test_intervals_are_drawn_with_their_error():

@@ -35,8 +35,8 @@ def tick_labels(ax):
 def test_depth_posterior_has_a_bar_for_each_depth(trained):
     model, guide, x, y, _ = trained
     ax = vds.plots.plot_posterior(vds.to_datatree(model, guide, x, y, draws=5), chosen=2)
-    heights = [bar.get_height() for bar in ax.patches]
-    np.testing.assert_allclose(heights, guide.probs()["depth"], rtol=1e-6)
+    exact = vds.exact_posterior(model, (x, y)).probs["depth"]
+    np.testing.assert_allclose(heights(ax), torch.cat([guide.probs()["depth"], exact]), rtol=1e-6)
     assert ax.get_xlabel() == "depth"
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert {"prior", "exact posterior", "chosen depth 2", "posterior q(depth)"} <= set(labels)
@@ -47,15 +47,47 @@ def test_depth_posterior_of_replicates_is_their_mean():
     guide = vds.AutoCategorical(model)
     torch.nn.init.normal_(guide.logits["depth"])
     tree = vds.to_datatree(model, guide, torch.randn(6, 2), torch.randint(0, 2, (6,)), draws=5)
-    heights = [bar.get_height() for bar in vds.plots.plot_posterior(tree).patches]
-    np.testing.assert_allclose(heights, guide.probs()["depth"].mean(0))
+    np.testing.assert_allclose(heights(vds.plots.plot_posterior(tree))[:3], guide.probs()["depth"].mean(0))
 
 
-def test_a_sharp_exact_posterior_is_written_at_the_top(trained):
-    model, guide, x, y, _ = trained
-    exact = vds.exact_posterior(model, (x.repeat(500, 1), y.repeat(500)))
-    ax = vds.plots.plot_posterior(vds.to_datatree(model, guide, x, y, posterior=exact, draws=5))
-    assert "1.00" in [text.get_text() for text in ax.texts]
+def test_probabilities_are_below_the_log_likelihoods_and_all_within_the_figure():
+    """Also of an exact posterior that is much sharper than the guide."""
+    points = np.array([[-0.7, -1.4], [-0.1, -0.2], [-9.0, -2.3]])
+    tree = tree_of([0.4, 0.35, 0.25], exact=[0.0, 1.0, 0.0], log_likelihood=points)
+    ax = plots.plot_posterior(tree)
+    twin = ax.figure.axes[-1]
+    bars = np.array([[0, height] for height in heights(ax)])
+    line = np.array([[0, value] for value in twin.lines[0].get_ydata()])
+    tops = ax.transData.transform(bars)[:, 1], twin.transData.transform(line)[:, 1]
+    frame = ax.get_window_extent()
+    assert tops[0].max() < tops[1].min()
+    assert frame.y0 <= tops[0].min()
+    assert tops[1].max() <= frame.y1
+    shown = twin.get_yticks()
+    assert (shown >= points.mean(1).min()).all()
+    assert (shown <= points.mean(1).max()).all()
+    assert ax.get_yticks().max() <= 1
+
+
+def test_the_points_of_the_log_likelihood_are_named():
+    tree = tree_of([0.4, 0.35, 0.25])
+    for points, text in (("test", "log-likelihood of each depth (test)"), ("", "log-likelihood of each depth")):
+        ax = plots.plot_posterior(tree, points=points)
+        assert ax.figure.axes[-1].lines[0].get_label() == text
+    assert plots.plot_log_likelihood(tree, points="test").get_ylabel() == "log-likelihood (test, nats per point)"
+
+
+@pytest.mark.parametrize(("exact", "says"), [([0.02, 0.97, 0.01], True), ([0.5, 0.3, 0.2], False)])
+def test_a_figure_says_that_guide_and_exact_posterior_are_a_nat_apart(exact, says):
+    tree = tree_of([0.6, 0.2, 0.2], exact=exact)
+    note = plots.plot_posterior(tree).figure.get_suptitle()
+    gap = float(diagnostics.guide_gap(tree)["gap"])
+    assert (gap > 1) == says
+    expected = f"(gap {gap:.2f} nats): the guide chooses depth 0, the exact posterior depth 1."
+    assert (expected in note.replace("\n", " ")) == says
+    assert bool(note) == says
+    assert plots.plot_posterior(tree, note="Another.").figure.get_suptitle() == "Another."
+    assert plots.plot_posterior(tree, note="").figure.get_suptitle() == ""
 
 
 def test_prior_to_posterior_has_a_bar_for_each_distribution_and_depth(tree):
@@ -105,7 +137,7 @@ def test_names_stand_below_the_bars():
     q, exact = [0.2, 0.7, 0.1], [0.3, 0.5, 0.2]
     tree = tree_over({"colour": COLOURS}, q, prior=[0.4, 0.3, 0.3], exact=exact)
     ax = plots.plot_posterior(tree, chosen="green")
-    np.testing.assert_allclose(heights(ax), q)
+    np.testing.assert_allclose(heights(ax), q + exact)
     assert (ax.get_xlabel(), tick_labels(ax)) == ("colour", list(COLOURS))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert {"posterior q(colour)", "chosen colour green", "log-likelihood of each colour"} <= set(labels)
@@ -138,7 +170,8 @@ def test_every_figure_takes_any_of_two_axes(draw):
 def test_other_axes_are_summed_over():
     tree = random_tree({"colour": COLOURS, "size": (8, 16)})
     probs = {name: np.exp(tree["architecture"][name].to_numpy()) for name in ("log_q", "log_exact_posterior")}
-    np.testing.assert_allclose(heights(plots.plot_posterior(tree, axis="size")), probs["log_q"].sum(0))
+    drawn = heights(plots.plot_posterior(tree, axis="size"))
+    np.testing.assert_allclose(drawn, [*probs["log_q"].sum(0), *probs["log_exact_posterior"].sum(0)])
     drawn = plots.plot_power_scaling(tree, axis="size", powers=[1.0]).lines[0].get_ydata()
     np.testing.assert_allclose(drawn, probs["log_exact_posterior"].sum(0))
     drawn = plots.plot_log_likelihood(tree, axis="size").lines[0].get_ydata()

@@ -69,6 +69,10 @@ def test_choices_are_the_probabilities_of_each_option_at_each_edge(operations):
     assert written == [f"{value:.2f}" for value in probs(operations, "log_q_kind").T.ravel()]
 
 
+def test_gates_are_closed_or_open(gates):
+    assert ticks(plots.plot_choices(gates)[0].yaxis) == ["closed", "open"]
+
+
 def test_an_open_edge_is_as_wide_and_as_opaque_as_it_is_probable(gates):
     for of, name in (("q", "log_q_gate"), ("exact", "log_exact_posterior_gate")):
         ax = plots.plot_graph(gates, of=of)

@@ -29,6 +29,19 @@ def test_history_names_the_entries_of_each_axis(trained):
     assert ax.get_yticks().tolist() == [0, 3, 6, 9, 12, 15, 18]
 
 
+def test_ticks_of_few_epochs_are_whole_numbers(trained):
+    history = vds.fit(*trained[:2], trained[2:4], max_epochs=2, progress=False)
+    for ax in vds.plots.plot_history(history):
+        assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+
+def test_history_names_the_sites_of_an_axis(trained):
+    sites = replace(trained[-1], probs={"gate": torch.rand(5, 3, 2)})
+    ax = vds.plots.plot_history(sites, coords={"gate": [False, True], "gate_site": ["0->1", "0->2", "1->2"]})[1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0->1", "0->2", "1->2"]
+    assert ax.get_title() == "q(gate = True)"
+
+
 def test_history_draws_the_validation_metrics_last(trained):
     model, guide, x, y, _ = trained
     history = vds.fit(model, guide, (x, y), max_epochs=4, validation=(x, y), progress=False)

@@ -29,8 +29,11 @@ def test_a_run_gets_its_study_and_a_figure(run):
 def test_the_report_of_a_run_shows_its_lesions(run):
     opened = vds.load_run(run)
     assert "Lesions" not in vds.runs.write_report(opened).read_text()
-    vds.runs.lesion_run(opened, draws=1)
-    assert "Measures with blocks deleted or reordered" in vds.runs.write_report(opened, overwrite=True).read_text()
+    study = vds.runs.lesion_run(opened, draws=1)
+    page = vds.runs.write_report(opened, overwrite=True).read_text()
+    assert "Test measures with blocks deleted or reordered" in page
+    single = study["single"].sel(measure="error", prediction="marginal").to_numpy()
+    assert f"largest for block {1 + single.argmax()} ({single.max():.3f})" in page
 
 
 def test_a_study_is_not_replaced_unasked(run):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyro_vds import load_run
 from pyro_vds.cli import main as cli
 
 BRIEF = ["--num-points", "40", "--width", "4", "--max-depth", "2", "--max-epochs", "2", "--progress", "false"]
@@ -50,6 +51,9 @@ class Page(HTMLParser):
         (found,) = (row for row in self.rows if row[0] == name)
         return found[1:]
 
+    def titles(self) -> list[str]:
+        return [attrs["aria-label"] for _, attrs in self.seen if attrs.get("class") == "scroll picture"]
+
     def images(self) -> list[bytes]:
         sources = [attrs["src"] for tag, attrs in self.seen if tag == "img"]
         return [base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True) for source in sources]
@@ -69,6 +73,10 @@ def finished(tmp_path_factory) -> Path:
 @pytest.fixture
 def run(finished, tmp_path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def alts(page: Page) -> list[str]:
+    return [attrs["alt"] for tag, attrs in page.seen if tag == "img"]
 
 
 def page_of(run: Path) -> Page:
@@ -95,7 +103,7 @@ def test_page_needs_nothing_from_outside(run):
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.seen}
     for _, attrs in page.seen:
         assert attrs.get("src", "data:").startswith("data:")
-        assert "href" not in attrs
+        assert attrs.get("href", "#").startswith("#")
     assert "url(" not in page.text
     assert "://" not in page.text
 
@@ -105,9 +113,41 @@ def test_page_fits_a_phone(run):
     page = page_of(run)
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in [a for _, a in page.seen]
     for before, (tag, _) in zip(page.seen, page.seen[1:], strict=False):
-        assert tag != "table" or before[1].get("class") == "scroll"
+        assert tag not in ("table", "img") or "scroll" in before[1].get("class", "")
     assert ".scroll { overflow-x: auto; max-width: 100%;" in page.text
-    assert "img { display: block; max-width: 100%;" in page.text
+
+
+def test_contents_lead_to_the_parts_of_the_page(run):
+    page = page_of(run)
+    targets = [attrs["href"].removeprefix("#") for tag, attrs in page.seen if tag == "a"]
+    assert (
+        targets == [attrs["id"] for tag, attrs in page.seen if tag == "h2"] == ["test", "figures", "posterior", "run"]
+    )
+
+
+def test_page_lists_the_settings_that_the_run_uses(run):
+    names = {row[0] for row in page_of(run).rows if len(row) == 2}
+    assert {"num points", "width", "max depth", "prior", "rule"} <= names
+    assert not {"uci name", "split", "channels", "bottleneck", "pretrained", "threshold", "width prior"} & names
+
+
+def test_figures_are_described_by_what_is_seen(run):
+    """The description of the posterior has the numbers of the run's files."""
+    seen = dict(zip(["posterior", "functions", "reliability", "history"], alts(page_of(run)), strict=True))
+    metrics, tree = json.loads((run / "metrics.json").read_text()), load_run(run).datatree
+    depth, chosen = metrics["posterior"]["axes"]["depth"], metrics["posterior"]["chosen"]["depth"]
+    q, p = (int(np.argmax(depth[name])) for name in ("q", "exact"))
+    assert f"largest at depth {q} (q {depth['q'][q]:.2f}), the exact posterior at depth {p} (" in seen["posterior"]
+    values = tree["architecture"]["log_likelihood"].mean("obs_id").to_numpy()
+    best = int(values.argmax())
+    assert f"The test log-likelihood is best at depth {best} ({values[best]:.4f} nats per point)" in seen["posterior"]
+    assert ("the chosen one" if best == chosen else f"{values[chosen]:.4f} at the chosen depth") in seen["posterior"]
+    assert f"from {values[0]:.4f} to {values[-1]:.4f} nats" in seen["functions"]
+    full = metrics["test"]["full"]
+    assert f"error is {100 * full['ece']:.2f} % (full), " in seen["reliability"]
+    assert seen["reliability"].endswith("on 36 test points.")
+    elbo = load_run(run).history.elbo
+    assert f"goes from {-elbo[0]:,.1f} to {-elbo[-1]:,.1f} nats" in seen["history"]
 
 
 def test_numbers_are_those_of_the_metrics(run, capsys):
@@ -127,12 +167,7 @@ def test_numbers_are_those_of_the_metrics(run, capsys):
     assert f"Chosen depth: {posterior['chosen']['depth']} of 0..2" in page.text
     assert f"ELBO {posterior['elbo']:.2f} nats" in page.text
     assert "<h1>spirals: learnt depth</h1>" in page.text
-    assert [attrs["alt"] for tag, attrs in page.seen if tag == "img"] == [
-        "Posterior over depth",
-        "Functions by depth",
-        "Reliability",
-        "Training",
-    ]
+    assert page.titles() == ["Posterior over depth", "Functions by depth", "Reliability", "Training"]
     assert page.row("epochs") == ["2 (max_epochs)"]
     assert page.row("torch") == [json.loads((run / "environment.json").read_text())["versions"]["torch"]]
     assert page.row("prior") == ["Geometric(decay=0.85)"]
@@ -149,11 +184,11 @@ def test_settings_are_escaped(tmp_path):
     page = page_of(run)
     assert page.row("data path") == [str(folder / "data.npz")]
     assert "b" not in {tag for tag, _ in page.seen}
-    assert [attrs["alt"] for tag, attrs in page.seen if tag == "img"] == [
-        "Posterior over depth",
-        "Coverage",
-        "Training",
-    ]
+    assert page.titles() == ["Posterior over depth", "Coverage", "Training"]
+    density = load_run(run).datatree["architecture"]["log_likelihood"].mean("obs_id").to_numpy()
+    shift = np.log(json.loads((run / "data.json").read_text())["target_std"]).sum()
+    best = f"best at depth {density.argmax()} ({density.max() - shift:.4f} nats per point)"
+    assert best in alts(page)[0]  # in the units of the data
     assert page.row("full")[1] == f"{json.loads((run / 'metrics.json').read_text())['test']['full']['rmse']:.4f}"
 
 
