@@ -10,6 +10,7 @@ from benchmarks.graphs import graphs
 from benchmarks.measure import Comparison
 from benchmarks.memory import peak_memory
 from benchmarks.prediction import prediction
+from benchmarks.probe import probe
 from benchmarks.scaling import scaling
 from benchmarks.startup import startup
 from benchmarks.steps import images, spirals
@@ -37,6 +38,7 @@ def main() -> None:
     keep(images(device, tiny=options.tiny))
     keep(peak_memory(device, tiny=options.tiny))
     keep(prediction(device, tiny=options.tiny))
+    keep(probe(device, tiny=options.tiny))
     keep(*scaling(device, tiny=options.tiny))
     keep(*graphs(device, tiny=options.tiny))
     keep(startup(tiny=options.tiny))

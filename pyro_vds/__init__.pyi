@@ -19,6 +19,7 @@ from .backbones import (
     NAS_BENCH_201 as NAS_BENCH_201,
     FromModules as FromModules,
     PerDepth as PerDepth,
+    Probe as Probe,
     Replicated as Replicated,
     ResidualConvNet as ResidualConvNet,
     ResidualMLP as ResidualMLP,
@@ -30,9 +31,13 @@ from .backbones import (
     connectivity as connectivity,
     from_resnet as from_resnet,
     from_sequential as from_sequential,
+    from_timm as from_timm,
+    from_transformers as from_transformers,
     from_vit as from_vit,
     lesion as lesion,
+    probe as probe,
 )
+from .estimators import VDSClassifier as VDSClassifier, VDSRegressor as VDSRegressor
 from .guides import (
     AutoCategorical as AutoCategorical,
     AutoConditionalCategorical as AutoConditionalCategorical,

@@ -52,6 +52,41 @@ def test_snippets_on_architectures_run_and_train():
     assert "(estimate: 100 of 32 architectures)" in str(namespace["evidence"])
 
 
+def run_snippets(page):
+    """Run the snippets of a page in order, and return what they define."""
+    torch.set_default_dtype(torch.float32)
+    namespace: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL):
+        assert len(block.splitlines()) <= 14
+        exec(block, namespace)
+    torch.set_default_dtype(torch.float64)
+    return namespace
+
+
+def test_snippets_on_scikit_learn_run():
+    found = run_snippets("scikit-learn.md")
+    assert found["classifier"].score(found["X_test"], found["y_test"]) > 0.9
+    assert found["std"].shape == found["mean"].shape == (442,)
+    assert found["search"].best_params_["vdsclassifier__prior"] in found["priors"]
+    assert 0 <= found["error"] < 0.5
+    assert found["log_probs"].shape == (143, 2)
+
+
+def test_snippets_on_random_weights_run():
+    found = run_snippets("bayesian-weights.md")
+    assert found["posteriors"].shape == (30, 3)
+    assert found["depth_probs"][0] < 0.1  # a line does not fit a sine
+    assert sum(found["losses"][-5:]) < sum(found["losses"][:5])
+    assert {name.partition("_")[0] for name in found["names"]} == {"AutoCategorical", "VDSModel"}
+
+
+def test_snippets_on_pretrained_networks_run():
+    found = run_snippets("pretrained.md")
+    assert found["outputs"].shape == (5, 64, 2)
+    assert found["features"].shape == (64, 5 * 32)
+    assert found["small"].backbone.max_depth == found["chosen"]
+
+
 def test_commands_are_ones_that_the_command_line_takes():
     texts = [path.read_text() for path in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")))]
     found = [

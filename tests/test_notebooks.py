@@ -29,6 +29,7 @@ def test_there_are_notebooks():
         "06_connectivity",
         "07_operations",
         "08_lesions",
+        "09_pretrained_encoder",
         "paper_figures",
     ]
 

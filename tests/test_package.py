@@ -50,8 +50,9 @@ def test_bodies_stay_short():
 
 
 def test_public_functions_have_few_parameters():
+    """But for the estimators: scikit-learn copies and searches what stands in the signature of ``__init__``."""
     many = {}
-    for path in PACKAGE.glob("**/*.py"):
+    for path in set(PACKAGE.glob("**/*.py")) - {PACKAGE / "estimators" / "base.py"}:
         for node in functions(path):
             names = [a.arg for a in node.args.args + node.args.kwonlyargs if a.arg not in ("self", "cls")]
             if len(names) > 8 and not (node.name.startswith("_") and node.name != "__init__"):

@@ -1,7 +1,10 @@
 """A hook of mkdocs: pages whose source lies elsewhere in the repository, and links to them."""
 
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from pkgutil import resolve_name
+from types import ModuleType
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
@@ -18,6 +21,27 @@ PAGES = {
 }
 SOURCES = {page: source for source, page in PAGES.items()}
 LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)#\s]+)")
+
+
+def _roles() -> ModuleType:
+    """Return the module beside this one, which is not on the path."""
+    spec = spec_from_file_location("roles", Path(__file__).with_name("roles.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+described = _roles().described
+
+
+def _members(name: str) -> str:
+    """Return the lines that describe a package and its members, or an object, one by one."""
+    if not hasattr(resolve_name(name), "__all__"):
+        return f"::: {name}"
+    head = f"::: {name}\n    options: {{ members: false, show_root_heading: false }}"
+    return "\n\n".join([head, *(f"::: {path}" for path in described(name))])
 
 
 @event_priority(100)  # before the plugin that renders notebooks
@@ -53,5 +77,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"[{text}]({up}{source.removeprefix('docs/')}{anchor})"
         return text if text.strip("`") == source else f"{text} (`{source}`)"
 
+    markdown = re.sub(r"^::: (\S+)$", lambda match: _members(match[1]), markdown, flags=re.M)
     pattern = r"\[(?P<text>[^\[\]]*)\]\((?!https?:|#|mailto:)(?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)"
     return re.sub(pattern, linked, markdown)

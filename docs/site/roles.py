@@ -3,30 +3,44 @@
 import re
 from pathlib import Path
 from pkgutil import resolve_name
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import griffe
+
+import pyro_vds as vds
 
 ROLE = re.compile(r":(?:func|class|meth|attr|data|mod|exc|obj):`([\w.]+)`")
 REFERENCE = Path(__file__).parents[1] / "reference"
 
 
-def documented() -> dict[int, str]:
-    """Return where each object is described on the pages of the reference, by its identity.
+def described(name: str) -> dict[str, object]:
+    """Return what a line ``::: name`` of a page describes: the members of a package, by where each is defined.
 
-    A function whose module has its name, such as ``fit``, has a line of its own there: griffe takes the name for the
-    module.
+    A package may load its names late, and a function may have the name of its module; griffe finds an object where it
+    is defined.
     """
-    names = [n for page in sorted(REFERENCE.glob("*.md")) for n in re.findall(r"^::: (\S+)", page.read_text(), re.M)]
+    found = resolve_name(name)
+    if not isinstance(found, ModuleType):
+        return {name: found}
+    members = {member: getattr(found, member) for member in getattr(found, "__all__", vars(found))}
+    return {
+        f"{value.__module__}.{value.__qualname__}"
+        if isinstance(value, type | FunctionType) and value.__module__.startswith("pyro_vds")
+        else f"{name}.{member}": value
+        for member, value in members.items()
+        if not isinstance(value, ModuleType | str)
+    }
+
+
+def documented() -> dict[int, str]:
+    """Return where each object is described on the pages of the reference, by its identity."""
     found: dict[int, str] = {}
-    for name in names:
-        described = resolve_name(name)
-        found[id(described)] = name
-        if isinstance(described, ModuleType):
-            members = getattr(described, "__all__", vars(described))
-            found |= {id(getattr(described, member)): f"{name}.{member}" for member in members}
-    return found | {id(resolve_name(name)): name for name in names}
+    for page in sorted(REFERENCE.glob("*.md")):
+        for name in re.findall(r"^::: (\S+)", page.read_text(), re.M):
+            found[id(resolve_name(name))] = name
+            found |= {id(value): path for path, value in described(name).items()}
+    return found
 
 
 def named(name: str) -> object:
@@ -41,6 +55,8 @@ class Roles(griffe.Extension):
     def __init__(self) -> None:
         super().__init__()
         self.documented = documented()
+        if absent := [name for name in vds.__all__ if id(getattr(vds, name)) not in self.documented]:
+            raise ValueError(f"Expected every public name on a page of docs/reference, found none of {absent}.")
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Turn ``:func:`pyro_vds.fit``` into a link to the page that describes it, and ``::`` into ``:``."""

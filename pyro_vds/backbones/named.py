@@ -1,5 +1,6 @@
-"""Torchvision's networks by name, for images of any size and number of channels."""
+"""Networks of torchvision and timm by name, for images of any size and number of channels."""
 
+import difflib
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from pyro_vds.backbones.from_modules import FromModules
 from pyro_vds.backbones.per_depth import Readout
+from pyro_vds.backbones.timm_networks import from_timm, takes_one_size
 from pyro_vds.backbones.vision import from_resnet, from_vit
 
 # torchvision takes a second to import, so the functions that need it import it.
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 
 NetworkName = Literal["residual", "resnet18", "resnet34", "resnet50", "vit", "vit_b_16"]
+
+
+# How the name of a network of timm begins, among the names of networks.
+TIMM = "timm:"
 
 
 # The number of blocks of each network; vit can have any number.
@@ -59,11 +65,7 @@ def torchvision_network(
         OSError: If weights cannot be downloaded.
         ValueError: If the data are not images of one or three channels, or their size does not fit the network.
     """
-    if len(input_shape) != 3 or input_shape[0] not in (1, 3):
-        raise ValueError(
-            f"Expected images of 1 or 3 channels for {name}, got inputs of shape {input_shape}. Use the network "
-            "residual, which takes any number."
-        )
+    _check_images(input_shape, name)
     if name == "vit":
         sides = input_shape[1:] if image_size is None else (image_size, image_size)
         network = from_vit(_small_vit(sides, max_depth, channels), outputs, readout=readout)
@@ -76,6 +78,60 @@ def torchvision_network(
         network = from_resnet(_from_torchvision(name, pretrained), outputs, readout=readout)
     network.stem = nn.Sequential(_Fitted(image_size), network.stem)
     return network
+
+
+def timm_network(
+    name: str,
+    input_shape: tuple[int, ...],
+    outputs: int,
+    *,
+    image_size: int | None = None,
+    pretrained: bool = False,
+    readout: Readout = "all",
+) -> FromModules:
+    """Return a network of timm as a backbone for images, see :func:`pyro_vds.from_timm`.
+
+    Grey images are repeated to three channels, and images are resized to ``image_size`` if it is given.
+
+    Args:
+        name: What timm calls the network, such as ``"resnet18"`` or ``"vit_tiny_patch16_224"``.
+        input_shape: Shape of one image, ``(channels, height, width)``.
+        outputs: Number of outputs.
+        image_size: Height and width to resize images to; ``None`` keeps their size, and for a network that takes one
+            size only means that size.
+        pretrained: Whether to start from timm's weights, which are downloaded once.
+        readout: ``"all"`` depths, or only the ``"last"`` one (a DDN).
+
+    Raises:
+        ImportError: If timm is not installed.
+        ValueError: If timm has no such network, it has another structure, or the data are not images of one or three
+            channels.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(f"Expected timm for the network timm:{name}. Run pip install 'pyro-vds[timm]'.") from error
+    _check_images(input_shape, f"timm:{name}")
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        hint = f" Similar names: {', '.join(near)}." if near else " timm.list_models() has all names."
+        raise ValueError(f"Expected the name of a network of timm, got {name}.{hint}")
+    network: Any = timm.create_model(name, pretrained=pretrained)
+    if takes_one_size(network):
+        if image_size not in (None, network.patch_embed.img_size[0]):
+            network.set_input_size(img_size=(image_size, image_size))
+        image_size = network.patch_embed.img_size[0]
+    backbone = from_timm(network, outputs, readout=readout)
+    backbone.stem = nn.Sequential(_Fitted(image_size), backbone.stem)
+    return backbone
+
+
+def _check_images(input_shape: tuple[int, ...], name: str) -> None:
+    if len(input_shape) != 3 or input_shape[0] not in (1, 3):
+        raise ValueError(
+            f"Expected images of 1 or 3 channels for {name}, got inputs of shape {input_shape}. Use the network "
+            "residual, which takes any number."
+        )
 
 
 def _from_torchvision(name: str, pretrained: bool) -> Any:

@@ -60,7 +60,7 @@ def from_resnet(
         nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool),
         blocks,
         _resnet_head(resnet.fc, out_features, heads),
-        example=like.new_zeros(1, _in_channels(resnet.conv1), 32, 32),
+        example=like.new_zeros(1, in_channels(resnet.conv1), 32, 32),
         pool=nn.Sequential(resnet.avgpool, nn.Flatten()),
         readout=readout,
     )
@@ -104,7 +104,7 @@ def from_vit(
         _Patches(vit),
         vit.encoder.layers,
         vit.heads if out_features is None else nn.Linear(vit.hidden_dim, out_features).to(like),
-        example=like.new_zeros(1, _in_channels(vit.conv_proj), vit.image_size, vit.image_size),
+        example=like.new_zeros(1, in_channels(vit.conv_proj), vit.image_size, vit.image_size),
         pool=_Tokens(vit.encoder.ln, pool),
         readout=readout,
     )
@@ -161,7 +161,12 @@ def _resnet_head(fc: nn.Module, out_features: int | None, heads: Heads) -> nn.Mo
     return head(fc.in_features) if heads == "shared" else head
 
 
-def _in_channels(module: nn.Module) -> int:
+def in_channels(module: nn.Module) -> int:
+    """Return the number of channels of the images that a network takes: that of its first convolution.
+
+    Args:
+        module: The network, or its first part.
+    """
     return next(child.in_channels for child in module.modules() if isinstance(child, nn.Conv2d))
 
 

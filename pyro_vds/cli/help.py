@@ -13,8 +13,8 @@ INDENT = 30
 
 DESCRIPTIONS = {
     "prune": (
-        "Normalise the inputs of the written network, and the targets of a regression, by the numbers in its metadata and in data.json "
-        "(not pixels of type uint8)."
+        "Normalise the inputs of the written network, and the targets of a regression, by the numbers in its metadata "
+        "and in data.json (not pixels of type uint8)."
     ),
     "report": "The page is RUN/report.html unless --out is given.",
     "lesion": "It writes RUN/lesions.nc and RUN/figures/lesions.png.",

@@ -115,8 +115,8 @@ USUAL = {
 }
 """The options of ``fit`` that its help shows at first, in brief."""
 
-_DATA = ("data", "data_root", "data_path", "target", "uci_name", "split", "num_points", "train_fraction", "rotation", "noise",
-         "noise_kind", "train_size", "validation_fraction", "pixels")  # fmt: skip
+_DATA = ("data", "data_root", "data_path", "target", "uci_name", "split", "num_points", "train_fraction", "rotation",
+         "noise", "noise_kind", "train_size", "validation_fraction", "pixels")  # fmt: skip
 _NETWORK = ("network", "pretrained", "frozen", "image_size", "max_depth", "width", "channels", "bottleneck", "widths",
             "layers", "merge", "pool", "operations", "readout", "head_statistics")  # fmt: skip
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pyro_vds.guides.tables import described, joined, require_single
 from pyro_vds.guides.weights import Weights, WeightTables
-from pyro_vds.models.sites import batch_plates, draw_sites, require_no_svi
+from pyro_vds.models.sites import batch_plates, draw_sites, enters_store
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import ParametersInFloat32, held, hold
 from pyro_vds.spaces.space import LIMIT, Architecture, Space
@@ -65,7 +65,7 @@ class Guide(PyroModule):
 
     @property
     def logits(self) -> nn.ParameterDict:
-        """The variational logits; a property for the same reason as the properties of ``VDSModel``."""
+        """The variational logits; a property for the reason of those of ``VDSModel``."""
         return held(self, "logits")
 
     def forward(self, x: Inputs | None = None, y: Tensor | None = None) -> dict[str, Tensor]:
@@ -75,7 +75,8 @@ class Guide(PyroModule):
             x: Ignored; Pyro calls the guide with the model's arguments.
             y: Ignored.
         """
-        require_no_svi()
+        if enters_store(self, self.space):  # SVI is about to change the network
+            self.forget_weights()
         choices: dict[str, Tensor] = {}
         with batch_plates(self.batch_shape) as copies:
             for axis, log_probs in zip(self.space.read_out, self.conditionals(), strict=True):
@@ -159,9 +160,8 @@ class Guide(PyroModule):
     def keep_weights(self, name: Weights, log_weights: Float[Tensor, "..."]) -> None:
         """Keep log weights of the architectures under a name, beside ``q``; they are part of the guide's state.
 
-        They belong to the network as it is: :func:`pyro_vds.fit` forgets them as it starts, and with validation data
-        it leaves stacked ones. After any other change of the network, such as new statistics of batch norm, keep them
-        again, or call :meth:`forget_weights`.
+        They belong to the network as it is: :func:`pyro_vds.fit` and ``SVI`` forget them, and ``fit`` with validation
+        data leaves stacked ones. After any other change of the network keep them again, or :meth:`forget_weights`.
 
         Args:
             name: ``"stacked"``, those of :func:`pyro_vds.stacked_weights`; or ``"exact"``, the ``log_joint_probs`` of

@@ -13,7 +13,7 @@ from pyro_vds.guides.tables import positive_log_probs, require_single
 from pyro_vds.guides.weights import SUM_TOLERANCE
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.tensors import outer_sum
-from pyro_vds.spaces.space import Architecture
+from pyro_vds.spaces.space import Architecture, Space
 from pyro_vds.spaces.typing import Inputs
 
 NEVER = -1e30  # the log weight of an architecture that cannot be, in means over other axes
@@ -161,10 +161,30 @@ class AutoCategorical(Guide):
             self.logits[axis].copy_(p.to(self.logits[axis]).clamp_min(smallest).log())
 
 
+def require_guide(guide: object, space: Space) -> None:
+    """Raise unless a guide is one of this package, over some axes in their order.
+
+    Args:
+        guide: The guide.
+        space: The axes of a model or of its posterior.
+
+    Raises:
+        TypeError: If ``guide`` is another one, such as an autoguide of Pyro, whose probabilities nobody knows.
+        ValueError: If the axes differ, or are in another order.
+    """
+    if not isinstance(guide, Guide):
+        raise TypeError(
+            f"Expected a guide of pyro_vds such as AutoCategorical(model), got {type(guide).__name__}. Guides of Pyro "
+            "train by pyro.infer.SVI, or pyro_vds.enum_elbo with a torch optimiser, and predict by Pyro's Predictive."
+        )
+    guide.require_space(space)
+
+
 def guide_or_empty(model: VDSModel, guide: Guide | None) -> Guide:
     """Return the guide, or the empty guide of a model without axes.
 
     Raises:
+        TypeError: If ``guide`` is not a guide of this package, which knows its probabilities.
         ValueError: If ``guide`` is ``None`` for a model with axes, or belongs to other axes.
     """
     if guide is None and model.space:
@@ -174,7 +194,7 @@ def guide_or_empty(model: VDSModel, guide: Guide | None) -> Guide:
         )
     if guide is None:
         return AutoCategorical(model)
-    guide.require_space(model.space)
+    require_guide(guide, model.space)
     if guide.batch_shape != model.batch_shape:
         raise ValueError(
             f"Expected a guide for the model's batch_shape {tuple(model.batch_shape)}, got a guide for "

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pyro_vds.guides.base import Guide
-from pyro_vds.models.sites import require_no_svi
+from pyro_vds.models.sites import enters_store
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import held, hold
 from pyro_vds.ops.inputs import as_inputs, points
@@ -59,7 +59,7 @@ class AutoPerInput(Guide):
         Returns:
             The sampled index of each input.
         """
-        require_no_svi()
+        enters_store(self, self.space)
         log_probs = self.by_input(_given(x))
         batch = len(log_probs)
         places = torch.arange(batch, device=log_probs.device)

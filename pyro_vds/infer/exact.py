@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
+from pyro_vds.guides.categorical import require_guide
 from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops import dependence
@@ -89,9 +90,10 @@ class ExactPosterior:
             guide: The guide.
 
         Raises:
+            TypeError: If the guide is one of Pyro, whose probabilities nobody knows.
             ValueError: If the guide is one of other axes, or of the same in another order.
         """
-        guide.require_space(self.space)
+        require_guide(guide, self.space)
         log_q = guide.joint_log_probs().detach().double().cpu()
         # Probabilities from float32 logits do not sum to one in double precision.
         log_q = log_q - self._log_sum(log_q)[(..., *[None] * len(self.space))]
@@ -105,6 +107,7 @@ class ExactPosterior:
             guide: The guide.
 
         Raises:
+            TypeError: As :meth:`elbo`.
             ValueError: As :meth:`elbo`.
         """
         return self.log_evidence - self.elbo(guide)

@@ -9,9 +9,10 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_vds.ops.compat import collects_parameters, is_enumerated
+from pyro_vds.ops.store import registers_parameters
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
 from pyro_vds.spaces.typing import Inputs
@@ -31,13 +32,26 @@ def chosen(outputs: Tensor, choice: list[Tensor], points: list[Tensor]) -> Tenso
     return Vindex(outputs)[(*choice, *points)]
 
 
-def require_no_svi() -> None:
-    """Raise if Pyro collects parameters from its global store, which holds none of a model's."""
-    if collects_parameters():
+def enters_store(module: nn.Module, space: Space) -> bool:
+    """Enter the parameters of a model or guide into Pyro's store, if it runs under ``pyro.infer.SVI``.
+
+    Args:
+        module: The model or guide.
+        space: Its space.
+
+    Returns:
+        Whether it runs under ``SVI``.
+
+    Raises:
+        RuntimeError: If axes have sites, or the store has other tensors under the names of these parameters.
+    """
+    # TraceEnum_ELBO takes it that nothing outside of the plate of an axis depends on its sites.
+    if collects_parameters() and space.with_sites:
         raise RuntimeError(
-            "Expected training with pyro_vds.fit or pyro_vds.enum_elbo and a torch optimiser, got pyro.infer.SVI: "
-            "it finds parameters through Pyro's global store, which does not hold these, and would train nothing."
+            f"Expected axes without sites for pyro.infer.SVI, got {list(space.with_sites)}: the gradient of "
+            "TraceEnum_ELBO would be wrong. Train with pyro_vds.fit, or with pyro_vds.elbo and a torch optimiser."
         )
+    return registers_parameters(module)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.arguments import check_num_data, checked_likelihood, checked_space
-from pyro_vds.models.sites import batch_plates, chosen, draw_sites, require_no_svi, run_given
+from pyro_vds.models.sites import batch_plates, chosen, draw_sites, enters_store, run_given
 from pyro_vds.models.with_priors import WithPriors
 from pyro_vds.ops.compat import held, hold
 from pyro_vds.ops.inputs import as_inputs, as_pair, as_targets, device_of, expanded, points
@@ -30,9 +30,10 @@ class VDSModel(WithPriors):
     ``p(d) = Categorical(beta)`` for each axis, and ``p(y | x, d) = likelihood(backbone(x)[d])`` for each
     point of a plate ``"data"`` of ``num_data`` points. The sample sites have the names of the axes, and ``"obs"``.
 
-    The weights are ordinary ``torch.nn.Parameter`` s outside Pyro's global store, in which two models would share
-    them by name. Train with :func:`pyro_vds.fit`, or with :func:`pyro_vds.enum_elbo` and a torch optimiser;
-    ``pyro.infer.SVI`` finds parameters through the store, and raises an error.
+    The weights are ordinary ``torch.nn.Parameter`` s. Train with :func:`pyro_vds.fit`, or with
+    :func:`pyro_vds.enum_elbo` and a torch optimiser, which leave Pyro's global store alone. Under ``pyro.infer.SVI``,
+    which finds parameters through the store, model and guide enter theirs, each under a name of its own
+    (``VDSModel_0``, ``AutoCategorical_0``), so that two models do not meet.
 
     Args:
         backbone: A module with ``space``, ``restrict`` and ``forward``; see :class:`pyro_vds.Backbone`. With
@@ -87,7 +88,8 @@ class VDSModel(WithPriors):
         """Whether each input has its own architecture."""
         return DATA in self.space.plates
 
-    # Properties, because access to a child through PyroModule would register its parameters in the global store.
+    # Properties, because access to a child through PyroModule would register its parameters in the global store,
+    # without SVI too, and under names that two models share.
     @property
     def backbone(self) -> Any:
         """The network: a module that is a :class:`pyro_vds.Backbone`."""
@@ -109,9 +111,10 @@ class VDSModel(WithPriors):
             The targets, observed or sampled.
 
         Raises:
-            RuntimeError: If the model runs under ``pyro.infer.SVI``.
+            RuntimeError: If the model runs under ``pyro.infer.SVI``, and has axes with sites or meets other tensors
+                in the store under its names.
         """
-        require_no_svi()
+        enters_store(self, self.space)
         inputs, y = self.as_inputs(x), None if y is None else self.as_targets(y)
         with batch_plates(self.batch_shape) as copies:
             given = {name: draw_sites(axis, self.prior(name)) for name, axis in self.space.with_sites.items()}
@@ -210,6 +213,29 @@ class VDSModel(WithPriors):
         likelihood = self.likelihood.single(index)
         single = VDSModel(backbone, priors=self.priors, likelihood=likelihood, num_data=self.num_data)
         return single.train(self.training)
+
+    def with_backbone(self, backbone: nn.Module) -> "VDSModel":
+        """Return this model with another backbone, which has the same space: priors and likelihood are shared.
+
+        A guide of this model is one of the other too. The backbone is moved to this model's device.
+
+        Args:
+            backbone: For example the network whose features :func:`pyro_vds.probe` stored.
+
+        Raises:
+            TypeError: If ``backbone`` is not a backbone.
+            ValueError: If it has another space, or there are replicates.
+        """
+        plate = DATA if self.by_input else None
+        space = checked_space(backbone, plate)
+        if space != self.space or self.batch_shape or getattr(backbone, "batch_shape", ()):
+            raise ValueError(
+                f"Expected a backbone with this model's space {self.space}, and no replicates in either; got {space}."
+            )
+        shared = {"priors": self.priors, "likelihood": self.likelihood, "num_data": self.num_data, "plate": plate}
+        other = VDSModel(backbone.to(self.device_tensor().device), **shared)
+        hold(other, "learnt_priors", held(self, "learnt_priors"))
+        return other.train(self.training)
 
     def _read_out(self, x: Inputs, given: Mapping[str, Tensor] | None = None) -> Tensor:
         """Run the backbone in its autocast precision, and return outputs in the dtype of weights, float32 at least."""

@@ -3,7 +3,8 @@
 Each function says why it needs one; ``tests/ops/test_compat.py`` says what would break without it.
 """
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any
@@ -193,3 +194,26 @@ def without_fused_layers() -> Iterator[None]:
 def input_hooks(module: nn.Module) -> dict[int, Any]:
     """Return the hooks that run before a module's forward pass, by the id of their handle."""
     return module._forward_pre_hooks
+
+
+def with_children(module: nn.Module, children: Mapping[str, nn.Module | None], *, own: bool = True) -> Any:
+    """Return a module of the same class that shares everything with another but some children.
+
+    ``copy.copy`` would also share the tables in which torch keeps children and hooks, so that a change of one module
+    would be a change of the other.
+
+    Args:
+        module: The module; it is not changed.
+        children: The new children by their names; ``None`` leaves one out.
+        own: Whether it has the parameters and buffers that belong to the module itself, not to a child.
+    """
+    other = copy.copy(module)
+    other.__dict__.update({name: copy.copy(table) for name, table in vars(module).items() if isinstance(table, dict)})
+    for name, child in children.items():
+        other._modules[name] = child
+        if child is None:
+            del other._modules[name]
+    if not own:
+        other._parameters.clear()
+        other._buffers.clear()
+    return other

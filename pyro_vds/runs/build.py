@@ -9,7 +9,7 @@ from torch import nn
 
 from pyro_vds.backbones.graph import SearchGraph
 from pyro_vds.backbones.graphs import cell, connectivity
-from pyro_vds.backbones.named import NetworkName, torchvision_network
+from pyro_vds.backbones.named import TIMM, NetworkName, timm_network, torchvision_network
 from pyro_vds.backbones.normalisation import Standardise
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.backbones.replicated import Replicated
@@ -28,6 +28,7 @@ from pyro_vds.ops.inputs import split
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.runs.data import DataSummary
+from pyro_vds.runs.frozen import frozen_features
 from pyro_vds.runs.networks import GRAPHS
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.axis import DATA
@@ -71,12 +72,12 @@ def build_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: in
         outputs: Number of outputs.
     """
     settings = settings.resolved()
-    max_depth, channels = settings.max_depth, settings.channels
-    assert max_depth is not None
-    assert channels is not None
     with isolated_rng(seed=settings.seed):
         if settings.network != "residual":
-            return _torchvision_backbone(settings, input_shape, outputs, max_depth)
+            return _named_backbone(settings, input_shape, outputs)
+        max_depth, channels = settings.max_depth, settings.channels
+        assert max_depth is not None
+        assert channels is not None
         options: dict[str, Any] = {"readout": settings.readout, "head_statistics": settings.head_statistics}
         widest = max(settings.widths) if settings.widths else None
         if len(input_shape) == 1:
@@ -112,18 +113,15 @@ def build_graph(settings: Settings, input_shape: tuple[int, ...], outputs: int) 
     return graph
 
 
-def _torchvision_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int, max_depth: int) -> PerDepth:
-    """Return a network of torchvision, frozen except for its heads if the settings ask for it."""
-    network = torchvision_network(
-        cast(NetworkName, settings.network),
-        input_shape,
-        outputs,
-        max_depth=max_depth,
-        channels=settings.channels or 64,
-        image_size=settings.image_size,
-        pretrained=settings.pretrained,
-        readout=settings.readout,
-    )
+def _named_backbone(settings: Settings, input_shape: tuple[int, ...], outputs: int) -> PerDepth:
+    """Return a network of torchvision or timm, frozen except for its heads if the settings ask for it."""
+    usual: dict[str, Any] = {name: getattr(settings, name) for name in ("image_size", "pretrained", "readout")}
+    if settings.network.startswith(TIMM):
+        network = timm_network(settings.network.removeprefix(TIMM), input_shape, outputs, **usual)
+    else:
+        assert settings.max_depth is not None
+        sizes = {"max_depth": settings.max_depth, "channels": settings.channels or 64}
+        network = torchvision_network(cast(NetworkName, settings.network), input_shape, outputs, **sizes, **usual)
     for part in (network.stem, network.blocks, network.pool) if settings.frozen else ():
         freeze(part)
     return network
@@ -204,9 +202,13 @@ def train(
         device: The device to train on; ``None`` is the model's device.
         progress: Whether to show a progress bar.
     """
-    history = fit(
-        model, guide, data.train, validation=data.validation, device=device, progress=progress, config=settings
-    )
+    how = {"device": device, "progress": progress, "config": settings}
+    stored = frozen_features(settings, model, data, device)
+    if stored is None:
+        history = fit(model, guide, data.train, validation=data.validation, **how)
+    else:
+        heads, train_features, held_out = stored
+        history = fit(heads, guide, train_features, validation=held_out, **how)
     if settings.recalibrate:
         recalibrate_batch_norm(model, data.train, batch_size=settings.batch_size, seed=settings.seed)
         _weigh_again(settings, model, guide, data)

@@ -4,7 +4,7 @@ import re
 import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -14,7 +14,7 @@ from pyro_vds.training.optim import spelled
 
 CLASS_PATH = r"\b(?!\d)\w+(?:\.(?!\d)\w+)+"
 # Settings that can be any text.
-TEXTS = {field.name for field in fields(Settings) if field.type in (str, str | None)}
+TEXTS = {field.name for field in fields(Settings) if str in (field.type, *get_args(field.type))}
 
 
 def add_settings(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from torch.optim import Adam
 
 from pyro_vds.backbones.graphs import NAS_BENCH_201, GraphName
-from pyro_vds.backbones.named import DEPTHS, NetworkName as TorchvisionName
+from pyro_vds.backbones.named import DEPTHS, TIMM, NetworkName as TorchvisionName
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Geometric, Uniform
 from pyro_vds.priors.sites import Exchangeable, Price
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NetworkName = Literal[TorchvisionName, GraphName]
 GRAPHS: tuple[str, ...] = get_args(GraphName)
+_NAMES: tuple[str, ...] = (*get_args(TorchvisionName), *GRAPHS)
 
 # The networks that have a setting, which is None for the others.
 _OF: dict[str, tuple[str, ...]] = {
@@ -58,6 +59,8 @@ def check_network(settings: "Settings") -> None:
         ValueError: If the network lacks what a setting asks for.
     """
     name = settings.network
+    if not name.removeprefix(TIMM) or not (name.startswith(TIMM) or name in _NAMES):
+        raise ValueError(f"Expected a network of {', '.join(_NAMES)}, or timm:NAME such as timm:resnet18, got {name}.")
     for setting, networks in _OF.items():
         if name not in networks and getattr(settings, setting) is not None:
             raise ValueError(f"Expected the network {' or '.join(networks)} for {setting}, got {name}.")
@@ -122,17 +125,20 @@ def usual_prior(settings: "Settings") -> Prior:
 
 
 def _check_blocks(settings: "Settings") -> None:
-    """Raise unless the settings fit a network of residual blocks, ours or torchvision's."""
+    """Raise unless the settings fit a network of residual blocks: ours, torchvision's or timm's."""
     name, own = settings.network, settings.network == "residual"
     if own and (settings.pretrained or settings.frozen or settings.image_size is not None):
         raise ValueError(
-            "Expected a network of torchvision, such as resnet18, for pretrained, frozen or image_size, got residual."
+            "Expected a network of torchvision or timm, such as resnet18 or timm:resnet18, for pretrained, frozen or "
+            "image_size, got residual."
         )
     if not own and (settings.widths or settings.head_statistics == "shared"):
         raise ValueError(f"Expected the network residual for widths or shared head statistics, got {name}.")
     if settings.pretrained and name == "vit":
         raise ValueError("Expected resnet18, resnet34, resnet50 or vit_b_16 for pretrained weights, got vit.")
-    if name not in ("residual", "vit") and settings.max_depth not in (None, DEPTHS[name]):
+    if name.startswith(TIMM) and settings.max_depth is not None:
+        raise ValueError(f"Expected no max_depth for {name}, whose depth is its own, got {settings.max_depth}.")
+    if name in DEPTHS and name != "vit" and settings.max_depth not in (None, DEPTHS[name]):
         raise ValueError(f"Expected max_depth {DEPTHS[name]} for {name}, got {settings.max_depth}. Leave it out.")
 
 
@@ -145,6 +151,8 @@ def network_defaults(settings: "Settings", usual: dict[str, Any]) -> dict[str, A
     """
     if settings.network not in GRAPHS:
         found: dict[str, Any] = {"channels": 64, "rule": "95"}
+        if settings.network.startswith(TIMM):
+            return found | {"max_depth": None}
         return found if settings.network == "residual" else found | {"max_depth": DEPTHS[settings.network]}
     gates = settings.network == "connectivity"
     found = {"max_depth": None, "channels": 8, "rule": "argmax"}

@@ -66,14 +66,17 @@ class Settings(_TrainingConfig):
         pixels: Images of MNIST, Fashion-MNIST, SVHN or CIFAR-10 on the device: float32, or uint8 in a quarter of the
             memory, which the network normalises.
         network: residual, of Linear layers for points and convolutions for images; or, for images, a network of
-            torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers. Or a
-            graph: connectivity, a network of some layers whose connections are learnt, each open or closed; for images,
-            cell, a cell of NAS-Bench-201 with an operation to learn on each of six edges.
-        pretrained: Start torchvision's network from its weights, which are downloaded once.
-        frozen: Learn only the heads and the posterior, and freeze the rest of the network.
-        image_size: Height and width to resize images to, in a network of torchvision.
+            torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers; or
+            timm:NAME, a ResNet, ViT, Swin transformer or ConvNeXt of timm. Or a graph: connectivity, a network of some
+            layers whose connections are learnt, each open or closed; for images, cell, a cell of NAS-Bench-201 with an
+            operation to learn on each of six edges.
+        pretrained: Start a network of torchvision or timm from its weights, which are downloaded once.
+        frozen: Learn only the heads and the posterior, and freeze the rest of the network, which then runs only once
+            over the training data.
+        image_size: Height and width to resize images to, in a network of torchvision or timm.
         max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
-            npz and table, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision have their own.
+            npz and table, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision, and those of
+            timm, have their own.
         width: Units of each layer of the fully connected network (spirals, tables).
         channels: Channels of the convolutional network (images), or width of vit. Default: 64; 8 for graphs.
         bottleneck: Channels inside the blocks of the convolutional network.
@@ -119,7 +122,7 @@ class Settings(_TrainingConfig):
     train_size: int | None = None
     validation_fraction: float | None = None
     pixels: Pixels = "float32"
-    network: NetworkName = "residual"
+    network: NetworkName | str = "residual"
     pretrained: bool = False
     frozen: bool = False
     image_size: int | None = None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vds.guides.categorical import Guide
+from pyro_vds.guides.categorical import Guide, require_guide
 from pyro_vds.infer.exact import exact_posterior, require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
@@ -61,6 +61,7 @@ class BoundGap:
         every: Epochs from one record to the next.
 
     Raises:
+        TypeError: If the guide is one of Pyro, whose probabilities nobody knows.
         ValueError: If ``every`` is not positive, the model has no axis, the guide is for other axes, or each input has
             its own architecture.
     """
@@ -72,7 +73,7 @@ class BoundGap:
             raise ValueError("Expected a model with at least one axis, got a plain network, which has no posterior.")
         require_one_posterior(model)
         model.space.require_table("for an exact posterior", "Use pyro_vds.estimate_evidence after training.")
-        guide.require_space(model.space)
+        require_guide(guide, model.space)
         self.model = model
         self.guide = guide
         self.data = data

@@ -54,7 +54,7 @@ def fit(
     Args:
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
             :func:`pyro_vds.freeze` do not change.
-        guide: The guide; ``None`` for a model without axes.
+        guide: A guide of this package; ``None`` for a model without axes.
         data: Inputs and targets, tensors or NumPy arrays, or a ``DataLoader`` of pairs; several inputs are a tuple or a
             dict of tensors, in which the network gets them. Tensors are moved to the device once, and batches are
             drawn from them by index. For replicates it can be a list with data of equal size for each.
@@ -75,7 +75,8 @@ def fit(
         The record of the run.
 
     Raises:
-        TypeError: If inputs, targets or a setting have the wrong type, or a setting is unknown.
+        TypeError: If inputs, targets or a setting have the wrong type, a setting is unknown, or the guide is one of
+            Pyro, whose probabilities nobody knows.
         ValueError: If data or a setting are out of range, or do not fit each other.
         MemoryError: If training needs more memory than the device has.
         NonFiniteLossError: If the loss becomes NaN or infinite.

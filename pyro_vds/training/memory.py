@@ -1,8 +1,6 @@
 """An estimate of the memory that training needs, before it starts."""
 
-import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,11 +13,11 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.copies import copied
 from pyro_vds.ops.inputs import first_points, mapped, points, tensors
 from pyro_vds.ops.loaders import first_batch
+from pyro_vds.ops.memory import GIB, available_memory
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Data, DataLike, Inputs
 from pyro_vds.training.config import TrainingConfig
 
-GIB = 2**30
 SMALL = 100  # training that takes less than 1 / SMALL of the free memory is not estimated
 
 
@@ -94,7 +92,7 @@ def estimate_memory(
     held = ([] if staying else [pair]) + ([] if validation is None else [model.as_pair(validation, "validation data")])
     # Of data that replicates share, only one copy moves.
     moving = sum(t.untyped_storage().nbytes() for x, y in held for t in (*tensors(x), y) if t.device != device)
-    return MemoryEstimate(state, activations, readouts, moving, _available(device))
+    return MemoryEstimate(state, activations, readouts, moving, available_memory(device))
 
 
 def check_memory(
@@ -141,7 +139,7 @@ def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.devi
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     moving = sum(t.untyped_storage().nbytes() for t in (*tensors(data[0]), data[1]))
-    return SMALL * (weights * (batch_size + 10) + moving) < _available(device)
+    return SMALL * (weights * (batch_size + 10) + moving) < available_memory(device)
 
 
 def _copies(config: TrainingConfig) -> tuple[int, int]:
@@ -188,24 +186,3 @@ def _saved_bytes(elbo: EnumELBO, x: Inputs, y: Tensor) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         elbo(x, y)
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-
-
-def _available(device: torch.device) -> float:
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    import psutil
-
-    return min(psutil.virtual_memory().available, _container_available())
-
-
-def _container_available(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the free memory within a container's limit (control groups, version 2); infinite without a limit."""
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        used = int((root / "memory.current").read_text())
-        statistics = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
-    except OSError:
-        return math.inf
-    # The kernel frees file caches before it refuses memory.
-    return math.inf if limit == "max" else max(0, int(limit) - used + int(statistics["inactive_file"]))

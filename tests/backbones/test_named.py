@@ -1,10 +1,12 @@
-"""Torchvision's networks by name: shapes, resizing, weights of a file, and what is refused."""
+"""Networks of torchvision and timm by name: shapes, resizing, weights of a file, and what is refused."""
+
+import sys
 
 import pytest
 import torch
 import torchvision
 
-from pyro_vds.backbones.named import DEPTHS, torchvision_network
+from pyro_vds.backbones.named import DEPTHS, timm_network, torchvision_network
 from pyro_vds.cli import main as cli
 from pyro_vds.runs.settings import Settings
 
@@ -75,6 +77,29 @@ def test_what_does_not_suit_is_refused(name, shape, options, expected):
         torchvision_network(name, shape, 10, max_depth=2, **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "side"),
+    [("resnet10t", 40, 40), ("test_vit", 64, 64), ("test_vit", None, 160), ("test_convnext", None, 32)],
+)
+def test_timm_s_networks_take_images_of_any_size(name, size, side):
+    torch.manual_seed(0)
+    net = timm_network(name, (1, 32, 32), 5, image_size=size).eval()
+    x = torch.randn(2, 1, 32, 32)
+    assert net.stem[0](x).shape == (2, 3, side, side)
+    assert net(x).shape == (net.max_depth + 1, 2, 5)
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_names_of_timm_are_checked(monkeypatch):
+    with pytest.raises(ValueError, match="Expected the name of a network of timm, got resnet19. Similar names: res"):
+        timm_network("resnet19", (3, 32, 32), 5)
+    with pytest.raises(ValueError, match="Expected images of 1 or 3 channels for timm:resnet18, got inputs of shape"):
+        timm_network("resnet18", (7,), 5)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match=r"Run pip install 'pyro-vds\[timm\]'"):
+        timm_network("resnet18", (3, 32, 32), 5)
+
+
 def test_settings_name_what_goes_with_a_network():
     assert Settings(network="resnet50").resolved().max_depth == 16
     assert Settings(network="vit", data="mnist").resolved().max_depth == 6
@@ -83,7 +108,16 @@ def test_settings_name_what_goes_with_a_network():
         ({"network": "resnet18", "max_depth": 3}, "Expected max_depth 8 for resnet18, got 3"),
         ({"network": "vit", "pretrained": True}, "Expected resnet18, resnet34, resnet50 or vit_b_16 for pretrained"),
         ({"network": "resnet18", "head_statistics": "shared"}, "Expected the network residual for widths or shared"),
-        ({"image_size": 32}, "Expected a network of torchvision, such as resnet18, for pretrained, frozen or image"),
+        (
+            {"network": "timm:resnet18", "max_depth": 3},
+            "Expected no max_depth for timm:resnet18, whose depth",
+        ),
+        (
+            {"network": "resnet19"},
+            "Expected a network of residual, resnet18, .*, or timm:NAME such as timm:re",
+        ),
+        ({"network": "timm:"}, "Expected a network of .* got timm:"),
+        ({"image_size": 32}, "Expected a network of torchvision or timm, such as resnet18 or timm:resnet18, for"),
     ):
         with pytest.raises(ValueError, match=expected):
             Settings(**given)

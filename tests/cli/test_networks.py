@@ -199,8 +199,8 @@ def test_depth_for_each_input_of_a_regression(tmp_path):
     assert metrics["adaptive"].keys() == metrics["full"].keys() == {"log_likelihood", "rmse", "interval_error"}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit"])
-def test_network_of_torchvision_is_fitted_and_pruned(capsys, tmp_path, name):
+@pytest.mark.parametrize("name", ["resnet18", "vit", "timm:test_resnet.r160_in1k"])
+def test_named_network_is_fitted_and_pruned(capsys, tmp_path, name):
     small = ["--max-depth", "2", "--channels", "16"] if name == "vit" else []
     words = [
         "fit",
@@ -217,7 +217,7 @@ def test_network_of_torchvision_is_fitted_and_pruned(capsys, tmp_path, name):
     ]
     run = tmp_path / "run"
     cli.main([*words, "--frozen", "--progress", "false", "--out", str(run)])
-    depths = 3 if name == "vit" else 9
+    depths = {"vit": 3, "resnet18": 9}.get(name, 5)
     assert len(read_json(run / "metrics.json")["posterior"]["axes"]["depth"]["q"]) == depths
     assert read_config(run)["network"] == name
     cli.main(["prune", str(run), "--depth", "1"])
@@ -225,7 +225,7 @@ def test_network_of_torchvision_is_fitted_and_pruned(capsys, tmp_path, name):
     assert exported(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
     for options, expected in (
         (["--widths", "[8, 16]"], f"Expected the network residual for widths or shared head statistics, got {name}"),
-        (["--network", "residual"], "Expected a network of torchvision, such as resnet18, for pretrained, frozen"),
+        (["--network", "residual"], "Expected a network of torchvision or timm, such as resnet18"),
     ):
         code, message = fails(capsys, *words, "--frozen", *options, "--out", tmp_path / "other")
         assert (code, expected in message) == (1, True)

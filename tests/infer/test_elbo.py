@@ -7,7 +7,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO
+from pyro.infer import TraceEnum_ELBO
 from pyro.nn import PyroModule
 from pyro.ops.indexing import Vindex
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -295,13 +295,6 @@ def test_missing_guide_is_refused():
     model, *_ = oracles.problem(1)
     with pytest.raises(ValueError, match=r"Expected a guide for the model's axes \['depth'\]"):
         vds.enum_elbo(model, None)
-
-
-def test_svi_is_refused_with_a_remedy():
-    model, guide, x, y = oracles.problem(1)
-    svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), Trace_ELBO())
-    with pytest.raises(RuntimeError, match="pyro_vds.fit or pyro_vds.enum_elbo"):
-        svi.step(x, y)
 
 
 def test_float32():

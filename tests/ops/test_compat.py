@@ -185,3 +185,36 @@ def test_checks_are_on_again_after_blocks_that_overlap_in_threads():
     with pytest.raises(ZeroDivisionError), compat.without_checks_of_arguments():
         raise ZeroDivisionError
     assert pyro.settings.get() == before
+
+
+def test_other_children_and_hooks_leave_the_module_as_it_was():
+    """Without it, the stem cut out of a pretrained network would lose the network its blocks."""
+    network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+    other = compat.with_children(network, {"1": None})
+    other.register_forward_pre_hook(lambda module, inputs: None)
+    assert other(torch.zeros(1, 2)).shape == (1, 3)
+    assert network(torch.zeros(1, 2)).shape == (1, 4)
+    assert (len(other._forward_pre_hooks), len(network._forward_pre_hooks)) == (1, 0)
+    assert other[0] is network[0]
+    assert not dict(compat.with_children(nn.BatchNorm1d(2), {}, own=False).state_dict())
+
+
+def test_a_module_stays_in_float32_and_its_children_do_not():
+    class Scaled(compat.StaysFloat32):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(0.1))
+            self.layer = nn.Linear(1, 1)
+            self.register_buffer("count", torch.tensor(3))
+
+    module = Scaled()
+    exact = module.scale.detach().clone()
+    for change, kept, children in (
+        (module.half, torch.float64, torch.float16),
+        (module.float, torch.float32, torch.float32),
+        (module.bfloat16, torch.float32, torch.bfloat16),
+    ):
+        change()
+        assert (module.scale.dtype, module.layer.weight.dtype, module.count.dtype) == (kept, children, torch.int64)
+    assert torch.equal(module.scale, exact.float())
+    assert isinstance(module.scale, nn.Parameter)

@@ -5,7 +5,7 @@ import torch
 
 import pyro_vds as vds
 from pyro_vds.backbones.residual import ResidualConvNet, ResidualMLP
-from pyro_vds.runs.build import build, build_backbone, priors_of
+from pyro_vds.runs.build import build, build_backbone, priors_of, train
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings
 
@@ -81,3 +81,35 @@ def test_what_repeats_cannot_do_is_refused(change, expected):
     settings = Settings(**SMALL | change)
     with pytest.raises(ValueError, match=expected):
         build(settings, DataSummary.of(load_data(settings)), repeats=2)
+
+
+FROZEN = {
+    "data": "digits",
+    "network": "vit",
+    "channels": 16,
+    "max_depth": 2,
+    "train_size": 60,
+    "max_epochs": 3,
+    "frozen": True,
+}
+
+
+def test_heads_behind_frozen_layers_learn_from_stored_features_as_through_the_layers(monkeypatch):
+    """The same numbers, and the frozen layers see each input once."""
+    settings = Settings(**FROZEN).resolved()
+    data = load_data(settings)
+    model, guide = build(settings, DataSummary.of(data))
+    other, its_guide = build(settings, DataSummary.of(data))
+    expected = vds.fit(other, its_guide, data.train, validation=data.validation, progress=False, config=settings)
+    seen = []
+    hook = model.backbone.stem.register_forward_hook(lambda _, __, tokens: seen.append(len(tokens)))
+    history = train(settings, model, guide, data, progress=False)
+    hook.remove()
+    assert sum(seen) == len(data.train[0]) + len(data.validation[0]) + 2  # the first point of both tells the shapes
+    assert history.elbo == pytest.approx(expected.elbo, rel=1e-4)
+    torch.testing.assert_close(dict(model.state_dict()), dict(other.state_dict()), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(guide.probs()["depth"], its_guide.probs()["depth"], rtol=1e-4, atol=1e-5)
+    # Without memory for the features, training goes through the layers.
+    monkeypatch.setattr("pyro_vds.backbones.probing.available_memory", lambda device: 100)
+    through, its_guide = build(settings, DataSummary.of(data))
+    assert train(settings, through, its_guide, data, progress=False).elbo == pytest.approx(expected.elbo)

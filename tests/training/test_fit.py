@@ -396,7 +396,7 @@ def test_bad_later_batches_of_a_loader_are_refused(change, kind, message):
 @pytest.mark.usefixtures("as_a_user")
 def test_data_that_are_no_pair_are_refused():
     model, guide, x, y = oracles.problem(1)
-    with pytest.raises(TypeError, match=r"Expected training data as a pair \(inputs, targets\) of tensors, got Tensor"):
+    with pytest.raises(TypeError, match=r"Expected training data as a pair \(inputs, targets\), got Tensor"):
         fit(model, guide, x, **QUIET)
     with pytest.raises(TypeError, match="Expected validation data as a pair"):
         fit(model, guide, (x, y), validation=(x, y, y), **QUIET)

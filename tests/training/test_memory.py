@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import pyro_vds as vds
-from pyro_vds.training.memory import _container_available, check_memory, estimate_memory, is_small
+from pyro_vds.ops.memory import container_memory
+from pyro_vds.training.memory import check_memory, estimate_memory, is_small
 
 CONV = {"max_depth": 6, "channels": 16, "bottleneck": 8}
 
@@ -107,13 +108,13 @@ print(peak() - before)
 
 
 def test_a_containers_limit_counts(tmp_path):
-    assert _container_available(tmp_path) == math.inf
+    assert container_memory(tmp_path) == math.inf
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 50\n")
-    assert _container_available(tmp_path) == math.inf
+    assert container_memory(tmp_path) == math.inf
     (tmp_path / "memory.max").write_text("1000\n")
-    assert _container_available(tmp_path) == 350
+    assert container_memory(tmp_path) == 350
 
 
 def test_validation_data_that_move_are_counted():
