@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vds.datasets.dataset import DataSet, TargetKind, split_and_normalise, split_off
-from pyro_vds.datasets.labels import FEW, count_distinct, encode_targets, warn_of_float_classes
+from pyro_vds.datasets.labels import FEW, count_distinct, encode_targets, warn_of_float_classes, warn_of_unseen_classes
 
 TABLES = (".csv", ".tsv", ".parquet")
 """The endings of files that :func:`pyro_vds.datasets.table` reads."""
@@ -75,7 +75,9 @@ def npz(
         train_size=train_size,
         generator=generator,
     )
-    return replace(data, class_names=class_names)
+    data = replace(data, class_names=class_names)
+    warn_of_unseen_classes(data, f"y in {path}")
+    return data
 
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:

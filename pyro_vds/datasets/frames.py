@@ -13,7 +13,13 @@ import torch
 from pyro_vds.datasets.arrays import TABLES
 from pyro_vds.datasets.columns import Column, encode_column, target_values
 from pyro_vds.datasets.dataset import DataSet, TargetKind, split_and_normalise, split_off
-from pyro_vds.datasets.labels import FEW, count_distinct, encode_targets, warn_of_float_classes
+from pyro_vds.datasets.labels import (
+    FEW,
+    count_distinct,
+    encode_targets,
+    warn_of_float_classes,
+    warn_of_unseen_classes,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -83,6 +89,7 @@ def table(
     )
     features = tuple(feature for column in columns for feature in column.features)
     data = _of_training(replace(data, class_names=class_names, feature_names=features), columns)
+    warn_of_unseen_classes(data, where)
     logger.info("%s", _told(path, columns, target, data, by_rule=targets is None and y.dtype.kind in "iu"))
     return data
 

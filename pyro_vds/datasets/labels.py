@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vds.datasets.dataset import TargetKind
+from pyro_vds.datasets.dataset import DataSet, TargetKind
 
 FEW = 20
 """Whole numbers are taken for classes if there are at most so many different ones, where nothing else says so."""
@@ -82,6 +82,27 @@ def warn_of_float_classes(y: np.ndarray, where: str, remedy: str) -> None:
         warnings.warn(
             f"{where[0].upper()}{where[1:]} has floats, so this is a regression, but they are only the whole numbers "
             f"{shown}. If they are classes: {remedy}",
+            stacklevel=2,
+        )
+
+
+def warn_of_unseen_classes(data: DataSet, where: str) -> None:
+    """Warn of classes that no point to train on has, so that the network cannot learn them.
+
+    Args:
+        data: The data set, split.
+        where: What the targets are called in the message.
+    """
+    if data.classes is None:
+        return
+    seen = set(data.train[1].unique().tolist())
+    names = data.class_names or tuple(map(str, range(data.classes)))
+    unseen = [name for code, name in enumerate(names) if code not in seen]
+    if unseen:
+        shown = ", ".join(unseen[:6]) + (" and others" if len(unseen) > 6 else "")
+        warnings.warn(
+            f"{len(unseen)} of {data.classes} classes, {shown}, are in {where}, but not in the part to train on: the "
+            "network cannot learn them. Leave them out, join them with others, or give more points of them.",
             stacklevel=2,
         )
 

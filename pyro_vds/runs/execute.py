@@ -17,6 +17,7 @@ from pyro_vds.infer.exact import ExactPosterior
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.runs.build import build, train
+from pyro_vds.runs.classes import with_class_names
 from pyro_vds.runs.config import write_config
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.evaluate import draw
@@ -118,7 +119,7 @@ def measure_run(
     """
     rule = settings.resolved().rule
     assert rule is not None
-    return collect_metrics(
+    metrics, exact = collect_metrics(
         model,
         guide,
         data.train,
@@ -128,6 +129,7 @@ def measure_run(
         target_std=data.target_std,
         seed=settings.seed,
     )
+    return with_class_names(metrics, data.class_names), exact
 
 
 def find_device(name: str) -> torch.device:

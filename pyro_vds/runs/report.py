@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pyro_vds.runs.classes import rows_by_class
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
 from pyro_vds.runs.site_text import bound_line, draws_note, site_rows
@@ -111,6 +112,7 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
         ],
     )
     page: dict[str, Any] = {"test": test, "posterior": [], "weights": _weights(metrics)}
+    page["classes"] = Table("Classes (full)", ["", "test points", "error"], rows_by_class(metrics))
     if "per_input" in metrics:
         lead = [f"{saving_line(metrics['per_input']).capitalize()}.", f"{_error(metrics).capitalize()}."]
         return page | {"lead": lead}
@@ -192,7 +194,8 @@ def _settings(run: Run) -> Table:
     given = {field.name: getattr(run.settings, field.name) for field in fields(run.settings)}
     shape = " x ".join(map(str, run.data_summary.input_shape))
     kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
-    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | given))
+    names = {"classes": run.data_summary.class_names, "features": run.data_summary.feature_names}
+    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | names | given))
 
 
 def _named(values: Mapping[str, Any]) -> list[list[str]]:

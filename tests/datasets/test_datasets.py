@@ -274,7 +274,8 @@ def test_npz_keeps_the_test_part_of_the_file(tmp_path):
 
 
 def test_npz_counts_classes_over_both_parts(tmp_path):
-    data = read_npz(write_npz(tmp_path, x_test=np.zeros((2, 3)), y_test=np.array([0, 4])))
+    with pytest.warns(UserWarning, match=r"1 of 5 classes, 4, are in y in .*, but not in the part to train on"):
+        data = read_npz(write_npz(tmp_path, x_test=np.zeros((2, 3)), y_test=np.array([0, 4])))
     assert data.classes == 5
 
 
@@ -307,7 +308,8 @@ def test_npz_classes_keep_their_names(tmp_path, labels, names):
 
 def test_npz_names_cover_the_test_part_of_the_file(tmp_path):
     y, y_test = np.array(["b", "d"])[np.arange(50) % 2], np.array(["dolphin", "a"])
-    data = read_npz(write_npz(tmp_path, y=y, x_test=np.zeros((2, 3)), y_test=y_test))
+    with pytest.warns(UserWarning, match=r"2 of 4 classes, a, dolphin, are in y in"):
+        data = read_npz(write_npz(tmp_path, y=y, x_test=np.zeros((2, 3)), y_test=y_test))
     assert data.class_names == ("a", "b", "d", "dolphin")
     assert data.test[1].tolist() == [3, 0]
 
@@ -319,7 +321,8 @@ def test_npz_many_integers_with_gaps_may_be_either_and_are_refused(tmp_path):
     ):
         read_npz(path)
     assert read_npz(path, targets="numbers").classes is None
-    assert read_npz(path, targets="classes").class_names == tuple(str(1900 + 2 * n) for n in range(50))
+    with pytest.warns(UserWarning, match="10 of 50 classes, .* and others, are in y"):
+        assert read_npz(path, targets="classes").class_names == tuple(str(1900 + 2 * n) for n in range(50))
 
 
 @pytest.mark.parametrize("y", [np.arange(50) % 2 * 1.0, np.eye(3)[np.arange(50) % 3], np.arange(50)[:, None] % 2 * 1.0])
