@@ -7,6 +7,7 @@ from . import (
     diagnostics as diagnostics,
     intervals as intervals,
     likelihoods as likelihoods,
+    loggers as loggers,
     plots as plots,
     priors as priors,
     resampling as resampling,

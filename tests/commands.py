@@ -16,6 +16,7 @@ FILES = {
     "data.json",
     "environment.json",
     "figures",
+    "history.csv",
     "history.safetensors",
     "metrics.json",
     "posterior.nc",

@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -30,6 +31,17 @@ def test_snippets_on_extending_run_in_order(capsys, finished, tmp_path, monkeypa
     assert namespace["probs"].shape == (180, 2)
     assert namespace["measures"]["error"] < 1
     assert len(namespace["errors"]) == 4
+
+
+def test_snippets_on_arviz_run():
+    torch.set_default_dtype(torch.float32)
+    namespace: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "arviz.md").read_text(), flags=re.DOTALL):
+        exec(block, namespace)
+    torch.set_default_dtype(torch.float64)
+    assert set(namespace["names"].values) == {"left", "right"}
+    assert list(namespace["table"].index) == ["depth"]
+    plt.close("all")
 
 
 def test_snippets_on_architectures_run_and_train():

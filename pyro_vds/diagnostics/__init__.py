@@ -11,6 +11,7 @@ certain of different entries, R-hat is infinite or about 1e15. :func:`replicate_
 """
 
 from pyro_vds.diagnostics.files import load_datatree, save_datatree
+from pyro_vds.diagnostics.names import with_names
 from pyro_vds.diagnostics.quantities import exact_quantities
 from pyro_vds.diagnostics.summaries import axis_probs, guide_gap, log_likelihood, replicate_agreement, summary
 
@@ -23,4 +24,5 @@ __all__ = [
     "replicate_agreement",
     "save_datatree",
     "summary",
+    "with_names",
 ]

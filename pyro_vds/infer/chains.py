@@ -23,7 +23,7 @@ def as_chains(trees: Sequence[xr.DataTree]) -> xr.DataTree:
     """
     _check_chains(trees)
     joined = trees[0].copy()
-    for group in ("posterior", "log_likelihood", "posterior_predictive", "prior"):
+    for group in [name for name, child in trees[0].children.items() if "draw" in child.dims]:
         parts = [tree[group].to_dataset().assign_coords(chain=[r]) for r, tree in enumerate(trees)]
         joined[group] = xr.DataTree(xr.concat(parts, dim="chain"))
     parts = [tree["architecture"].to_dataset() for tree in trees]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import arviz as az
@@ -19,14 +20,13 @@ from pyro_vds.infer.drawn import given, sample_sites
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
 from pyro_vds.infer.passes import read_out
 from pyro_vds.infer.site_tree import as_variables, assemble, by_site, site_coords, site_dims, sites_group
+from pyro_vds.infer.tree_groups import by_axis, log_prior_of, log_priors, prior_parameters, with_classes
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.inputs import joined
 from pyro_vds.ops.loaders import gathered
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import at_least_float32
-from pyro_vds.priors.base import Prior
-from pyro_vds.spaces.space import LIMIT, Space
-from pyro_vds.spaces.tables import choices
+from pyro_vds.spaces.space import LIMIT
 from pyro_vds.spaces.typing import InputsLike, TargetsLike
 
 
@@ -43,16 +43,26 @@ def to_datatree(
 ) -> xr.DataTree:
     """Return the posterior and its predictions as ArviZ stores them.
 
-    A chain is a replicate; a single model has one chain. Groups: ``posterior`` and ``prior`` (draws of each axis, and
-    of the uncertain parameters of hierarchical priors, such as ``depth_decay``), ``log_likelihood`` and
-    ``posterior_predictive`` (for each draw and point), ``observed_data``, ``constant_data``, and ``architecture``
-    with the exact quantities, in nats: ``log_q``, ``log_prior`` and ``log_exact_posterior`` over the axes, and
-    ``log_likelihood`` over the axes and ``obs_id``.
+    A chain is a replicate; a single model has one chain. Groups:
 
-    ``az.summary``, ``az.plot_dist``, ``az.plot_prior_posterior`` and similar functions work on it. ``az.loo`` and
-    ``az.psense`` raise: Pareto smoothing needs many distinct draws, and an axis has few values. Both have closed forms:
-    :func:`pyro_vds.comparison.loo_over_architectures` and :func:`pyro_vds.comparison.power_scaled_posterior`. Save with
-    ``dt.to_netcdf(path)``, load with ``az.from_netcdf(path)``.
+    - ``posterior`` and ``prior``: draws of each axis as its labels, ``(chain, draw)``, for an axis with sites also over
+      its sites; and of the uncertain parameters of hierarchical priors, such as ``depth_decay``.
+    - ``log_prior``: the log prior of each draw of the posterior, nats, one number for all sites of an axis.
+    - ``log_likelihood`` and ``posterior_predictive``: for each draw and point. ``prior_predictive`` is the same with
+      draws of the prior over architectures; the weights stay those that were trained, so that it is no prediction
+      without data. It is left out where the architectures are too many to list.
+    - ``observed_data`` and ``constant_data``. The coordinate ``class`` of the targets counts classes, ``feature_0`` the
+      features; :func:`pyro_vds.diagnostics.with_names` gives them names.
+    - ``architecture``: the exact quantities, in nats: ``log_q``, ``log_prior`` and ``log_exact_posterior`` over the
+      axes, and ``log_likelihood`` over the axes and ``obs_id``.
+
+    A depth is discrete: draw it by ``az.plot_dist(tree, kind="ecdf")``, or by bars with a bin for each label: ``kind=
+    "hist", stats={"dist": {"bins": np.arange(depths + 1) - 0.5}}``. With bins of ArviZ's own the two deepest depths
+    share a bar. :func:`pyro_vds.plots.plot_posterior` draws the exact probabilities.
+    ``az.loo`` and ``az.psense`` raise or mislead: Pareto smoothing needs many distinct draws, and an axis has few
+    values. Both have closed forms: :func:`pyro_vds.comparison.loo_over_architectures` and
+    :func:`pyro_vds.comparison.power_scaled_posterior`. The page ``docs/arviz.md`` has a row for each function of ArviZ.
+    Save with ``dt.to_netcdf(path)``, load with ``az.from_netcdf(path)``.
 
     Args:
         model: A trained model with at least one axis.
@@ -129,17 +139,21 @@ def _one_chain(
     log_q = guide.joint_log_probs().detach().cpu()
     from_q, from_prior = (_draw(log_p, draws, generator) for log_p in (log_q, posterior.log_prior))
     groups = {
-        "posterior": _by_axis(from_q, model) | _prior_parameters(from_q, model, generator),
+        "posterior": by_axis(from_q, model) | prior_parameters(from_q, model, generator),
         "log_likelihood": {"obs": log_prob[from_q].numpy()[None]},
         "posterior_predictive": {"obs": _replicate(model, outputs, from_q, generator)[None]},
-        "prior": _by_axis(from_prior, model) | _prior_parameters(from_prior, model, generator),
+        "prior": by_axis(from_prior, model) | prior_parameters(from_prior, model, generator),
+        "log_prior": log_priors(from_q, model),
+        "prior_predictive": {"obs": _replicate(model, outputs, from_prior, generator)[None]},
         "observed_data": {"obs": at_least_float32(targets).cpu().numpy()},
     }
     if constant_data:
         groups["constant_data"] = as_variables(inputs)
     if model.space.with_sites:
-        return assemble(groups, sites_group(model, guide, posterior), model.space)
-    return assemble(groups, _exact_group(model, log_q, log_prob, posterior), model.space)
+        exact = sites_group(model, guide, posterior)
+    else:
+        exact = _exact_group(model, log_q, log_prob, posterior)
+    return assemble(groups, exact, model.space).map_over_datasets(partial(with_classes, model, outputs))
 
 
 def _of_draws(
@@ -166,7 +180,10 @@ def _of_draws(
             dims=site_dims(model.space), coords=site_coords(model.space),
         )  # fmt: skip
         tree[group] = xr.DataTree(tree[group].to_dataset().drop_vars("sample").merge(sites))
+    log_prior = {name: log_prior_of(model, name, drawn[name][places]) for name in from_prior}
+    tree["log_prior"] = xr.DataTree(az.dict_to_dataset(log_prior))
     tree["architecture"] = xr.DataTree(sites_group(model, guide, None, draws))
+    del tree["prior_predictive"]  # of the draws of the guide, which are all that the network ran
     return tree
 
 
@@ -175,34 +192,15 @@ def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     return torch.multinomial(log_probs.exp().flatten(), draws, replacement=True, generator=generator)
 
 
-def _by_axis(flat: Tensor, model: VDSModel) -> dict[str, np.ndarray]:
-    """Return the labels of flat indices along each axis, with a leading chain."""
-    found: dict[str, np.ndarray] = {}
-    for (name, axis), index in zip(model.space.items(), torch.unravel_index(flat, model.sizes), strict=True):
-        if axis.has_sites:
-            found |= by_site(choices(Space([axis]))[name][index], axis)
-        else:
-            found[name] = np.asarray(axis.labels)[index.numpy()][None]
-    return found
-
-
-def _prior_parameters(flat: Tensor, model: VDSModel, generator: torch.Generator) -> dict[str, np.ndarray]:
-    """Return draws of the uncertain parameters of hierarchical priors, given the drawn entries."""
-    indices = torch.unravel_index(flat, model.sizes)
-    return {
-        f"{axis}_{name}": values.numpy()[None]
-        for (axis, prior), size, index in zip(model.priors.items(), model.sizes, indices, strict=True)
-        if isinstance(prior, Prior)
-        for name, values in prior.draw_parameters(index, size, generator).items()
-    }
-
-
 def _replicate(model: VDSModel, outputs: Tensor, drawn: Tensor, generator: torch.Generator) -> np.ndarray:
     """Return one draw of every target from each drawn architecture, ``(draws, N, ...)``."""
     seed = int(torch.randint(2**31, (), generator=generator))
+    counted = drawn.unique(return_counts=True)
     with torch.inference_mode(), isolated_rng(outputs.device, seed):
-        samples = [model.likelihood(outputs[index]).sample().cpu() for index in drawn]
-    return torch.stack(samples).numpy()
+        parts = [model.likelihood(outputs[index]).sample((int(n),)).cpu() for index, n in zip(*counted, strict=True)]
+    # The draws of one architecture are made together, and go to the places of the architecture.
+    samples = torch.cat(parts)
+    return torch.empty_like(samples).index_copy(0, drawn.argsort(stable=True), samples).numpy()
 
 
 def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: ExactPosterior) -> xr.Dataset:

@@ -91,13 +91,22 @@ class Mixture:
         return self.distribution.log_prob(y)
 
     @property
-    def probs(self) -> Float[Tensor, "*batch_shape batch classes"]:
-        """The class probabilities.
+    def log_probs(self) -> Float[Tensor, "*batch_shape batch classes"]:
+        """The log class probabilities, nats: exact where a probability is too small for a float.
 
         Raises:
             TypeError: If targets are not classes.
         """
-        return self._categorical().probs
+        return self._categorical().logits
+
+    @property
+    def probs(self) -> Float[Tensor, "*batch_shape batch classes"]:
+        """The class probabilities in float64, which is 0 only below 1e-323: float32 is from 1e-45.
+
+        Raises:
+            TypeError: If targets are not classes.
+        """
+        return self.log_probs.double().softmax(-1)
 
     @property
     def mean(self) -> Float[Tensor, "*batch_and_target"]:

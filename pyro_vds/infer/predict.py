@@ -18,7 +18,9 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.inputs import joined, points
 from pyro_vds.spaces.typing import InputsLike, TargetsLike
 
-Want = Literal["log_prob", "probs", "mean", "variance", "noise", "disagreement", "pit", "entropy", "metrics"]
+Want = Literal[
+    "log_prob", "probs", "log_probs", "mean", "variance", "noise", "disagreement", "pit", "entropy", "metrics"
+]
 """The quantities that :func:`predict` can compute for each point."""
 
 Prediction = dict[str, Tensor]
@@ -68,9 +70,9 @@ def predict(
             architecture for each input, a cut can be a tensor with the entry at which each input stops. A
             :class:`pyro_vds.Case` is a cut with weights of its own: ``[{}, Case("uniform"), Case("stacked", {"depth":
             3})]`` are three predictions from one pass.
-        want: ``"log_prob"``, ``"probs"``, ``"mean"``, ``"variance"``, ``"noise"``, ``"disagreement"``, ``"pit"``: see
-            :class:`Mixture`; ``"entropy"``: ``total``, ``expected`` and ``mutual_information``; ``"metrics"``: the
-            measures of the likelihood.
+        want: ``"log_prob"``, ``"probs"``, ``"log_probs"``, ``"mean"``, ``"variance"``, ``"noise"``,
+            ``"disagreement"``, ``"pit"``: see :class:`Mixture`; ``"entropy"``: ``total``, ``expected`` and
+            ``mutual_information``; ``"metrics"``: the measures of the likelihood.
         weights: The weights of the architectures, ``"posterior"``, ``"uniform"``, ``"stacked"`` or ``"exact"``; of
             cuts that are no ``Case``.
         batch_size: Points in one forward pass; a ``DataLoader`` has its own.

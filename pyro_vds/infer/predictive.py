@@ -40,7 +40,8 @@ def predict_proba(
             takes over the probability ``q(d > k)``; ``width=w`` with one width only.
 
     Returns:
-        Probabilities on the model's device.
+        Probabilities on the model's device, in float64, since measures need logarithms of what float32 rounds to 0. Log
+        probabilities are ``predict(model, guide, x).log_probs``, or ``predict(..., want=["log_probs"])`` in batches.
 
     Raises:
         TypeError: If targets are not classes, or the inputs are neither tensors nor arrays.

@@ -127,7 +127,9 @@ def assemble(groups: dict[str, dict[str, np.ndarray]], architecture: xr.Dataset,
     dims = {"obs": ["obs_id", *_dims("target", groups["observed_data"]["obs"])]} | site_dims(space)
     for name, part in groups.get("constant_data", {}).items():
         dims[name] = ["obs_id", *_dims("feature" if name == "x" else f"{name}_feature", part)]
-    tree = az.from_dict(groups, dims=dims, coords=site_coords(space))
+    with_event = {name: group for name, group in groups.items() if not name.startswith("log_")}
+    tree = az.from_dict(with_event, dims=dims, coords=site_coords(space))
+    tree["log_prior"] = xr.DataTree(az.dict_to_dataset(groups["log_prior"]))
     tree["log_likelihood"] = az.dict_to_dataset(
         groups["log_likelihood"], dims={"obs": ["obs_id"]}, skip_event_dims=True
     )

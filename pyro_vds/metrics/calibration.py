@@ -1,6 +1,8 @@
 """Calibration of class probabilities: numpy in, numpy out.
 
-``probs`` are class probabilities ``(N, classes)`` and ``labels`` integers ``(N,)``.
+``probs`` are class probabilities ``(N, classes)`` and ``labels`` integers ``(N,)``, as arrays or tensors. Probabilities
+are taken in the precision that they come in, sums are made in float64, and no measure needs more memory than a few
+times ``N * classes`` numbers. Of equally probable classes the first is predicted.
 """
 
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 from sklearn.metrics import accuracy_score
+
+from pyro_vds.metrics.checks import checked_log_probs, checked_predictions, rounding, warn_of_tiny
 
 Binning = Literal["width", "mass"]
 
@@ -33,8 +37,9 @@ class ReliabilityTable:
     @property
     def ece(self) -> float:
         """Expected calibration error, ``sum_b (n_b / N) |accuracy_b - confidence_b|``."""
-        gaps = np.abs(np.nan_to_num(self.accuracy - self.confidence))
-        return float((self.counts * gaps).sum() / self.counts.sum())
+        filled = self.counts > 0
+        gaps = np.abs(self.accuracy[filled] - self.confidence[filled])
+        return float(self.counts[filled] @ gaps / self.counts.sum())
 
 
 def reliability_table(
@@ -94,20 +99,31 @@ def classwise_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 15, *, binnin
     return float(np.mean([confidence_table(p, labels == c, bins, binning).ece for c, p in enumerate(probs.T)]))
 
 
-def nll(probs: ArrayLike, labels: ArrayLike) -> float:
+def nll(probs: ArrayLike, labels: ArrayLike, *, log: bool = False) -> float:
     """Return the mean negative log probability of the true class, nats per point.
 
     Args:
-        probs: Class probabilities ``(N, classes)``.
+        probs: Class probabilities ``(N, classes)``, or their logarithms.
         labels: True classes ``(N,)``.
+        log: Whether ``probs`` are log probabilities, nats: ``predict(model, guide, x).log_probs``. They are exact where
+            a probability is too small for a float.
 
     Raises:
         ValueError: If probabilities or labels are out of range or do not fit.
+
+    Warns:
+        RuntimeWarning: If the probability of a true class is 0, so that the result is infinity, or nearly 0.
     """
+    if log:
+        log_p, labels = checked_log_probs(probs, labels)
+        return float(-log_p[np.arange(len(labels)), labels].mean())
     probs, labels = checked_predictions(probs, labels)
-    # scikit-learn's log_loss would clip probabilities at 2e-16; here an over-confident error can cost infinity.
+    true = probs[np.arange(len(labels)), labels]
+    warn_of_tiny(true)
+    # scikit-learn's log_loss would clip probabilities at 2e-16; here an over-confident error can cost infinity. The sum
+    # tells a probability that was rounded to 1 from a certain one.
     with np.errstate(divide="ignore"):
-        return float(-np.log(probs[np.arange(len(labels)), labels]).mean())
+        return float((np.log(probs.sum(-1, dtype=np.float64)) - np.log(true.astype(np.float64))).mean())
 
 
 def brier(probs: ArrayLike, labels: ArrayLike) -> float:
@@ -121,7 +137,9 @@ def brier(probs: ArrayLike, labels: ArrayLike) -> float:
         ValueError: If probabilities or labels are out of range or do not fit.
     """
     probs, labels = checked_predictions(probs, labels)
-    return float(((probs - np.eye(probs.shape[-1])[labels]) ** 2).sum(-1).mean())
+    differences = probs.astype(np.float64)
+    differences[np.arange(len(labels)), labels] -= 1
+    return float(np.square(differences, out=differences).sum(-1).mean())
 
 
 def accuracy(probs: ArrayLike, labels: ArrayLike) -> float:
@@ -194,50 +212,37 @@ def confidence_table(
     """Sort predictions into bins by their confidence.
 
     Args:
-        confidence: Probability of the predicted class, or of any event.
+        confidence: Probability of the predicted class, or of any event. A confidence on the edge of two bins, in the
+            precision that it comes in, is in the lower one.
         hits: Whether the event happened.
         bins: Number of bins.
         binning: ``"width"`` or ``"mass"``, as in :func:`reliability_table`.
 
     Raises:
-        ValueError: If the number of bins or their kind is out of range.
+        ValueError: If there are no confidences, one is no probability, or the number of bins or their kind is out of
+            range.
     """
+    if len(confidence) == 0 or len(hits) != len(confidence) or not _are_shares(confidence):
+        raise ValueError(
+            f"Expected confidences in [0, 1] and as many hits, at least one; got {len(confidence)} and {len(hits)}."
+        )
     if bins < 1:
         raise ValueError(f"Expected at least one bin, got bins={bins}.")
     if binning not in get_args(Binning):
         raise ValueError(f"Expected binning of {', '.join(map(repr, get_args(Binning)))}, got {binning!r}.")
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.arange(bins + 1) / bins  # correctly rounded, unlike linspace: a confidence of 3 / 15 is on an edge
     if binning == "mass":
-        # Edges at predictions, so that equal predictions share a bin.
-        edges[1:-1] = np.quantile(confidence, edges[1:-1], method="inverted_cdf")
+        # Edges at predictions, so that equal predictions share a bin: the ceil(N b / bins)-th smallest.
+        edges[1:-1] = np.sort(confidence)[(len(confidence) * np.arange(1, bins) - 1) // bins]
     # Bins are (lower, upper], as in Guo et al.; the first includes 0.
-    index = np.digitize(confidence, edges[1:-1], right=True)
+    index = np.digitize(confidence, edges[1:-1].astype(confidence.dtype), right=True)
     counts = np.bincount(index, minlength=bins)
     with np.errstate(invalid="ignore"):
-        mean_confidence = np.bincount(index, confidence, bins) / counts
+        mean_confidence = np.bincount(index, confidence.astype(np.float64), bins) / counts
         accuracy_in_bin = np.bincount(index, hits, bins) / counts
     return ReliabilityTable(edges, counts, mean_confidence, accuracy_in_bin)
 
 
-def checked_predictions(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return float64 probabilities that sum to one exactly, and integer labels.
-
-    Args:
-        probs: Class probabilities ``(N, classes)``.
-        labels: True classes ``(N,)``.
-
-    Raises:
-        ValueError: If probabilities or labels are out of range or do not fit.
-    """
-    p, y = np.asarray(probs, dtype=np.float64), np.asarray(labels)
-    if p.ndim != 2 or p.shape[0] == 0 or y.shape != p.shape[:1]:
-        raise ValueError(f"Expected probs (N, classes) and labels (N,), N > 0; got {p.shape} and {y.shape}.")
-    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= p.shape[1]:
-        raise ValueError(f"Expected integer labels in 0..{p.shape[1] - 1}, got {y.dtype} {y.min()}..{y.max()}.")
-    sums = p.sum(-1, keepdims=True)
-    if not (np.isfinite(p).all() and (p >= 0).all() and (np.abs(sums - 1) < 1e-4).all()):
-        raise ValueError(
-            "Expected rows of probabilities that sum to one, got negative, non-finite or unnormalised values. "
-            "Pass predict_proba(...), not logits or log probabilities."
-        )
-    return p / sums, y
+def _are_shares(values: Float[np.ndarray, " N"]) -> bool:
+    """Return whether all values are in ``[0, 1]``, up to rounding."""
+    return bool(((values >= 0) & (values <= 1 + rounding(values))).all())

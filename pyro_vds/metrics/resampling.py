@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import bootstrap
 
-from pyro_vds.metrics.calibration import checked_predictions
+from pyro_vds.metrics.checks import checked_predictions
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
-from torch import Tensor
+
+from pyro_vds.metrics.checks import as_array
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def detect_outside(inside: ArrayLike, outside: ArrayLike) -> Detection:
 
 
 def _finite(values: ArrayLike, name: str) -> Float[np.ndarray, " N"]:
-    """Return a vector in float64; tensors may be on any device."""
-    vector = np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    """Return a vector in float64."""
+    vector = as_array(values).astype(np.float64)
     if vector.ndim != 1 or not len(vector):
         raise ValueError(f"Expected {name} as finite numbers (N,), N > 0, got shape {vector.shape}.")
     if not np.isfinite(vector).all():

@@ -1,7 +1,7 @@
 """The model and the guide of a run, and their training."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -33,6 +33,7 @@ from pyro_vds.runs.networks import GRAPHS
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.axis import DATA
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
+from pyro_vds.training.callbacks import Callback
 from pyro_vds.training.fit import fit, weigh_architectures
 from pyro_vds.training.history import History
 from pyro_vds.training.preflight import moved
@@ -191,6 +192,7 @@ def train(
     *,
     device: torch.device | None = None,
     progress: bool = True,
+    on_epoch: Callback | Sequence[Callback] | None = None,
 ) -> History:
     """Train a model with resolved settings; weights of the architectures are those of the network as it is at the end.
 
@@ -201,8 +203,9 @@ def train(
         data: The data.
         device: The device to train on; ``None`` is the model's device.
         progress: Whether to show a progress bar.
+        on_epoch: Functions that are called with the record after each epoch, as by :func:`pyro_vds.fit`.
     """
-    how = {"device": device, "progress": progress, "config": settings}
+    how: dict[str, Any] = {"device": device, "progress": progress, "on_epoch": on_epoch, "config": settings}
     stored = frozen_features(settings, model, data, device)
     if stored is None:
         history = fit(model, guide, data.train, validation=data.validation, **how)

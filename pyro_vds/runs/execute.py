@@ -3,6 +3,7 @@
 import itertools
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pyro_vds.runs.files import (
     CONFIG,
     DATA,
     ENVIRONMENT,
+    EPOCHS,
     HISTORY,
     METRICS,
     POSTERIOR,
@@ -38,7 +40,9 @@ from pyro_vds.runs.folder import Run, save_weights
 from pyro_vds.runs.metrics import collect_metrics
 from pyro_vds.runs.settings import Settings
 from pyro_vds.runs.site_metrics import DRAWS as DRAWS_OF_MANY
+from pyro_vds.training.callbacks import Callback
 from pyro_vds.training.history import History
+from pyro_vds.training.loggers import CSVLogger
 from pyro_vds.training.loop import NonFiniteLossError
 
 DRAWS = 200
@@ -47,18 +51,25 @@ logger = logging.getLogger(__name__)
 
 
 def execute(
-    settings: Settings, out: str | Path | None = None, *, overwrite: bool = False, progress: bool = True
+    settings: Settings,
+    out: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+    on_epoch: Callback | Sequence[Callback] | None = None,
 ) -> Run:
     """Train and evaluate a model with some settings, and write a run folder, as ``pyro-vds fit`` does.
 
     Settings and data are checked before anything is written, and the folder appears when it is complete. If training
-    or evaluation fails, the files written so far stay in a folder beside it.
+    or evaluation fails, the files written so far stay in a folder beside it. ``history.csv`` in it has a line for each
+    epoch while training runs: ``tail -f runs/spirals.partial-*/history.csv``.
 
     Args:
         settings: The settings; defaults of the data set are filled in.
         out: The run folder. ``None`` is ``runs/DATA``, or ``runs/DATA-2`` and so on if that exists.
         overwrite: Whether to replace an existing run folder.
         progress: Whether to show a progress bar.
+        on_epoch: Functions that are called with the record after each epoch, such as a logger.
 
     Returns:
         The finished run, as :func:`pyro_vds.load_run` opens it from the folder.
@@ -88,7 +99,9 @@ def execute(
         write_json(folder / DATA, asdict(summary))
         write_json(folder / ENVIRONMENT, environment(device))
         logger.info("training on %s, at most %d epochs", device, settings.max_epochs)
-        history, seconds = _train_and_save(folder, settings, model, guide, data, device, progress=progress)
+        own = [on_epoch] if callable(on_epoch) else list(on_epoch or ())
+        how: dict[str, Any] = {"device": device, "progress": progress, "on_epoch": [CSVLogger(folder / EPOCHS), *own]}
+        history, seconds = _train_and_save(folder, settings, model, guide, data, how)
         logger.info("measuring: the posterior, and the test data")
         metrics, exact = measure_run(settings, model, guide, data)
         _keep_exact(folder, model, guide, exact)
@@ -162,19 +175,12 @@ def _usual_folder(settings: Settings, *, overwrite: bool) -> Path:
 
 
 def _train_and_save(
-    folder: Path,
-    settings: Settings,
-    model: VDSModel,
-    guide: Guide,
-    data: DataSet,
-    device: torch.device,
-    *,
-    progress: bool,
+    folder: Path, settings: Settings, model: VDSModel, guide: Guide, data: DataSet, how: dict[str, Any]
 ) -> tuple[History, float]:
     """Train, and write weights and history, also after a loss of NaN; return the seconds of training too."""
     started = time.perf_counter()
     try:
-        history = train(settings, model, guide, data, device=device, progress=progress)
+        history = train(settings, model, guide, data, **how)
     except NonFiniteLossError as error:
         save_weights(folder, model, guide)
         error.history.save(folder / HISTORY)

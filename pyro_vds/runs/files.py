@@ -25,7 +25,7 @@ CONFIG, DATA, METRICS, ENVIRONMENT = "config.yaml", "data.json", "metrics.json",
 WEIGHTS, HISTORY, POSTERIOR, FIGURES = "weights.safetensors", "history.safetensors", "posterior.nc", "figures"
 
 
-SUMMARY = "summary.txt"
+SUMMARY, EPOCHS = "summary.txt", "history.csv"
 
 
 # Errors when reading damaged files, besides the errors of other packages.

@@ -1,5 +1,6 @@
 """Training of weights and guide."""
 
+from pyro_vds.training import loggers
 from pyro_vds.training.batch_norm import recalibrate_batch_norm
 from pyro_vds.training.callbacks import BoundGap, StopTraining
 from pyro_vds.training.config import TrainingConfig
@@ -18,6 +19,7 @@ __all__ = [
     "TrainingConfig",
     "estimate_memory",
     "fit",
+    "loggers",
     "recalibrate_batch_norm",
     "recipe",
 ]

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 OVER_EPOCHS = ("elbo", "expected_log_prob", "kl", "gap", "tempered_num_data")
@@ -38,6 +40,7 @@ class History:
         stopped: Why training ended: ``"max_epochs"``, ``"patience"``, ``"interrupted"``, ``"non_finite"``, ``"error"``,
             or the reason given by a callback.
         compile_seconds: Seconds that compiling the training step took; 0 without compilation.
+        entries: What each probability of an axis is of, ``depth=3`` or ``gate[0->1]=True``; with sites site by site.
     """
 
     elbo: Float[Tensor, "epochs *replicate"]
@@ -50,6 +53,7 @@ class History:
     best_epoch: int | tuple[int, ...]
     stopped: str | tuple[str, ...]
     compile_seconds: float = 0.0
+    entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.elbo)
@@ -76,7 +80,46 @@ class History:
             best_epoch=self.best_epoch[index],
             stopped=self.stopped[index],
             compile_seconds=self.compile_seconds,
+            entries=self.entries,
         )
+
+    def rows(self, start: int = 0) -> list[dict[str, int | float]]:
+        """Return the numbers of each epoch by name, and with replicates of each epoch and ``replicate``.
+
+        Args:
+            start: The first epoch.
+
+        Returns:
+            ``epoch``, which counts from 0, ``elbo``, ``expected_log_prob``, ``kl`` and ``gap`` in nats,
+            ``tempered_num_data``, the validation metrics, such as ``validation_log_prob``, and the probabilities of the
+            guide, such as ``q(depth=3)``.
+        """
+        several = isinstance(self.best_epoch, tuple)
+        columns = {name: getattr(self, name) for name in OVER_EPOCHS}
+        columns |= {f"validation_{metric}": values for metric, values in self.validation.items()}
+        for axis, probs in self.probs.items():
+            names = [f"q({entry})" for entry in self.entries[axis]]
+            columns |= dict(zip(names, probs.flatten(1 + several).movedim(-1, 0), strict=True))
+        values = torch.stack([column[start:].double() for column in columns.values()], -1)
+        if not several:
+            return [
+                {"epoch": start + i} | dict(zip(columns, row, strict=True)) for i, row in enumerate(values.tolist())
+            ]
+        return [
+            {"epoch": start + i, "replicate": r} | dict(zip(columns, row, strict=True))
+            for i, rows in enumerate(values.tolist())
+            for r, row in enumerate(rows)
+        ]
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return the record as a table with a row for each epoch, with replicates for each epoch and replicate.
+
+        The index is ``epoch``, with replicates ``(epoch, replicate)``; columns are those of :meth:`rows`.
+        """
+        index = ["epoch", "replicate"] if isinstance(self.best_epoch, tuple) else ["epoch"]
+        import pandas as pd
+
+        return pd.DataFrame(self.rows()).set_index(index)
 
     def to_dataset(self) -> "xarray.Dataset":
         """Return the record as an ``xarray.Dataset`` over ``epoch``, which counts from 0.
@@ -106,6 +149,7 @@ class History:
         tensors |= {f"probs.{axis}": values for axis, values in self.probs.items()}
         tensors |= {f"validation.{metric}": values for metric, values in self.validation.items()}
         scalars = {name: getattr(self, name) for name in ("best_epoch", "stopped", "compile_seconds")}
+        scalars["entries"] = dict(self.entries)
         metadata = {name: json.dumps(value) for name, value in scalars.items()}
         save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata)
 
@@ -124,6 +168,7 @@ class History:
             probs=groups["probs"],
             validation=groups["validation"],
             **{name: _plain(json.loads(metadata[name])) for name in ("best_epoch", "stopped", "compile_seconds")},
+            entries={axis: tuple(names) for axis, names in json.loads(metadata["entries"]).items()},
         )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.spaces.axis import Axis
 from pyro_vds.training.best import BestState
 from pyro_vds.training.history import OVER_EPOCHS, EpochRecord, History
 
@@ -31,6 +32,7 @@ class Recorder:
         shapes = {n: (axis.sites, len(axis)) if axis.has_sites else (len(axis),) for n, axis in model.space.items()}
         self.probs = {axis: self._column(*rows, *shape) for axis, shape in shapes.items()}
         self.validation: dict[str, Tensor] = {}
+        self.entries = {name: _entries(axis) for name, axis in model.space.items()}
 
     def __len__(self) -> int:
         return self.length
@@ -99,4 +101,11 @@ class Recorder:
             "validation": {name: values[: self.length] for name, values in self.validation.items()},
             "best_epoch": epochs if self.batch_shape else epochs[0],
             "compile_seconds": compile_seconds,
+            "entries": self.entries,
         }
+
+
+def _entries(axis: Axis) -> tuple[str, ...]:
+    """Return what each probability of an axis is of, with sites site by site."""
+    places = [f"[{site}]" for site in axis.plate.labels] if axis.has_sites and axis.plate is not None else [""]
+    return tuple(f"{axis.name}{place}={label}" for place in places for label in axis.labels)

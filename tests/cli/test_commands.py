@@ -95,7 +95,7 @@ def test_depth_out_of_range_is_reported(capsys, run, command, depth):
 
 def pruned_log_proba(folder: Path, depth: int, x: torch.Tensor) -> torch.Tensor:
     run = load_run(folder)
-    return predict_proba(run.model, run.guide, x, depth=depth).log()
+    return predict_proba(run.model, run.guide, x, depth=depth).log().to(x.dtype)
 
 
 @pytest.mark.parametrize(("words", "depth"), [([], 1), (["--depth", "0"], 0), (["--depth", "2"], 2)])

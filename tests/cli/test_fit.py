@@ -113,7 +113,7 @@ def test_run_that_diverges_keeps_weights_and_history_aside(capsys, tmp_path):
     assert "Expected a finite ELBO, got nan" in message
     (partial,) = tmp_path.iterdir()
     assert partial.name.startswith("run.partial-")
-    assert {"weights.safetensors", "history.safetensors"} <= {p.name for p in partial.iterdir()}
+    assert {"weights.safetensors", "history.safetensors", "history.csv"} <= {p.name for p in partial.iterdir()}
 
 
 def test_interruption_after_training_says_where_the_files_are(capsys, tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ import pyro_vds as vds
 from pyro_vds.diagnostics.files import load_datatree, save_datatree
 
 GROUPS = {
-    "posterior", "prior", "log_likelihood", "posterior_predictive", "observed_data", "constant_data", "architecture",
+    "posterior", "prior", "log_prior", "log_likelihood", "posterior_predictive", "prior_predictive", "observed_data",
+    "constant_data", "architecture",
 }  # fmt: skip
 
 

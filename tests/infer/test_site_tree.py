@@ -35,6 +35,8 @@ def test_the_mean_of_a_gate_is_the_probability_of_its_edge(tmp_path):
     drawn = torch.tensor(tree["posterior"]["gate"].values[0, :3]).long()
     expected = model.backbone.at(x, {"gate": drawn}).log_softmax(-1)[:, torch.arange(30), y]
     np.testing.assert_allclose(tree["log_likelihood"]["obs"].values[0, :3], expected.detach(), atol=1e-12)
+    log_prior = model.prior("gate").log_prob(torch.tensor(tree["posterior"]["gate"].values).long())
+    np.testing.assert_allclose(tree["log_prior"]["gate"], log_prior)
 
 
 def test_operations_come_as_text_and_as_indicators():
@@ -58,6 +60,9 @@ def test_a_tree_of_too_many_architectures_says_that_it_is_an_estimate(tmp_path):
     tree = vds.to_datatree(model, guide, x, y, draws=50)
     assert tree["posterior"]["gate"].shape == (1, 50, 45)
     assert tree["prior"]["gate"].shape == (1, 50, 45)
+    log_prior = model.prior("gate").log_prob(torch.tensor(tree["posterior"]["gate"].values).long())
+    np.testing.assert_allclose(tree["log_prior"]["gate"], log_prior)
+    assert "prior_predictive" not in tree.children
     group = tree["architecture"]
     assert (group.attrs["exact"], group.attrs["samples"], group.attrs["architectures"]) == (0, 50, 2.0**45)
     assert "log_evidence" not in group.attrs

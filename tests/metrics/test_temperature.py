@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from controls import overconfident, predictions
+from controls import RNG, overconfident, predictions
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
 from pyro_vds.metrics import calibration
-from pyro_vds.metrics.temperature import fit_temperature, scale_probs
+from pyro_vds.metrics.temperature import HIGHEST, LOWEST, fit_temperature, scale_probs
 
 
 class Probabilities(ClassifierMixin, BaseEstimator):
@@ -56,14 +58,44 @@ def test_scaling_repairs_new_data_and_keeps_the_classes():
 
 def test_an_optimum_that_does_not_exist_ends_at_the_limit():
     right = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert fit_temperature(right, [0, 1]) == pytest.approx(0.01, rel=0.01)
-    assert fit_temperature(right, [1, 0]) == pytest.approx(100, rel=0.01)
+    assert fit_temperature(right, [0, 1]) == LOWEST
+    assert fit_temperature(right, [1, 0]) == HIGHEST
 
 
-def test_a_probability_of_zero_is_no_obstacle():
+def test_where_all_temperatures_are_the_same_it_is_one():
+    assert fit_temperature([[1.0], [1.0]], [0, 0]) == fit_temperature(np.full((3, 4), 0.25), [0, 1, 1]) == 1
+
+
+def test_a_probability_of_zero_is_no_obstacle_but_a_warning():
     probs = np.array([[1.0, 0.0], [0.3, 0.7], [0.0, 1.0]])
-    assert np.isfinite(fit_temperature(probs, [1, 1, 1]))
-    assert np.isfinite(scale_probs(probs, 3)).all()
+    with pytest.warns(RuntimeWarning, match="got 2 of 6 that are 0"):
+        assert np.isfinite(fit_temperature(probs, [1, 1, 1]))
+    with pytest.warns(RuntimeWarning, match="with log=True"):
+        assert np.isfinite(scale_probs(probs, 3)).all()
+
+
+@pytest.mark.parametrize("scale", [20.0, 400.0, 3000.0])
+def test_log_probabilities_give_the_temperature_where_probabilities_are_zero(scale):
+    logits = scale * RNG.normal(size=(2000, 3))
+    labels = (logits / scale + RNG.gumbel(size=logits.shape)).argmax(1)
+    log_probs = log_softmax(logits, -1).astype(np.float32)
+    assert (np.exp(log_probs) == 0).any()
+    found = fit_temperature(log_probs, labels, log=True)
+    best = minimize_scalar(
+        lambda t: -log_softmax(logits / (scale * t), -1)[np.arange(2000), labels].mean(), bounds=(0.5, 2)
+    ).x
+    assert found == pytest.approx(scale * best, rel=1e-5)
+    cooled = scale_probs(log_probs, found, log=True)
+    np.testing.assert_allclose(cooled, softmax(logits / found, -1), atol=1e-5)
+
+
+def test_an_impossible_class_stays_impossible():
+    log_probs = np.array([[np.log(0.7), np.log(0.3), -np.inf]] * 4)
+    expected = np.log(0.7 / 0.3) / np.log(0.75 / 0.25)
+    assert fit_temperature(log_probs, [0, 0, 0, 1], log=True) == pytest.approx(expected)
+    assert scale_probs(log_probs, 2, log=True)[0, 2] == 0
+    with pytest.raises(ValueError, match="Expected true classes that are possible"):
+        fit_temperature(log_probs, [0, 0, 0, 2], log=True)
 
 
 def test_bad_input_is_refused():
@@ -73,3 +105,6 @@ def test_bad_input_is_refused():
         scale_probs([[0.5, 0.6]], 1)
     with pytest.raises(ValueError, match="Expected integer labels"):
         fit_temperature([[0.5, 0.5]], [2])
+    for measure in (fit_temperature, calibration.nll):
+        with pytest.raises(ValueError, match="exponentials sum to one, got others. Pass predict"):
+            measure([[2.0, 0.5]], [0], log=True)

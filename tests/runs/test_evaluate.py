@@ -52,7 +52,7 @@ def test_the_rest_of_an_architecture_is_the_choice_of_the_run(made, cut):
     assert chosen == run.cut | cut
     network, x = vds.runs.prune_run(run, cut), run.data.test[0]
     expected = vds.predict_proba(run.model, run.guide, x, **chosen)
-    torch.testing.assert_close(network(x).exp(), expected)
+    torch.testing.assert_close(network(x).double().exp(), expected)
     assert vds.runs.evaluate(run, cut)["parameters"]["pruned"] == sum(p.numel() for p in network.parameters())
 
 

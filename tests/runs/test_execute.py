@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -98,9 +99,11 @@ def test_a_missing_posterior_is_reported_when_it_is_asked_for(run):
 
 def test_a_run_from_python_is_the_one_of_the_command_line(tmp_path):
     cli.main([*SPIRALS, "--max-epochs", "3", "--out", str(tmp_path / "command")])
+    lines = []
     made = vds.runs.execute(
-        vds.runs.Settings(num_points=200, max_depth=2, max_epochs=3), str(tmp_path / "python"), progress=False
-    )
+        vds.runs.Settings(num_points=200, max_depth=2, max_epochs=3), str(tmp_path / "python"), progress=False,
+        on_epoch=lines.append,
+    )  # fmt: skip
     command, python = vds.load_run(tmp_path / "command"), vds.load_run(tmp_path / "python")
     for part in (command, python, made):
         assert part.metrics["training"].pop("seconds") > 0
@@ -110,6 +113,9 @@ def test_a_run_from_python_is_the_one_of_the_command_line(tmp_path):
     assert {path.name for path in (made.folder / "figures").iterdir()} == FIGURES
     weights = [(folder / "weights.safetensors").read_bytes() for folder in (command.folder, python.folder)]
     assert weights[0] == weights[1]
+    table = pd.read_csv(made.folder / "history.csv", index_col="epoch")
+    pd.testing.assert_frame_equal(table, python.history.to_dataframe(), check_exact=True)
+    assert len(lines) == 3
 
 
 def test_nothing_is_printed_and_no_logger_is_set_up(tmp_path, capfd):

@@ -49,7 +49,7 @@ def test_bytes_normalised_in_the_network_train_as_normalised_numbers_do(compile)
     torch.testing.assert_close(history.elbo, expected.elbo, rtol=1e-4, atol=1e-4)
     probs = vds.predict_proba(other, its_guide, scaled(pixels), depth=1)
     torch.testing.assert_close(vds.predict_proba(model, guide, pixels, depth=1), probs, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(vds.prune(model, guide, depth=1)(pixels).exp(), probs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(vds.prune(model, guide, depth=1)(pixels).double().exp(), probs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("statistics", "compile"), [("per_depth", False), ("shared", False), ("per_depth", True)])
