@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xarray as xr
 
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.diagnostics.files import save_datatree
+from pyro_vds.diagnostics.names import with_names
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.datatree import to_datatree
 from pyro_vds.infer.exact import ExactPosterior
@@ -218,4 +220,11 @@ def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet,
     if data.target_mean is not None and data.target_std is not None:
         moments = {"target_mean": data.target_mean.tolist(), "target_std": data.target_std.tolist()}
         tree.attrs |= {"targets": "standardised: target_mean + target_std * obs is in the units of the data", **moments}
-    save_datatree(tree, folder / POSTERIOR)
+    save_datatree(_with_names(tree, data), folder / POSTERIOR)
+
+
+def _with_names(tree: xr.DataTree, data: DataSet) -> xr.DataTree:
+    """Return a tree whose classes and features have the names of a user's file, if it has them."""
+    dims = {dim for group in tree.subtree for dim in group.dataset.sizes}
+    names = {"class": data.class_names, "feature_0": data.feature_names}
+    return with_names(tree, {dim: found for dim, found in names.items() if found and dim in dims})

@@ -293,8 +293,8 @@ def test_npz_counts_classes_over_both_parts(tmp_path):
     ],
 )
 def test_npz_classes_keep_their_names(tmp_path, labels, names):
-    y = labels[np.arange(50) % len(labels)]
-    x = np.arange(50.0)[:, None]
+    y = labels[np.arange(400) % len(labels)]
+    x = np.arange(400.0)[:, None]
     data = read_npz(write_npz(tmp_path, x=x, y=y), validation_fraction=0.25)
     assert data.class_names == names
     assert data.classes == len(labels)

@@ -46,6 +46,9 @@ def test_a_table_is_fitted_from_the_command_line_with_names_everywhere(tmp_path,
     rows = [f"{name:12}{n:>10}{100 * e:>10.2f} %" for name, n, e in zip(*by_class.values(), strict=True)]
     assert all(row in run.summary for row in rows)
     assert all(row in printed.out for row in rows)
+    observed, inputs = (run.datatree[group].dataset for group in ("observed_data", "constant_data"))
+    assert observed["class"][observed["obs"]].values.tolist() == [NAMES[code] for code in y]
+    assert inputs["feature_0"].values.tolist() == list(run.data_summary.feature_names)
     page = vds.runs.write_report(run).read_text()
     assert page.count("storm &amp; rain") == 2
     assert "sky=black, sky=blue, sky=grey, speed" in page
