@@ -68,10 +68,11 @@ def table(
     frame = _without_row_numbers(frame, path)
     _check_missing(frame, path)
     where = f"column {target} of {path}"
-    y = target_values(frame[target], where)
+    series = {str(name): column for name, column in frame.items()}
+    y = target_values(series.pop(target), where)
     kind = targets or _usual_kind(y, where)
     values, class_names = encode_targets(y, kind, where)
-    columns = [encode_column(frame[name], f"column {name} of {path}") for name in frame.columns if name != target]
+    columns = [encode_column(column, f"column {name} of {path}") for name, column in series.items()]
     if not columns:
         raise ValueError(f"Expected columns of inputs beside {target} in {path}, found none.")
     order = torch.randperm(len(frame), generator=generator)
