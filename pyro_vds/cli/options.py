@@ -93,7 +93,8 @@ _OF_FIT = [
     QUIET,
 ]
 USUAL = {
-    "data_path": "The file of your own data, for npz.",
+    "data_path": "The file of your own data, for npz and table.",
+    "target": "The column to predict, for table.",
     "network": "residual, one of torchvision such as resnet18, or a graph: connectivity or cell.",
     "max_depth": "Number of residual blocks, the largest depth.",
     "widths": "Learn the width too, from these.",
@@ -114,8 +115,8 @@ USUAL = {
 }
 """The options of ``fit`` that its help shows at first, in brief."""
 
-_DATA = ("data", "data_root", "data_path", "uci_name", "split", "num_points", "train_fraction", "rotation", "noise",
-         "noise_kind", "train_size", "validation_fraction", "pixels")  # fmt: skip
+_DATA = ("data", "data_root", "data_path", "target", "uci_name", "split", "num_points", "train_fraction", "rotation",
+         "noise", "noise_kind", "train_size", "validation_fraction", "pixels")  # fmt: skip
 _NETWORK = ("network", "pretrained", "frozen", "image_size", "max_depth", "width", "channels", "bottleneck", "widths",
             "layers", "merge", "pool", "operations", "readout", "head_statistics")  # fmt: skip
 

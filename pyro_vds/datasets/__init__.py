@@ -2,6 +2,7 @@
 
 from pyro_vds.datasets.arrays import npz
 from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.datasets.frames import table
 from pyro_vds.datasets.images import Pixels, cifar10, fashion_mnist, mnist, svhn
 from pyro_vds.datasets.nas_bench import Benchmark, nas_bench_201, nas_bench_macro
 from pyro_vds.datasets.tables import UCIName, diabetes, digits, uci
@@ -26,5 +27,6 @@ __all__ = [
     "spiral_points",
     "spirals",
     "svhn",
+    "table",
     "uci",
 ]

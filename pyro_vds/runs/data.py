@@ -25,6 +25,8 @@ class DataSummary:
         target_mean: Mean of each column of regression targets; ``None`` for classes.
         target_std: Standard deviation of each column of regression targets; ``None`` for classes. A prediction ``m``
             of the network is ``target_mean + target_std * m`` in the units of the data.
+        class_names: Name of each class in a user's file; ``None`` if the file numbers them from 0.
+        feature_names: Name of each feature of a table; ``None`` for other inputs.
     """
 
     input_shape: tuple[int, ...]
@@ -35,10 +37,12 @@ class DataSummary:
     std: tuple[float, ...]
     target_mean: tuple[float, ...] | None
     target_std: tuple[float, ...] | None
+    class_names: tuple[str, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
 
     def agrees_with(self, other: "DataSummary") -> bool:
         """Return whether two summaries can be of the same data: means and deviations agree to one part in 10,000."""
-        exact = ("input_shape", "outputs", "classes", "num_data")
+        exact = ("input_shape", "outputs", "classes", "num_data", "class_names", "feature_names")
         if any(getattr(self, name) != getattr(other, name) for name in exact):
             return False
         return all(
@@ -76,6 +80,8 @@ class DataSummary:
             std=tuple(data.std.tolist()),
             target_mean=None if data.target_mean is None else tuple(data.target_mean.tolist()),
             target_std=None if data.target_std is None else tuple(data.target_std.tolist()),
+            class_names=data.class_names,
+            feature_names=data.feature_names,
         )
 
 
@@ -104,11 +110,23 @@ def load_data(settings: Settings) -> DataSet:
         return getattr(datasets, settings.data)(**split)
     if settings.data == "uci":
         return datasets.uci(settings.data_root, settings.uci_name, settings.split, **split)
-    if settings.data == "npz":
-        if settings.data_path is None:
-            raise ValueError("Expected --data-path FILE.npz for the data set npz, got none.")
-        return datasets.npz(settings.data_path, **split)
+    if settings.data in ("npz", "table"):
+        return _own(settings, split)
     return getattr(datasets, settings.data)(settings.data_root, pixels=settings.pixels, **split)
+
+
+def _own(settings: Settings, split: dict[str, Any]) -> DataSet:
+    """Return a user's own data, from the file at data_path."""
+    ending = "npz" if settings.data == "npz" else "csv"
+    if settings.data_path is None:
+        raise ValueError(f"Expected --data-path FILE.{ending} for the data set {settings.data}, got none.")
+    if settings.data == "npz":
+        if settings.target is not None:
+            raise ValueError(f"Expected no --target for npz, whose targets are the array y, got {settings.target}.")
+        return datasets.npz(settings.data_path, **split)
+    if settings.target is None:
+        raise ValueError("Expected --target COLUMN for the data set table, got none.")
+    return datasets.table(settings.data_path, settings.target, **split)
 
 
 def _spirals(settings: Settings, validation_fraction: float, generator: torch.Generator) -> DataSet:

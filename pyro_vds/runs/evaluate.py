@@ -18,6 +18,7 @@ from pyro_vds.priors.base import PriorLike
 from pyro_vds.pruning.export import export
 from pyro_vds.pruning.prune import PrunedNetwork, prune
 from pyro_vds.pruning.rules import Rule
+from pyro_vds.runs.classes import with_class_names
 from pyro_vds.runs.config import settings_words
 from pyro_vds.runs.cuts import as_labels
 from pyro_vds.runs.figures import draw_run
@@ -66,8 +67,8 @@ def evaluate(
             ``"exact"``. They do not choose the cut, which the posterior does.
 
     Returns:
-        ``test``, ``weights``, ``disagreement``, ``test_size`` and ``parameters`` as in ``metrics.json``, and the label
-        of each axis.
+        ``test``, ``by_class``, ``weights``, ``disagreement``, ``test_size`` and ``parameters`` as in ``metrics.json``,
+        and the label of each axis.
 
     Raises:
         ValueError: If the cut or the rule does not fit the run, the run has no such weights, or the data have changed
@@ -94,7 +95,7 @@ def evaluate(
         parameters["adaptive"] = run.parameters + count_parameters(run.guide)
     if chosen:
         parameters["pruned"] = count_parameters(prune_run(run, chosen))
-    return metrics | chosen
+    return with_class_names(metrics, data.class_names) | chosen
 
 
 def prune_run(

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xarray as xr
 
 from pyro_vds.datasets.dataset import DataSet
 from pyro_vds.diagnostics.files import save_datatree
+from pyro_vds.diagnostics.names import with_names
 from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.datatree import to_datatree
 from pyro_vds.infer.exact import ExactPosterior
 from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.runs.build import build, train
+from pyro_vds.runs.classes import with_class_names
 from pyro_vds.runs.config import write_config
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.evaluate import draw
@@ -131,7 +134,7 @@ def measure_run(
     """
     rule = settings.resolved().rule
     assert rule is not None
-    return collect_metrics(
+    metrics, exact = collect_metrics(
         model,
         guide,
         data.train,
@@ -141,6 +144,7 @@ def measure_run(
         target_std=data.target_std,
         seed=settings.seed,
     )
+    return with_class_names(metrics, data.class_names), exact
 
 
 def find_device(name: str) -> torch.device:
@@ -216,4 +220,11 @@ def _write_posterior(folder: Path, model: VDSModel, guide: Guide, data: DataSet,
     if data.target_mean is not None and data.target_std is not None:
         moments = {"target_mean": data.target_mean.tolist(), "target_std": data.target_std.tolist()}
         tree.attrs |= {"targets": "standardised: target_mean + target_std * obs is in the units of the data", **moments}
-    save_datatree(tree, folder / POSTERIOR)
+    save_datatree(_with_names(tree, data), folder / POSTERIOR)
+
+
+def _with_names(tree: xr.DataTree, data: DataSet) -> xr.DataTree:
+    """Return a tree whose classes and features have the names of a user's file, if it has them."""
+    dims = {dim for group in tree.subtree for dim in group.dataset.sizes}
+    names = {"class": data.class_names, "feature_0": data.feature_names}
+    return with_names(tree, {dim: found for dim, found in names.items() if found and dim in dims})

@@ -19,6 +19,7 @@ from pyro_vds.infer.predict import Prediction, Want, predict
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.metrics import calibration, intervals
 from pyro_vds.models.vds_model import VDSModel
+from pyro_vds.runs.classes import error_by_class
 from pyro_vds.spaces.space import Architecture
 from pyro_vds.spaces.typing import TensorPair
 
@@ -49,7 +50,8 @@ def measure_test(
 
     Returns:
         ``test``, the measures of :func:`measure` for ``"full"``, for ``"pruned"`` or ``"adaptive"``, and for
-        ``"stacked"``: all architectures, if the guide keeps stacked weights. For a model with axes also ``weights``,
+        ``"stacked"``: all architectures, if the guide keeps stacked weights. For classes ``by_class``, the test points
+        and the error of each class for ``"full"``. For a model with axes also ``weights``,
         the name of the weights of each of its predictions, and ``disagreement``: its unit, and its mean over the test
         data with uniform weights and with the posterior (:func:`pyro_vds.predict_disagreement`), unless the likelihood
         has none.
@@ -66,6 +68,8 @@ def measure_test(
     result: dict[str, Any] = {
         "test": {name: _reported(of_case, target_std) for name, of_case in zip(cases, scores, strict=False)},
     }
+    if "error" in scores[0] and test[1].ndim == 1:
+        result["by_class"] = error_by_class(scores[0]["error"], test[1])
     if model.space:
         result["weights"] = {name: case.weights for name, case in cases.items()}
     uncut = {weights: scores[0]} | dict(zip(others, scores[len(cases) :], strict=True))

@@ -36,6 +36,7 @@ _DATA: dict[str, dict[str, Any]] = {
     "cifar10": _IMAGES,
     "uci": _TABLE,
     "npz": {"max_depth": 10},
+    "table": {"max_depth": 10},
 }
 _PAPER_IMAGES: dict[str, Any] = {"max_epochs": 500, "patience": 30, "milestones": (30,)}
 _PAPER_TABLE: dict[str, Any] = {"max_epochs": 500, "patience": 60}
@@ -52,6 +53,7 @@ _PRESETS: dict[PresetName, dict[str, dict[str, Any]]] = {
         "cifar10": _PAPER_IMAGES,
         "uci": _PAPER_TABLE,
         "npz": {"max_epochs": 1000, "patience": 100},
+        "table": {"max_epochs": 1000, "patience": 100},
     },
     "recipe": {
         "spirals": {"max_epochs": 500, "batch_size": 50, "momentum": 0.5, "weight_floor": 0.5},
@@ -64,6 +66,7 @@ _PRESETS: dict[PresetName, dict[str, dict[str, Any]]] = {
         "cifar10": _RECIPE_IMAGES,
         "uci": {"max_epochs": 200},
         "npz": {"max_epochs": 200, "batch_size": 64},
+        "table": {"max_epochs": 200, "batch_size": 64},
     },
 }
 

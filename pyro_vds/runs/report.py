@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vds.runs.captions import FIGURES_IN_ORDER, WHY, Caption, best_on_test, describe
+from pyro_vds.runs.classes import rows_by_class
 from pyro_vds.runs.figures import DPI
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
@@ -129,6 +130,7 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
     )
     page: dict[str, Any] = {
         "test": test,
+        "classes": Table("Classes (full)", ["", "test points", "error"], rows_by_class(metrics)),
         "terms": [TERMS[name] for name in names if name in TERMS],
         "posterior": [],
         "weights": _weights(metrics),
@@ -185,7 +187,8 @@ def _settings(run: Run) -> Table:
     given = settings_in_use(run.settings, run.data_summary.input_shape)
     shape = " x ".join(map(str, run.data_summary.input_shape))
     kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
-    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}", **given}))
+    names = {"classes": run.data_summary.class_names, "features": run.data_summary.feature_names}
+    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | names | given))
 
 
 def _named(values: Mapping[str, Any]) -> list[list[str]]:

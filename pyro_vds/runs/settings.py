@@ -22,7 +22,9 @@ from pyro_vds.training.recipe import SGD_SETTINGS
 GuideName = Literal["independent", "conditional", "joint", "per_input", "mixture", "generator"]
 
 
-DataName = Literal["spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "cifar10", "uci", "npz"]
+DataName = Literal[
+    "spirals", "digits", "diabetes", "gap_1d", "mnist", "fashion_mnist", "svhn", "cifar10", "uci", "npz", "table"
+]
 
 
 if TYPE_CHECKING:
@@ -44,10 +46,13 @@ class Settings(_TrainingConfig):
     Args:
         preset: Where the defaults of training come from: the recipe of :func:`pyro_vds.recipe`, or the paper. A
             setting that is given counts more.
-        data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz is your own, see data_path.
+        data: The data set. Spirals, digits, diabetes and gap_1d come with the package; npz and table
+            are your own, see data_path.
         data_root: Folder of MNIST, Fashion-MNIST, SVHN or CIFAR-10 in torchvision's layout; missing files are
             downloaded to it. For uci the folder that holds uci/, which is not downloaded.
-        data_path: The npz file with arrays x and y (and x_test, y_test) for the data set npz.
+        data_path: The npz file with arrays x and y (and x_test, y_test) for the data set npz; the csv, tsv or parquet
+            file for table.
+        target: Table: name of the column to predict.
         uci_name: UCI: name of the set.
         split: UCI: number of the standard split, 0 to 19 (protein 0 to 4).
         num_points: Spirals: number of points.
@@ -70,7 +75,7 @@ class Settings(_TrainingConfig):
             over the training data.
         image_size: Height and width to resize images to, in a network of torchvision or timm.
         max_depth: Number of residual blocks D. Default: 20 for spirals, 50 for images, 8 for digits, 10 for
-            npz, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision, and those of
+            npz and table, 5 for diabetes, gap_1d and uci, 6 for vit; other networks of torchvision, and those of
             timm, have their own.
         width: Units of each layer of the fully connected network (spirals, tables).
         channels: Channels of the convolutional network (images), or width of vit. Default: 64; 8 for graphs.
@@ -106,6 +111,7 @@ class Settings(_TrainingConfig):
     data: DataName = "spirals"
     data_root: str = "data"
     data_path: str | None = None
+    target: str | None = None
     uci_name: UCIName = "boston"
     split: int = 0
     num_points: int = 2000

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from pyro_vds.runs.classes import lines_by_class
 from pyro_vds.runs.site_text import bound_line, chosen_of_sites, draws_note, has_sites, plural, site_table
 from pyro_vds.training.config import TrainingConfig
 
@@ -40,6 +41,7 @@ def summary_text(metrics: dict[str, Any], note: str = "") -> str:
     head, *rows = measures_table(metrics["test"])
     parameters = [f"   {metrics['parameters'][case]:,} parameters" for case in metrics["test"]]
     lines += [head, *(row + count for row, count in zip(rows, parameters, strict=True))]
+    lines += lines_by_class(metrics)
     # A run that predicts with its posterior only has nothing to tell apart.
     if set(metrics.get("weights", {}).values()) - {"posterior"}:
         lines += ["", weights_line(metrics["weights"])]

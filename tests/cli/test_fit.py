@@ -137,13 +137,13 @@ def test_npz_that_is_not_there_is_reported(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
-        (np.where(np.arange(20) == 3, -1, 1), "Expected labels in 0..2 for the 3 different integers"),
+        (np.ones((20, 2), dtype=int), "Expected x_test and y_test in"),
         (np.where(np.arange(20) == 3, np.nan, 1.0), "Expected finite targets, got NaN"),
     ],
 )
 def test_test_data_are_checked_before_training(capsys, tmp_path, targets, expected):
     x = np.random.default_rng(0).normal(size=(20, 3))
-    y = np.ones_like(targets) * (np.arange(20) % 2)
+    y = np.arange(20).astype(targets.dtype) % 2
     np.savez(tmp_path / "data.npz", x=x, y=y, x_test=x, y_test=targets)
     code, message = fails(capsys, "fit", "npz", "--data-path", tmp_path / "data.npz", "--out", tmp_path / "run")
     assert code == 1

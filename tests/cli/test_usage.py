@@ -81,7 +81,7 @@ ONE_OF_PRIORS = f"one of {', '.join(PRIORS)}"
         ("--conf other.yaml", "an option of pyro-vds fit, got --conf. Did you mean --config?"),
         ("--config none.yaml", "a file of settings at none.yaml, found none."),
         ("spirals", "nothing more than options after pyro-vds fit DATA, got spirals."),
-        ("--data cifar", ", npz, got cifar. Did you mean cifar10?"),
+        ("--data cifar", ", table, got cifar. Did you mean cifar10?"),
         ("--network resnet19", "connectivity, cell, got resnet19. Did you mean resnet18?"),
         ("--prior Foo", f"--prior as {ONE_OF_PRIORS}, got Foo."),
         ("--prior geometrc", f"--prior as {ONE_OF_PRIORS}, got geometrc. Did you mean Geometric?"),

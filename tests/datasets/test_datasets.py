@@ -274,15 +274,91 @@ def test_npz_keeps_the_test_part_of_the_file(tmp_path):
 
 
 def test_npz_counts_classes_over_both_parts(tmp_path):
-    data = read_npz(write_npz(tmp_path, x_test=np.zeros((2, 3)), y_test=np.array([0, 4])))
+    with pytest.warns(UserWarning, match=r"1 of 5 classes, 4, are in y in .*, but not in the part to train on"):
+        data = read_npz(write_npz(tmp_path, x_test=np.zeros((2, 3)), y_test=np.array([0, 4])))
     assert data.classes == 5
 
 
-@pytest.mark.parametrize("years", [[2019, 2020], [0, 10**12], [1, 2]])
-def test_npz_labels_that_leave_numbers_out_are_refused(tmp_path, years):
-    message = rf"Expected labels in 0\.\.1 for the 2 different .* got {years[0]}\.\.{years[1]}\. Number them from 0"
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.array([1, 2, 3]), ("1", "2", "3")),
+        (np.array([2019, 0, -1]), ("-1", "0", "2019")),
+        (np.array(["dog", "cat", "hamster"]), ("cat", "dog", "hamster")),
+        (np.array([b"yes", b"no"]), ("no", "yes")),
+        (np.array([True, False]), ("False", "True")),
+        (np.arange(4, dtype=np.uint8)[:, None], None),
+        (np.arange(25), None),
+        (np.arange(25) + 1, tuple(map(str, range(1, 26)))),
+    ],
+)
+def test_npz_classes_keep_their_names(tmp_path, labels, names):
+    y = labels[np.arange(400) % len(labels)]
+    x = np.arange(400.0)[:, None]
+    data = read_npz(write_npz(tmp_path, x=x, y=y), validation_fraction=0.25)
+    assert data.class_names == names
+    assert data.classes == len(labels)
+    assert data.validation is not None
+    found = torch.cat([part[1] for part in (data.train, data.validation, data.test)])
+    rows = torch.cat([part[0] for part in (data.train, data.validation, data.test)]) * data.std + data.mean
+    expected = y[rows[:, 0].round().long().numpy()]
+    texts = [value.decode() if isinstance(value, bytes) else str(value) for value in expected.flatten().tolist()]
+    assert [(names or list(map(str, range(25))))[code] for code in found] == texts
+
+
+def test_npz_names_cover_the_test_part_of_the_file(tmp_path):
+    y, y_test = np.array(["b", "d"])[np.arange(50) % 2], np.array(["dolphin", "a"])
+    with pytest.warns(UserWarning, match=r"2 of 4 classes, a, dolphin, are in y in"):
+        data = read_npz(write_npz(tmp_path, y=y, x_test=np.zeros((2, 3)), y_test=y_test))
+    assert data.class_names == ("a", "b", "d", "dolphin")
+    assert data.test[1].tolist() == [3, 0]
+
+
+def test_npz_many_integers_with_gaps_may_be_either_and_are_refused(tmp_path):
+    path = write_npz(tmp_path, y=1900 + 2 * np.arange(50))
+    with pytest.raises(
+        ValueError, match=r"at most 20 different ones, got 50 in 1900\.\.1998\. Save y\.astype\(float\)"
+    ):
+        read_npz(path)
+    assert read_npz(path, targets="numbers").classes is None
+    with pytest.warns(UserWarning, match="10 of 50 classes, .* and others, are in y"):
+        assert read_npz(path, targets="classes").class_names == tuple(str(1900 + 2 * n) for n in range(50))
+
+
+@pytest.mark.parametrize("y", [np.arange(50) % 2 * 1.0, np.eye(3)[np.arange(50) % 3], np.arange(50)[:, None] % 2 * 1.0])
+def test_npz_floats_that_look_like_labels_are_a_regression_with_a_warning(tmp_path, y):
+    path = write_npz(tmp_path, y=y)
+    with pytest.warns(
+        UserWarning, match=r"regression, but they are only the whole numbers 0, 1\. .* save y\.astype\(int\)"
+    ):
+        data = read_npz(path)
+    assert data.targets == "numbers"
+    assert data.train[1].shape == ((40, 3) if y.shape == (50, 3) else (40,))
+    assert read_npz(path, targets="numbers").targets == "numbers"  # without a warning
+
+
+def test_npz_counts_stay_as_they_are(tmp_path):
+    data = read_npz(write_npz(tmp_path, y=np.arange(50)), targets="counts")
+    assert data.targets == "counts"
+    assert (data.classes, data.target_std) == (None, None)
+    assert torch.cat([data.train[1], data.test[1]]).sort().values.tolist() == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("y", "kind", "message"),
+    [
+        (np.zeros(50, int), None, "Expected at least two classes as y in .*, got only 0"),
+        (np.full(50, "yes"), None, "Expected at least two classes as y in .*, got only yes"),
+        (np.eye(2, dtype=int)[np.arange(50) % 2], None, r"got shape \(50, 2\)\. Use y\.argmax\(1\) for one-hot"),
+        (np.full(50, "yes"), "numbers", "as numbers, got texts such as 'yes'"),
+        (np.arange(50) - 1, "counts", "whole numbers of at least 0, for counts, got -1"),
+        (np.arange(50) / 2, "classes", "whole numbers, for classes, got 0.5"),
+    ],
+)
+def test_npz_targets_of_another_kind_are_refused(tmp_path, y, kind, message):
+    path = write_npz(tmp_path, y=y)
     with pytest.raises(ValueError, match=message):
-        read_npz(write_npz(tmp_path, y=np.array(years)[np.arange(50) % 2]))
+        read_npz(path, targets=kind)
 
 
 def test_small_differences_of_large_numbers_survive(tmp_path):
@@ -317,9 +393,9 @@ def test_npz_missing_array_is_reported_with_those_found(tmp_path, names):
         read_npz(tmp_path / "data.npz")
 
 
-@pytest.mark.parametrize("wrong", [{"y": np.array(["a"] * 50)}, {"x": np.full((50, 3), "a")}, {"y": np.ones(50) * 1j}])
+@pytest.mark.parametrize("wrong", [{"x": np.full((50, 3), "a")}, {"y": np.ones(50) * 1j}])
 def test_npz_refuses_what_is_not_a_number(tmp_path, wrong):
-    with pytest.raises(ValueError, match="Expected numbers as x, and integer classes or floating-point targets as y"):
+    with pytest.raises(ValueError, match="Expected numbers as x, and integers or texts for classes or floating-point "):
         read_npz(write_npz(tmp_path, **wrong))
 
 
@@ -345,9 +421,28 @@ def test_npz_counts_the_points_that_are_not_finite(tmp_path):
         read_npz(write_npz(tmp_path, x=x))
 
 
-def test_npz_refuses_pickled_objects(tmp_path):
-    with pytest.raises(ValueError, match="Expected a file of arrays, .* Object arrays cannot be loaded"):
-        read_npz(write_npz(tmp_path, y=np.array([{}] * 50, dtype=object)))
+@pytest.mark.parametrize("value", [{}, "cat"])
+def test_npz_refuses_pickled_objects(tmp_path, value):
+    with pytest.raises(
+        ValueError, match=r"y in .* holds Python objects, which are not read\. .* y\.astype\(str\)"
+    ) as info:
+        read_npz(write_npz(tmp_path, y=np.array([value] * 50, dtype=object)))
+    assert "allow_pickle" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("data.csv", "is a table. Give its target: pyro-vds fit table --data-path .*data.csv --target COLUMN"),
+        ("plain.npy", r"holds one\. Save inputs and targets together: numpy\.savez\('data\.npz', x=x, y=y\)"),
+    ],
+)
+def test_other_kinds_of_files_get_the_advice_for_their_kind(tmp_path, name, message):
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    np.save(tmp_path / "plain.npy", np.zeros((4, 2)))
+    with pytest.raises(ValueError, match=message) as info:
+        read_npz(tmp_path / name)
+    assert "allow_pickle" not in str(info.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 cut off"])
