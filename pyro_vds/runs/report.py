@@ -188,7 +188,7 @@ def _settings(run: Run) -> Table:
     shape = " x ".join(map(str, run.data_summary.input_shape))
     kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
     names = {"classes": run.data_summary.class_names, "features": run.data_summary.feature_names}
-    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | names | given))
+    return Table("Settings", (), _named({"inputs": f"{shape}, {kind}", **names, **given}))
 
 
 def _named(values: Mapping[str, Any]) -> list[list[str]]:
