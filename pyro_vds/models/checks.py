@@ -54,9 +54,10 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
             f"Expected as many targets as inputs, got inputs of shape {tuple(x.shape)} and targets of shape "
             f"{tuple(y.shape)}."
         )
+    model.likelihood.meet(outputs.shape[-1])
     model.likelihood.check_targets(y.flatten(0, rows - 1), outputs)
     with without_checks_of_arguments():
-        distribution = model.likelihood(outputs)
+        distribution, shapes = model.likelihood(outputs), model.likelihood.target_shapes(outputs)
     expected = outputs.shape[: len(model.space) + rows]
     if distribution.batch_shape != expected:
         raise ValueError(
@@ -65,7 +66,7 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
             "to_event(1); parameters of replicates are (replicate, 1), to which a distribution of several targets adds "
             "a dimension, as in scale[..., None]."
         )
-    if y.shape[rows:] != distribution.event_shape:
+    if y.shape[rows:] not in shapes:
         raise ValueError(
             f"Expected targets of shape {('N', *distribution.event_shape)}, that of the likelihood's events; got "
             f"{('N', *y.shape[rows:])}. Reshape y."
