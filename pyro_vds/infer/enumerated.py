@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import pyro.poutine as poutine
@@ -58,22 +59,23 @@ class EnumELBO(nn.Module):
         """Whether the sum is over all architectures, so that only batches make it an estimate."""
         return True
 
-    def check(self, x: Inputs, y: Tensor) -> None:
+    def check(self, x: Inputs, y: Tensor, weight: Tensor | None = None) -> None:
         """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
 
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: If inputs or targets have the wrong type.
             ValueError: If the guide leaves an axis out or does not enumerate it, or the data do not fit the model.
         """
-        check_data(self.model, x, y)
+        check_data(self.model, x, y, weight)
         _check_guide(self.model, self.guide, x, y)
         self._checked = True
 
-    def forward(self, x: Inputs, y: Tensor) -> Float[Tensor, ""]:
+    def forward(self, x: Inputs, y: Tensor, weight: Tensor | None = None) -> Float[Tensor, ""]:
         """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
 
         With replicates it is the sum of :meth:`losses`.
@@ -81,52 +83,59 @@ class EnumELBO(nn.Module):
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: As :meth:`bound`.
             ValueError: As :meth:`bound`.
         """
-        return self.losses(x, y).sum()
+        return self.losses(x, y, weight).sum()
 
-    def losses(self, x: Inputs, y: Tensor) -> Float[Tensor, "*replicate"]:
+    def losses(self, x: Inputs, y: Tensor, weight: Tensor | None = None) -> Float[Tensor, "*replicate"]:
         """Return the negative ELBO of each replicate, ``(replicate,)``; without replicates a scalar.
 
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: As :meth:`bound`.
             ValueError: As :meth:`bound`.
         """
-        return self.bound(x, y).losses
+        return self.bound(x, y, weight).losses
 
-    def bound(self, x: Inputs, y: Tensor) -> Bound:
+    def bound(self, x: Inputs, y: Tensor, weight: Tensor | None = None) -> Bound:
         """Return the negative ELBO with the log likelihood of each architecture, from one pass; both differentiable.
 
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: If :meth:`check` raises it in the first call.
             ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
         """
         if not self._checked:
-            self.check(x, y)
+            self.check(x, y, weight)
         rows = 1 + len(self.model.batch_shape)
         if x.shape[:rows] != y.shape[:rows]:
             raise ValueError(
                 f"Expected as many targets as inputs, got inputs of shape {tuple(x.shape)} and targets of shape "
                 f"{tuple(y.shape)}."
             )
+        if weight is not None and weight.shape != y.shape[:rows]:
+            raise ValueError(
+                f"Expected a weight for each of {tuple(y.shape[:rows])} points, got {tuple(weight.shape)}."
+            )
         # Shapes and values are checked before training; checks in each step would only take time.
         with without_checks_of_arguments():
-            return self._bound(x, y)
+            return self._bound(x, y, weight)
 
-    def _bound(self, x: Tensor, y: Tensor) -> Bound:
+    def _bound(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Bound:
         """Return the bound of checked data."""
-        return self._loss.bound(self.model, self.guide, x, y)
+        return self._loss.bound(self.model, self.guide, x, y, weight=weight)
 
 
 def _check_guide(model: VDSModel, guide: PyroModule, x: Tensor, y: Tensor) -> None:
@@ -181,9 +190,10 @@ class DenseEnumELBO(TraceEnum_ELBO):
         """Return the negative ELBO, in nats."""
         return -torch.stack([term.sum() for term in _terms(*enumerated_traces(self, model, guide, args, kwargs))]).sum()
 
-    def bound(self, model: VDSModel, guide: PyroModule, *args: Any) -> Bound:
+    def bound(self, model: VDSModel, guide: PyroModule, *args: Any, weight: Tensor | None = None) -> Bound:
         """Return the negative ELBO of each replicate, and the log likelihood of each architecture, in nats."""
-        model_trace, guide_trace = enumerated_traces(self, model, guide, args, {})
+        weighted = model if weight is None else partial(model, weight=weight)  # of which a guide knows nothing
+        model_trace, guide_trace = enumerated_traces(self, weighted, guide, args, {})
         terms, replicates = _terms(model_trace, guide_trace), len(model.batch_shape)
         keep = range(-1 - replicates, -1)
         sums = [term.sum([d for d in range(-term.ndim, 0) if d not in keep]) for term in terms]

@@ -17,9 +17,9 @@ from pyro_vds.infer.exact import log_likelihood
 from pyro_vds.infer.passes import BATCH_SIZE, read_out
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import as_pair, outer_sum
+from pyro_vds.ops.tensors import as_data, outer_sum
 from pyro_vds.spaces.space import counted
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, WeightedData
 
 CHUNK = 64
 """Architectures in one pass."""
@@ -67,7 +67,7 @@ class EvidenceEstimate:
 def estimate_evidence(
     model: VDSModel,
     guide: Guide,
-    data: Data | DataLoader,
+    data: Data | WeightedData | DataLoader,
     *,
     samples: int = 1000,
     seed: int = 0,
@@ -81,7 +81,7 @@ def estimate_evidence(
     Args:
         model: A model whose axes have sites.
         guide: Its guide.
-        data: The training data.
+        data: The training data, with weights of the points if they have any.
         samples: Number of draws, at least 2.
         seed: Seed of the draws.
         batch_size: Points in one forward pass of up to 64 architectures.
@@ -115,14 +115,18 @@ def estimate_evidence(
 
 
 def _log_likelihood(
-    model: VDSModel, guide: Guide, data: Data | DataLoader, choices: dict[str, Tensor], batch_size: int
+    model: VDSModel,
+    guide: Guide,
+    data: Data | WeightedData | DataLoader,
+    choices: dict[str, Tensor],
+    batch_size: int,
 ) -> Float[Tensor, "draw read_out"]:
     """Return the log likelihood of all data under drawn architectures and each read-out, nats, float64."""
     few, _ = given(model, guide, choices)
-    x, y = (data, None) if isinstance(data, DataLoader) else as_pair(data, "data")
+    points = (data,) if isinstance(data, DataLoader) else as_data(data, "data")
     with torch.inference_mode():
         parts = [
-            log_likelihood(few, part).double().sum(-1).cpu() for part in read_out(few, x, y, batch_size=batch_size)
+            log_likelihood(few, part).double().sum(-1).cpu() for part in read_out(few, *points, batch_size=batch_size)
         ]
     return torch.stack(parts).sum(0).view(len(next(iter(choices.values()))), -1)
 

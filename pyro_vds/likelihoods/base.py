@@ -79,6 +79,14 @@ class Likelihood(nn.Module, ABC):
             )
         self._widen(outputs)
 
+    def for_each_output(self, parameter: Tensor) -> Tensor:
+        """Return a parameter of :attr:`by_output` with a last dimension that broadcasts against several outputs.
+
+        Args:
+            parameter: The parameter, or a function of it.
+        """
+        return parameter if self.outputs > 1 else parameter[..., None]
+
     def _widen(self, outputs: int) -> None:
         for name in self.by_output:
             tensor = getattr(self, name)
@@ -103,16 +111,14 @@ class Likelihood(nn.Module, ABC):
         Raises:
             TypeError: If targets are numbers; a likelihood of classes says how outputs become probabilities.
         """
-        raise TypeError(
-            f"Expected a likelihood of classes, got {type(self).__name__}, which has no method class_log_probs()."
-        )
+        raise TypeError(f"Expected a likelihood with a method class_log_probs(), got {type(self).__name__}.")
 
     def log_scores(
         self, outputs: Float[Tensor, "architecture *batch_shape_and_batch event"], y: Tensor
     ) -> tuple[Float[Tensor, "architecture *batch_shape_and_batch row"], Float[Tensor, "*batch_shape_and_batch row"]]:
-        """Return log densities of outcomes and how much each counts: a prediction's score is their weighted sum.
+        """Return log densities of outcomes and how much each counts; a target is one outcome, and counts as 1.
 
-        The score of a mixture is ``sum_r w_r log sum_i q_i p_r(i)``. A target is one outcome, and counts as 1.
+        The score of a mixture is ``sum_r w_r log sum_i q_i p_r(i)``.
 
         Args:
             outputs: Outputs of each architecture.
@@ -242,25 +248,3 @@ class Likelihood(nn.Module, ABC):
     def _tensors(self) -> dict[str, Tensor]:
         """Return the parameters and buffers."""
         return dict(self.named_parameters()) | dict(self.named_buffers())
-
-
-def check_numbers(y: Tensor, outputs: Outputs) -> None:
-    """Raise unless targets are finite numbers, one for each output of the network.
-
-    Args:
-        y: All targets of a data set.
-        outputs: Outputs for at least one input.
-
-    Raises:
-        ValueError: If the shape is another, or a number is not finite.
-    """
-    features = outputs.shape[-1]
-    expected = (len(y),) if features == 1 else (len(y), features)
-    if y.shape != expected:
-        remedy = "Use y[:, 0]." if features == 1 and y.shape == (len(y), 1) else "Reshape y or change out_features."
-        raise ValueError(
-            f"Expected targets of shape {expected} for a network with {features} output(s), got {tuple(y.shape)}. "
-            f"{remedy}"
-        )
-    if not bool(torch.isfinite(y).all()):
-        raise ValueError("Expected finite targets, got NaN or infinity. Remove or impute these points.")

@@ -22,8 +22,8 @@ OFF_ONE = 1e-3
 class Classification(Likelihood):
     """Categorical likelihood: ``p(y | x, d) = softmax(outputs)[y]``, labels ``0..classes-1``.
 
-    Targets are integer labels ``(N,)``, or soft labels ``(N, classes)``: floating-point probabilities that sum to one, as
-    several annotators or MixUp make them. The log likelihood of a soft label is the expected log probability of the
+    Targets are integer labels ``(N,)``, or soft labels ``(N, classes)``: floating-point probabilities that sum to one,
+    as several annotators or MixUp make them. The log likelihood of a soft label is the expected log probability of the
     class under it, ``sum_c y_c log p_c``: minus the cross entropy, and that of whole labels where ``y`` is one-hot.
 
     Class weights multiply the log likelihood of a point in the ELBO and the exact posterior: a tempered likelihood,

@@ -8,16 +8,17 @@ from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor, nn
 
-from pyro_vds.likelihoods.base import Likelihood, check_numbers
+from pyro_vds.likelihoods.base import Likelihood
+from pyro_vds.likelihoods.targets import check_numbers
 from pyro_vds.spaces.typing import Outputs
 
 
 class Gaussian(Likelihood):
     """Normal likelihood: ``p(y | x, d) = Normal(outputs, scale)``.
 
-    With one output, targets have shape ``(N,)``; with several, ``(N, outputs)``, independent given ``x``. A scale that is
-    learnt is one for each output: the first data that the model meets tell how many there are, or ``outputs`` does. A
-    fixed scale is the same for all outputs.
+    With one output, targets have shape ``(N,)``; with several, ``(N, outputs)``, independent given ``x``. A scale that
+    is learnt is one for each output: the first data that the model meets tell how many there are, or ``outputs`` does.
+    A fixed scale is the same for all outputs.
 
     Args:
         scale: Noise standard deviation in the units of ``y``, or its initial value; positive.
@@ -46,7 +47,8 @@ class Gaussian(Likelihood):
     def scale(self) -> Float[Tensor, "*replicate_one_and_output"]:
         """The noise standard deviation, in the units of ``y``.
 
-        A scalar, or ``(output,)`` with several outputs that each learn one; of replicates with ``(replicate, 1)`` before.
+        A scalar, or ``(output,)`` with several outputs that each learn one; of replicates ``(replicate, 1)`` or
+        ``(replicate, 1, output)``.
         """
         return self.log_scale.exp()
 
@@ -54,7 +56,7 @@ class Gaussian(Likelihood):
         """Return ``Normal(outputs, scale)``, batch shape ``(*axes, batch)``."""
         if outputs.shape[-1] == 1:
             return dist.Normal(outputs.squeeze(-1), self.scale)
-        return dist.Normal(outputs, self.scale if self.outputs > 1 else self.scale[..., None]).to_event(1)
+        return dist.Normal(outputs, self.for_each_output(self.scale)).to_event(1)
 
     def check_targets(self, y: Tensor, outputs: Outputs) -> None:
         """Raise unless ``y`` holds finite floating-point targets, one for each output."""

@@ -11,8 +11,8 @@ from torch import Tensor
 class LabelDistribution(dist.Categorical):
     """A categorical distribution whose ``log_prob`` also takes soft labels.
 
-    Of a label ``y`` it is ``w_y log p_y``; of a soft label, a floating-point distribution ``(*batch, classes)`` over the
-    classes, the expectation ``sum_c y_c w_c log p_c``, nats. Without weights of the classes, ``w_c`` is 1.
+    Of a label ``y`` it is ``w_y log p_y``; of a soft label, a floating-point distribution ``(*batch, classes)`` over
+    the classes, the expectation ``sum_c y_c w_c log p_c``, nats. Without weights of the classes, ``w_c`` is 1.
 
     Args:
         log_probs: The log probability of each class, ``(*batch, classes)``, up to a constant, nats.

@@ -15,35 +15,38 @@ from pyro_vds.ops.tensors import first_points
 from pyro_vds.spaces.space import LIMIT, Space
 
 
-def check_data(model: VDSModel, x: Tensor, y: Tensor) -> None:
-    """Check inputs and targets against each other and against the model.
+def check_data(model: VDSModel, x: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
+    """Check inputs, targets and weights against each other and against the model.
 
     Args:
         model: The model.
         x: Inputs ``(N, ...)``.
         y: Targets ``(N, ...)``.
+        weight: The weight of each point ``(N,)``; ``None`` without weights.
 
     Raises:
-        TypeError: If inputs or targets have the wrong type.
-        ValueError: If there are no points, lengths differ, a value is not finite, a label is out of range,
-            or the backbone's outputs do not fit its space.
+        TypeError: If inputs, targets or weights have the wrong type.
+        ValueError: If there are no points, lengths differ, a value is not finite, a label is out of range, a weight is
+            negative, or the backbone's outputs do not fit its space.
     """
     check_inputs(x)
-    check_pair(model, x, y, probe_outputs(model, x))
+    check_points(model, x, y, weight, outputs=probe_outputs(model, x))
 
 
-def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
-    """Check inputs and targets against each other and against outputs of the model.
+def check_points(model: VDSModel, x: Tensor, y: Tensor, weight: Tensor | None = None, *, outputs: Tensor) -> None:
+    """Check inputs, targets and weights against each other and against outputs of the model.
 
     Args:
         model: The model.
         x: Inputs ``(N, ...)``.
         y: Targets ``(N, ...)``.
+        weight: The weight of each point ``(N,)``; ``None`` without weights.
         outputs: The result of :func:`probe_outputs` for inputs of this kind.
 
     Raises:
-        TypeError: If inputs or targets have the wrong type.
-        ValueError: If there are no points, lengths differ, a value is not finite or a label is out of range.
+        TypeError: If inputs, targets or weights have the wrong type.
+        ValueError: If there are no points, lengths differ, a value is not finite, a label is out of range or a weight
+            is negative.
     """
     check_inputs(x)
     if not isinstance(y, Tensor):
@@ -70,6 +73,33 @@ def check_pair(model: VDSModel, x: Tensor, y: Tensor, outputs: Tensor) -> None:
         raise ValueError(
             f"Expected targets of shape {('N', *distribution.event_shape)}, that of the likelihood's events; got "
             f"{('N', *y.shape[rows:])}. Reshape y."
+        )
+    if weight is not None:
+        _check_weights(model, weight, y.shape[:rows])
+
+
+def _check_weights(model: VDSModel, weight: Tensor, points: torch.Size) -> None:
+    """Raise unless there is a finite weight of at least 0 for each point."""
+    if not isinstance(weight, Tensor) or not weight.is_floating_point():
+        given = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
+        raise TypeError(
+            f"Expected the third part of the data as floating-point weights of the points, got {given}. Convert them "
+            "with weight.float(), and put several inputs into a part of their own."
+        )
+    if weight.shape != points:
+        raise ValueError(
+            f"Expected a weight for each point, of shape {tuple(points)}, got {tuple(weight.shape)}. Put several "
+            "inputs into a part of their own."
+        )
+    if not bool((weight.isfinite() & (weight >= 0)).all()) or not bool((weight > 0).any()):
+        raise ValueError(
+            f"Expected finite weights of at least 0, not all zero, got {float(weight.min()):g} to "
+            f"{float(weight.max()):g}."
+        )
+    if model.by_input:
+        raise ValueError(
+            "Expected no weights for a model with an architecture for each input, whose prior they would not weigh. "
+            "Repeat the points."
         )
 
 

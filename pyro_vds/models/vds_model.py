@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pyro
+import pyro.poutine as poutine
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +40,8 @@ class VDSModel(WithPriors):
             :mod:`pyro_vds.priors` or a ``pyro.distributions.Categorical`` of the axis's size. ``None`` is
             the paper's ``Geometric(0.85)``, and ``Uniform()`` for an axis with sites.
         likelihood: The likelihood; ``None`` is ``Classification()``.
-        num_data: Number of training points ``N``; a batch is rescaled to it.
+        num_data: Number of training points ``N``; a batch is rescaled to it. With weights it stays the number of
+            points, and the sum of the weights is how many points the posterior counts.
         learn_prior: Whether the parameters of the priors, such as ``decay`` or ``rate``, are learnt with the weights,
             starting from the given values (empirical Bayes); :meth:`fitted_prior` returns the learnt prior.
         plate: :data:`pyro_vds.DATA` draws an architecture for each input, for :class:`pyro_vds.AutoPerInput`;
@@ -96,12 +98,14 @@ class VDSModel(WithPriors):
         """The likelihood."""
         return held(self, "likelihood")
 
-    def forward(self, x: Inputs, y: Tensor | None = None) -> Tensor:
+    def forward(self, x: Inputs, y: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
         """Run the generative model.
 
         Args:
             x: A batch of inputs ``(*batch_shape, batch, ...)``.
             y: The targets; the plate then rescales the batch to ``num_data`` points. ``None`` samples targets.
+            weight: The weight of each point ``(*batch_shape, batch)``, which multiplies its log likelihood; ``None`` is
+                1 for each.
 
         Returns:
             The targets, observed or sampled.
@@ -123,7 +127,8 @@ class VDSModel(WithPriors):
                 if choice:
                     members = [*(c.to(points.device)[:, None] for c in (*copies, *rows)), points]
                     outputs = chosen(outputs, [choice[axis] for axis in self.axes if axis in choice], members)
-                return pyro.sample("obs", self.likelihood(outputs), obs=y)
+                with nullcontext() if weight is None else poutine.scale(scale=weight):
+                    return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
     def _draw(self, plate: Plate | None) -> dict[str, Tensor]:
         """Draw an entry of each axis of a plate."""

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, WeightedData
 
 
 def outer_sum(terms: list[Float[Tensor, "*batch _"]]) -> Float[Tensor, "..."]:
@@ -32,15 +32,33 @@ def as_pair(batch: Any, name: str) -> Data:
     Raises:
         TypeError: If ``batch`` is not a pair of tensors.
     """
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
+    if isinstance(batch, tuple | list) and len(batch) == 3:
+        raise TypeError(f"Expected {name} as a pair (inputs, targets) without weights, got 3 parts. Leave weights out.")
+    x, y = as_data(batch, name)
+    return x, y
+
+
+def as_data(batch: Any, name: str) -> Data | WeightedData:
+    """Return a batch as inputs and targets, and the weights of the points if it has them.
+
+    Args:
+        batch: A tuple or list of two or three tensors.
+        name: Name of the batch, for the message.
+
+    Raises:
+        TypeError: If ``batch`` is neither.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         given = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"Expected {name} as a pair (inputs, targets) of tensors, got {given}.")
+        raise TypeError(
+            f"Expected {name} as a pair (inputs, targets) of tensors, or (inputs, targets, weights), got {given}."
+        )
     for part in batch:
         if not isinstance(part, Tensor):
             raise TypeError(
                 f"Expected {name} as torch tensors, got {type(part).__name__}. Convert with torch.as_tensor."
             )
-    return batch[0], batch[1]
+    return tuple(batch)
 
 
 def first_points(tensor: Tensor, count: int, dim: int = 0) -> Tensor:

@@ -72,7 +72,7 @@ def lesion_study(
     if draws < 1:
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
     device = model.device_tensor().device
-    pair = gathered(data, "data", device) if isinstance(data, DataLoader) else as_pair(data, "data")
+    pair = as_pair(gathered(data, "data", device) if isinstance(data, DataLoader) else data, "data")
     check_data(model, *pair)
     plan = _plan(network, draws, seed)
     found = _measured(model, guide, pair, plan)

@@ -12,3 +12,5 @@ Inputs = Shaped[Tensor, "batch ..."]
 Targets = Shaped[Tensor, "batch *target"]
 Outputs = Float[Tensor, "..."]
 Data = tuple[Tensor, Tensor]
+WeightedData = tuple[Tensor, Tensor, Tensor]
+"""Inputs, targets, and the weight of each point in the log likelihood, ``(batch,)``."""

@@ -11,11 +11,13 @@ from pyro_vds.ops.compat import BatchNorm
 from pyro_vds.ops.freezing import is_frozen
 from pyro_vds.ops.modes import train_mode
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, WeightedData
 from pyro_vds.training.preflight import checked_data, loader_batches, moved, training_batches
 
 
-def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_size: int = 512, seed: int = 0) -> None:
+def recalibrate_batch_norm(
+    model: VDSModel, data: Data | WeightedData | DataLoader, *, batch_size: int = 512, seed: int = 0
+) -> None:
     """Recompute the running statistics of batch norm on the training data with the final weights.
 
     Training averages the statistics over changing weights. The new statistics are plain means over one pass, as in
@@ -43,7 +45,7 @@ def recalibrate_batch_norm(model: VDSModel, data: Data | DataLoader, *, batch_si
     momenta, before = [norm.momentum for norm in norms], copy.deepcopy(model.backbone.state_dict())
     try:
         with torch.no_grad(), train_mode(model), isolated_rng(device, seed):
-            for seen, (x, _) in enumerate(batches):
+            for seen, (x, *_) in enumerate(batches):
                 for norm in norms:
                     # The weight of the latest batch in a plain mean.
                     norm.momentum = 1 / (seen + 1)

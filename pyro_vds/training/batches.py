@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Data
+from pyro_vds.ops.tensors import as_data
+from pyro_vds.spaces.typing import Data, WeightedData
 
 
 class IndexBatches:
@@ -17,64 +16,65 @@ class IndexBatches:
     is noisy.
 
     Args:
-        data: Inputs and targets on one device.
+        data: Inputs and targets, and weights if they have any, on one device.
         batch_size: Points in a batch; at most the full data set is used.
         generator: Generator of the order of each epoch, on the CPU.
     """
 
-    def __init__(self, data: Data, batch_size: int, generator: torch.Generator) -> None:
-        self.x, self.y = data
+    def __init__(self, data: Data | WeightedData, batch_size: int, generator: torch.Generator) -> None:
+        self.data = data
         self.generator = generator
-        self.lengths = batch_lengths(len(self.x), batch_size)
+        self.lengths = batch_lengths(len(data[0]), batch_size)
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[Data | WeightedData]:
         """Yield the batches of one epoch."""
         if len(self.lengths) == 1:
-            yield self.x, self.y
+            yield self.data
             return
-        order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
+        order = torch.randperm(len(self.data[0]), generator=self.generator).to(self.data[0].device)
         for index in order.split(self.lengths):
-            yield self.x[index], self.y[index]
+            yield tuple(part[index] for part in self.data)  # pyright: ignore[reportReturnType]
 
 
 class ReplicateBatches:
     """Shuffled batches for replicates, each in its own order.
 
     Args:
-        data: Inputs and targets ``(replicate, N, ...)`` on one device; they may be views of shared data.
+        data: Inputs and targets, and weights if they have any, ``(replicate, N, ...)`` on one device; they may be views
+            of shared data.
         batch_size: Points in a batch of each replicate.
         generators: A generator for each replicate, on the CPU; each gives the same order as in :class:`IndexBatches`.
     """
 
-    def __init__(self, data: Data, batch_size: int, generators: Sequence[torch.Generator]) -> None:
-        self.x, self.y = data
+    def __init__(self, data: Data | WeightedData, batch_size: int, generators: Sequence[torch.Generator]) -> None:
+        self.data = data
         self.generators = generators
-        self.lengths = batch_lengths(self.x.shape[1], batch_size)
+        self.lengths = batch_lengths(data[0].shape[1], batch_size)
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[Data | WeightedData]:
         """Yield the batches of one epoch."""
         if len(self.lengths) == 1:
-            yield self.x, self.y
+            yield self.data
             return
-        size = self.x.shape[1]
-        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(self.x.device)
+        size = self.data[0].shape[1]
+        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(self.data[0].device)
         rows = torch.arange(len(order), device=order.device)[:, None]
         for index in order.split(self.lengths, dim=1):
-            yield self.x[rows, index], self.y[rows, index]
+            yield tuple(part[rows, index] for part in self.data)  # pyright: ignore[reportReturnType]
 
 
 class LoaderBatches:
     """The batches of a ``DataLoader``, moved to a device.
 
     Args:
-        loader: Yields pairs of inputs and targets.
+        loader: Yields pairs of inputs and targets, or triples with weights.
         device: Device to move the batches to.
-        check: Raises if a pair does not fit the model; it is called with each batch of the first epoch.
+        check: Raises if a batch does not fit the model; it is called with each batch of the first epoch.
         first: A first batch, drawn for checks.
     """
 
     def __init__(
-        self, loader: DataLoader, device: torch.device, check: Callable[[Tensor, Tensor], None], first: Data
+        self, loader: DataLoader, device: torch.device, check: Callable[..., None], first: Data | WeightedData
     ) -> None:
         self.loader = loader
         self.device = device
@@ -82,13 +82,15 @@ class LoaderBatches:
         self.first = first
         self.checked = False
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[Data | WeightedData]:
         """Yield the batches of one epoch."""
         for batch in self.loader:
-            x, y = as_pair(batch, "the batches of a DataLoader")
+            parts = as_data(batch, "the batches of a DataLoader")
+            if len(parts) != len(self.first):
+                raise TypeError("Expected a DataLoader with weights in each batch or in none, got some of both.")
             if not self.checked:
-                self.check(x, y)
-            yield x.to(self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+                self.check(*parts)
+            yield tuple(part.to(self.device, non_blocking=True) for part in parts)  # pyright: ignore[reportReturnType]
         self.checked = True
 
 

@@ -13,7 +13,7 @@ from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import exact_posterior, require_one_posterior
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, WeightedData
 from pyro_vds.training.history import EpochRecord
 
 Callback = Callable[[EpochRecord], object]
@@ -63,7 +63,7 @@ class BoundGap:
             its own architecture.
     """
 
-    def __init__(self, model: VDSModel, guide: Guide, data: Data, every: int = 10) -> None:
+    def __init__(self, model: VDSModel, guide: Guide, data: Data | WeightedData, every: int = 10) -> None:
         if every < 1:
             raise ValueError(f"Expected at least 1 epoch between records, got every={every}.")
         if not model.axes:

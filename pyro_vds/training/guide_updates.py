@@ -23,7 +23,7 @@ from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.space import Space
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, WeightedData
 from pyro_vds.training.config import AnnealStart, TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def logits_set(guide: Guide, config: TrainingConfig) -> Iterator[None]:
 
 
 @torch.no_grad()
-def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: TrainingConfig) -> None:
+def settle(model: VDSModel, guide: Guide, batches: Iterable[Data | WeightedData], config: TrainingConfig) -> None:
     """Set the guide to the posterior of the weights, from one pass over the training data in eval mode.
 
     ``q(a) ∝ p(a) exp(M / N sum_n log p(y_n | x_n, a))``, with ``M`` as in :class:`ClosedForm`: with ``M = N`` the exact
@@ -140,8 +140,8 @@ def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: Train
         return
     total, points, dim = torch.zeros((), dtype=torch.float64), 0, len(model.batch_shape)
     with eval_mode(model), without_checks_of_arguments():
-        for x, y in batches:
-            total = total + log_likelihood(model, ReadOut(x, y, model.outputs(x))).double().sum(-1).cpu()
+        for x, y, *weight in batches:
+            total = total + log_likelihood(model, ReadOut(x, y, model.outputs(x), *weight)).double().sum(-1).cpu()
             points += x.shape[dim]
     log_probs = posterior_of(model, total * limit_of(config, model.num_data) / points).log_joint_probs
     unknown = log_probs.isnan().flatten(dim).any(-1)

@@ -16,8 +16,8 @@ from pyro_vds.infer.enumerated import EnumELBO
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.loaders import first_batch
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import as_pair, first_points
-from pyro_vds.spaces.typing import Data
+from pyro_vds.ops.tensors import as_data, first_points
+from pyro_vds.spaces.typing import Data, WeightedData
 from pyro_vds.training.config import TrainingConfig
 
 GIB = 2**30
@@ -59,11 +59,11 @@ class MemoryEstimate:
 
 def estimate_memory(
     model: VDSModel,
-    data: Data | DataLoader,
+    data: Data | WeightedData | DataLoader,
     *,
     batch_size: int,
     device: torch.device | str | None = None,
-    validation: Data | None = None,
+    validation: Data | WeightedData | None = None,
     config: TrainingConfig | None = None,
 ) -> MemoryEstimate:
     """Estimate the memory of a training step by counting what autograd keeps for two small batches.
@@ -84,7 +84,7 @@ def estimate_memory(
     here = model.device_tensor().device
     device = here if device is None else torch.empty(0, device=device).device  # "cuda" is "cuda:0"
     staying = isinstance(data, DataLoader)
-    data = as_pair(first_batch(data), "the batches of a DataLoader") if isinstance(data, DataLoader) else data
+    data = as_data(first_batch(data), "the batches of a DataLoader") if isinstance(data, DataLoader) else data
     batch = batch_size if staying else min(batch_size, data[0].shape[len(model.batch_shape)])
     samples = None if config is None else config.samples
     activations = _activation_bytes(model, data, batch, samples)
@@ -100,11 +100,11 @@ def estimate_memory(
 
 def check_memory(
     model: VDSModel,
-    data: Data,
+    data: Data | WeightedData,
     *,
     batch_size: int,
     device: torch.device | str | None = None,
-    validation: Data | None = None,
+    validation: Data | WeightedData | None = None,
     config: TrainingConfig | None = None,
 ) -> MemoryEstimate:
     """Return the estimate of :func:`estimate_memory`, or raise if training cannot fit the device.
@@ -129,7 +129,7 @@ def check_memory(
     return estimate
 
 
-def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.device) -> bool:
+def is_small(model: VDSModel, data: Data | WeightedData, *, batch_size: int, device: torch.device) -> bool:
     """Return whether training needs so little of the free memory that an estimate is superfluous.
 
     The activations of a point are hardly more than a few times the weights; the margin is a factor of 100.
@@ -159,14 +159,14 @@ def _plain_model(model: VDSModel) -> VDSModel | None:
     return VDSModel(plain(), likelihood=model.likelihood, num_data=model.num_data)
 
 
-def _activation_bytes(model: VDSModel, data: Data, batch: int, samples: int | None = None) -> int:
+def _activation_bytes(model: VDSModel, data: Data | WeightedData, batch: int, samples: int | None = None) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
     model = copy.deepcopy(model).train()
     model.space = model.space.in_plate(None)  # needs hardly more memory
     bound = elbo(model, AutoCategorical(model), samples=samples)
     device = model.device_tensor().device
     dim = len(model.batch_shape)
-    x, y = (first_points(t, 1, dim).to(device) for t in data)
+    x, y = (first_points(t, 1, dim).to(device) for t in data[:2])  # weights take no memory to speak of
     x, y = (t.repeat_interleave(4, dim) for t in (x, y))
     with isolated_rng(device):
         bound(x, y)  # the first call checks the guide, which keeps tensors of its own

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.models.checks import check_data, check_pair, check_single_point, probe_outputs
+from pyro_vds.models.checks import check_data, check_points, check_single_point, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
 from pyro_vds.ops.loaders import count_points, first_batch, gathered, smallest_batch
-from pyro_vds.ops.tensors import as_pair
-from pyro_vds.spaces.typing import Data
+from pyro_vds.ops.tensors import as_data
+from pyro_vds.spaces.typing import Data, WeightedData
 from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.memory import check_memory, is_small
@@ -27,10 +27,10 @@ def use_channels_last(model: VDSModel) -> None:
 
 def prepare(
     model: VDSModel,
-    data: Data | DataLoader | Sequence[Data],
+    data: Data | WeightedData | DataLoader | Sequence[Data | WeightedData],
     config: TrainingConfig,
     device: torch.device,
-    validation: Data | None,
+    validation: Data | WeightedData | None,
 ) -> Batches:
     """Check the data and the memory that training needs, then move the data to the device, in batches."""
     if isinstance(data, DataLoader):
@@ -54,12 +54,12 @@ def prepare(
     return loader or training_batches(model, moved(pair, device), config.batch_size, config.seed)
 
 
-def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) -> Batches:
+def training_batches(model: VDSModel, pair: Data | WeightedData, batch_size: int, seed: int) -> Batches:
     """Return shuffled batches of data that are on the device.
 
     Args:
         model: The model.
-        pair: Inputs and targets ``(*batch_shape, N, ...)``.
+        pair: Inputs and targets, and weights if they have any, ``(*batch_shape, N, ...)``.
         batch_size: Points in a batch.
         seed: Seed of the order; ``seed + r`` for replicate ``r``.
     """
@@ -70,8 +70,8 @@ def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) ->
 
 
 def held_out_data(
-    model: VDSModel, data: Data | DataLoader | Sequence[Data] | None, device: torch.device
-) -> Data | None:
+    model: VDSModel, data: Data | WeightedData | DataLoader | Sequence[Data | WeightedData] | None, device: torch.device
+) -> Data | WeightedData | None:
     """Return checked validation data; a DataLoader is read once, to the device."""
     name = "validation data"
     if data is None:
@@ -83,27 +83,29 @@ def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) ->
     """Return the batches of a DataLoader; the first one is drawn for checks."""
     if model.batch_shape:
         raise TypeError("Expected tensors to train replicates, each in its own order, got a DataLoader.")
-    first = as_pair(first_batch(loader), "the batches of a DataLoader")
+    first = as_data(first_batch(loader), "the batches of a DataLoader")
     check_inputs(first[0])
-    check = partial(check_pair, model, outputs=probe_outputs(model, first[0]))
+    check = partial(check_points, model, outputs=probe_outputs(model, first[0]))
     return LoaderBatches(loader, device, check, first)
 
 
-def checked_data(model: VDSModel, data: Data | Sequence[Data], name: str) -> Data:
+def checked_data(
+    model: VDSModel, data: Data | WeightedData | Sequence[Data | WeightedData], name: str
+) -> Data | WeightedData:
     """Return checked data, with replicates ``(replicate, N, ...)``."""
     if model.batch_shape and not isinstance(data[0], Tensor):
-        pairs = [as_pair(pair, name) for pair in data]
+        pairs = [as_data(pair, name) for pair in data]
         if len(pairs) != model.batch_shape[0] or len({tuple(t.shape for t in pair) for pair in pairs}) != 1:
             shapes = [tuple(tuple(t.shape) for t in pair) for pair in pairs]
             raise ValueError(f"Expected {model.batch_shape[0]} pairs of equal shapes as {name}, got {shapes}.")
-        x, y = (torch.stack([pair[i] for pair in pairs]) for i in (0, 1))
+        parts = [torch.stack(of_each) for of_each in zip(*pairs, strict=True)]
     else:
-        x, y = (model.shared(t) for t in as_pair(data, name))
-    check_data(model, x, y)
-    return x, y
+        parts = [model.shared(part) for part in as_data(data, name)]
+    check_data(model, *parts)
+    return tuple(parts)  # pyright: ignore[reportReturnType]
 
 
-def moved(pair: Data, device: torch.device) -> Data:
+def moved(pair: Data | WeightedData, device: torch.device) -> Data | WeightedData:
     """Return data on the device; data that replicates share are moved once and stay shared."""
-    x, y = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
-    return x, y
+    parts = (t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device) for t in pair)
+    return tuple(parts)  # pyright: ignore[reportReturnType]

@@ -56,10 +56,10 @@ class EagerStep(_Step):
         """All that a step changes and the best state keeps."""
         return [t.detach() for t in self.objective.tensors().values()]
 
-    def __call__(self, x: Tensor, y: Tensor) -> StepResult:
-        """Run one step on a batch."""
+    def __call__(self, *batch: Tensor) -> StepResult:
+        """Run one step on a batch: inputs, targets, and weights if there are any."""
         self.optimizer.zero_grad(set_to_none=True)
-        minimised, result = self.objective(x, y)
+        minimised, result = self.objective(*batch)
         (minimised.sum() / self.num_data).backward()
         for logits in self.objective.guide.parameters() if self.objective.guide_waits else ():
             logits.grad = None
@@ -113,7 +113,7 @@ class CompiledStep(_Step):
         flat = self._flat_optimizer(groups, config) if type(optimizer) in ELEMENTWISE else None
         self.optimizer = flat or self._fed(optimizer)
         self.compiled: Callable[..., list[Tensor]] | None = None
-        self.shapes: tuple[torch.Size, torch.Size] | None = None
+        self.shapes: tuple[torch.Size, ...] | None = None
         self.compile_seconds = 0.0
 
     @property
@@ -121,18 +121,18 @@ class CompiledStep(_Step):
         """All that a step changes and the best state keeps."""
         return [group.flat for group in (*self.parameters, *self.buffers)]
 
-    def __call__(self, x: Tensor, y: Tensor) -> StepResult:
-        """Run one step on a batch; the first call compiles.
+    def __call__(self, *batch: Tensor) -> StepResult:
+        """Run one step on a batch: inputs, targets, and weights if there are any; the first call compiles.
 
         Raises:
             Exception: Whatever tracing or compiling the first batch raises; no tensor has changed then.
         """
-        inputs = [x, y, *self.state, *self.gradients]
+        inputs = [*batch, *self.state, *self.gradients]
         with torch.no_grad():
             if self.compiled is None:
                 with checks_of_distributions():
                     self._compile(inputs)
-            same = self.shapes == (x.shape, y.shape)
+            same = self.shapes == tuple(part.shape for part in batch)
             function = self.compiled if same and self.compiled is not None else self._gradients
             values = function(*inputs)
         self.optimizer.step()
@@ -165,10 +165,11 @@ class CompiledStep(_Step):
 
     def _compile(self, inputs: list[Tensor]) -> None:
         started = time.perf_counter()
-        self.objective.elbo.check(*inputs[:2])  # looks at values, which the trace must not
+        batch = inputs[: len(inputs) - len(self.state) - len(self.gradients)]
+        self.objective.elbo.check(*batch)  # looks at values, which the trace must not
         graph = make_fx(self._gradients, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
         on_gpu = inputs[0].is_cuda
-        for tensor in inputs[2:] if on_gpu else []:
+        for tensor in inputs[len(batch) :] if on_gpu else []:
             fix_address(tensor)
         compiled = torch.compile(graph, fullgraph=True, dynamic=False, mode="reduce-overhead" if on_gpu else None)
         before = [t.clone() for t in self.state]
@@ -179,12 +180,17 @@ class CompiledStep(_Step):
         finally:
             copy_tensors(self.state, before)
         self.compiled = compiled
-        self.shapes = (inputs[0].shape, inputs[1].shape)
+        self.shapes = tuple(part.shape for part in batch)
         self.compile_seconds = time.perf_counter() - started
 
-    def _gradients(self, x: Tensor, y: Tensor, *flat: Tensor) -> list[Tensor]:
-        """Write gradients and buffers into the flat tensors, and return the record of the step as a list."""
-        parameters, buffers, gradients = self._parted(flat)
+    def _gradients(self, *inputs: Tensor) -> list[Tensor]:
+        """Write gradients and buffers into the flat tensors, and return the record of the step as a list.
+
+        Args:
+            inputs: The batch, then the flat tensors.
+        """
+        parts = len(inputs) - len(self.state) - len(self.gradients)
+        batch, (parameters, buffers, gradients) = inputs[:parts], self._parted(inputs[parts:])
         leaves = {
             name: view.detach().requires_grad_()
             for group, tensor in zip(self.parameters, parameters, strict=True)
@@ -196,7 +202,7 @@ class CompiledStep(_Step):
             for name, view in group.views(tensor).items()
         }
         with torch.enable_grad():
-            minimised, result = torch.func.functional_call(self.objective, leaves | changing, (x, y))
+            minimised, result = torch.func.functional_call(self.objective, leaves | changing, batch)
             found = torch.autograd.grad(minimised.sum() / self.num_data, list(leaves.values()))
         own = {name: p for group in self.parameters for name, p in group.tensors.items()}
         by_parameter = dict(zip((own[name] for name in leaves), found, strict=True))

@@ -50,7 +50,7 @@ def test_scale_is_learnt_or_fixed():
 @pytest.mark.parametrize(
     ("y", "kind", "message"),
     [
-        (torch.tensor([0.0, 1.0]), TypeError, "Expected integer labels, got torch.float32. Convert"),
+        (torch.tensor([0.0, 1.0]), TypeError, "Expected integer labels, or soft labels .* got torch.float32 of shape .* y.long"),
         (torch.tensor([True, False]), TypeError, "Expected integer labels, got torch.bool"),
         (torch.tensor([[0, 1]]), ValueError, r"Expected labels of shape \(N,\), got \(1, 2\)"),
         (torch.tensor([0, 4]), ValueError, r"Expected labels in 0\.\.3 for a network with 4 outputs, got 0\.\.4"),
