@@ -14,10 +14,10 @@ from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.infer.drawn import given, sample_sites
 from pyro_vds.infer.exact import log_likelihood
-from pyro_vds.infer.passes import BATCH_SIZE, read_out
+from pyro_vds.infer.passes import BATCH_SIZE, read_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.ops.tensors import as_data, outer_sum
+from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.spaces.space import counted
 from pyro_vds.spaces.typing import Data, WeightedData
 
@@ -123,10 +123,9 @@ def _log_likelihood(
 ) -> Float[Tensor, "draw read_out"]:
     """Return the log likelihood of all data under drawn architectures and each read-out, nats, float64."""
     few, _ = given(model, guide, choices)
-    points = (data,) if isinstance(data, DataLoader) else as_data(data, "data")
     with torch.inference_mode():
         parts = [
-            log_likelihood(few, part).double().sum(-1).cpu() for part in read_out(few, *points, batch_size=batch_size)
+            log_likelihood(few, part).double().sum(-1).cpu() for part in read_data(few, data, batch_size=batch_size)
         ]
     return torch.stack(parts).sum(0).view(len(next(iter(choices.values()))), -1)
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
-from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
+from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops import dependence
-from pyro_vds.ops.tensors import as_data, outer_sum
+from pyro_vds.ops.tensors import outer_sum
 from pyro_vds.priors.base import PriorLike, as_categorical, prior_over_sites, priors_by_axis
 from pyro_vds.spaces.axis import Axis
 from pyro_vds.spaces.space import Space
@@ -150,10 +150,9 @@ def exact_posterior(
             has its own architecture.
     """
     require_one_posterior(model)
-    points = (data,) if isinstance(data, DataLoader) else as_data(data, "data")
     with torch.inference_mode():
         parts = [
-            log_likelihood(model, batch).double().sum(-1) for batch in read_out(model, *points, batch_size=batch_size)
+            log_likelihood(model, batch).double().sum(-1) for batch in read_data(model, data, batch_size=batch_size)
         ]
     return posterior_of(model, torch.stack(parts).sum(0))  # outside, for tensors that autograd takes
 

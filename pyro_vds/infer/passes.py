@@ -77,6 +77,26 @@ def read_out(
         raise ValueError("Expected a DataLoader with at least one batch, got none.")
 
 
+def read_data(
+    model: VDSModel, data: Data | WeightedData | DataLoader, *, batch_size: int = BATCH_SIZE
+) -> Iterator[ReadOut]:
+    """Run the network over data with targets, and weights if they have any, as :func:`read_out` does.
+
+    Args:
+        model: The model; it runs in eval mode.
+        data: Inputs and targets, and weights if they have any; or a ``DataLoader`` of such pairs or triples.
+        batch_size: The most points in one forward pass; a ``DataLoader`` has its own.
+
+    Raises:
+        TypeError: As :func:`read_out`.
+        ValueError: As :func:`read_out`.
+    """
+    if isinstance(data, DataLoader):
+        return read_out(model, data, batch_size=batch_size)
+    x, y, *weight = as_data(data, "data")
+    return read_out(model, x, y, *weight, batch_size=batch_size)
+
+
 def read_out_replicates(
     model: VDSModel, data: Data | WeightedData, *, batch_size: int = BATCH_SIZE
 ) -> Iterator[ReadOut]:

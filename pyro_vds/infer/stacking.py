@@ -10,11 +10,10 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
 from pyro_vds.infer.exact import require_one_posterior
-from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out, read_out_replicates
+from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_data, read_out_replicates
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.stacking import maximise_log_score
-from pyro_vds.ops.tensors import as_data
 from pyro_vds.spaces.typing import Data, WeightedData
 
 logger = logging.getLogger(__name__)
@@ -47,8 +46,7 @@ def stacked_weights(
             finite, or each input has its own architecture.
     """
     require_one_posterior(model)
-    points = (data,) if isinstance(data, DataLoader) else as_data(data, "data")
-    log_weights = _stacked(model, read_out(model, *points, batch_size=batch_size))
+    log_weights = _stacked(model, read_data(model, data, batch_size=batch_size))
     if log_weights.isnan().any():
         raise ValueError(
             "Expected held-out data that each architecture gives a log density, got a point with NaN, or one that no "

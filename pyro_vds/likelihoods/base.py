@@ -36,6 +36,10 @@ class Likelihood(nn.Module, ABC):
     outputs: int = 1
     batch_shape: torch.Size = torch.Size()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_pre_hook(_widen_to_state)
+
     @abstractmethod
     def forward(self, outputs: Outputs) -> TorchDistributionMixin:
         """Return the distribution of the target, batch shape ``(*axes, batch)``."""
@@ -80,11 +84,7 @@ class Likelihood(nn.Module, ABC):
         self._widen(outputs)
 
     def for_each_output(self, parameter: Tensor) -> Tensor:
-        """Return a parameter of :attr:`by_output` with a last dimension that broadcasts against several outputs.
-
-        Args:
-            parameter: The parameter, or a function of it.
-        """
+        """Return a parameter of :attr:`by_output`, or a function of it, that broadcasts against several outputs."""
         return parameter if self.outputs > 1 else parameter[..., None]
 
     def _widen(self, outputs: int) -> None:
@@ -94,13 +94,6 @@ class Likelihood(nn.Module, ABC):
                 tensor.data = tensor.detach()[..., None].repeat(*[1] * tensor.ndim, outputs)
             tensor.grad = None
         self.outputs = outputs
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the number of outputs from a state, too."""
-        found = [state_dict[prefix + name] for name in self.by_output if prefix + name in state_dict]
-        if self.outputs == 1 and found and found[0].ndim > 2 * len(self.batch_shape):
-            self._widen(found[0].shape[-1])
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def class_log_probs(self, outputs: Outputs) -> Float[Tensor, "..."]:
         """Return the log probability of each class, ``(*axes, batch, classes)``, nats.
@@ -248,3 +241,10 @@ class Likelihood(nn.Module, ABC):
     def _tensors(self) -> dict[str, Tensor]:
         """Return the parameters and buffers."""
         return dict(self.named_parameters()) | dict(self.named_buffers())
+
+
+def _widen_to_state(likelihood: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take the number of outputs from a state, too, before it is loaded."""
+    found = [state[prefix + name] for name in likelihood.by_output if prefix + name in state]
+    if likelihood.outputs == 1 and found and found[0].ndim > 2 * len(likelihood.batch_shape):
+        likelihood._widen(found[0].shape[-1])

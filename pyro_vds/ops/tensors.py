@@ -34,7 +34,7 @@ def as_pair(batch: Any, name: str) -> Data:
     """
     if isinstance(batch, tuple | list) and len(batch) == 3:
         raise TypeError(f"Expected {name} as a pair (inputs, targets) without weights, got 3 parts. Leave weights out.")
-    x, y = as_data(batch, name)
+    x, y = as_data(batch, name)[:2]
     return x, y
 
 

@@ -86,7 +86,7 @@ def test_cut_points_are_learnt():
     torch.manual_seed(0)
     model = vds.VDSModel(vds.ResidualMLP(1, 1, width=4, max_depth=1), likelihood=Ordinal(4), num_data=3000)
     guide = vds.AutoCategorical(model)
-    vds.fit(model, guide, (x, y), optimizer=torch.optim.Adam, lr=0.03, max_epochs=80, progress=False)
+    vds.fit(model, guide, (x, y), optimizer=torch.optim.Adam, lr=0.1, batch_size=3000, max_epochs=80, progress=False)
     gaps = model.likelihood.cut_points.detach().diff()
     np.testing.assert_allclose(gaps, np.diff(CUTS), rtol=0.15)
     truth = torch.from_numpy(class_probs(x.numpy()))

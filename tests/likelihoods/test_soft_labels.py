@@ -112,7 +112,7 @@ def test_a_datatree_refuses_soft_labels():
     [
         (torch.tensor([0.2, 0.7]), TypeError, "For numbers, use likelihood=Gaussian"),
         (torch.tensor([0.0, 2.0]), TypeError, r"shape \(2,\). Convert whole numbers with y.long\(\)"),
-        (torch.rand(2, 3), TypeError, r"soft labels of shape \(N, 4\) .* got torch.float64 of shape \(2, 3\)"),
+        (torch.rand(2, 3), TypeError, r"soft labels of shape \(N, 4\) .* got torch.float32 of shape \(2, 3\)"),
         (torch.full((2, 4), 0.5), ValueError, "got 2 of 2 that do not; the first, at index 0, sums to 2"),
         (torch.tensor([[0.25] * 4, [1.5, -0.5, 0.0, 0.0]]), ValueError, "got 1 of 2 .* at index 1, sums to 1"),
         (torch.full((2, 4), torch.nan), ValueError, "soft labels in .* sums to nan"),
