@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vds.datasets.dataset import DataSet, split_and_normalise, split_off
+from pyro_vds.datasets.dataset import DataSet, TargetKind, split_and_normalise, split_off
 from pyro_vds.spaces.typing import TensorPair
 
 
 def npz(
     path: str | Path,
     *,
+    targets: TargetKind | None = None,
     test_fraction: float = 0.2,
     validation_fraction: float = 0.0,
     train_size: int | None = None,
@@ -22,10 +23,13 @@ def npz(
     """Return the arrays ``x`` and ``y`` of a user's npz file, and ``x_test`` and ``y_test`` if it has them.
 
     Integer ``y`` are classes; floating-point ``y`` are regression targets, ``(N,)`` or ``(N, targets)``, and are
-    standardised. ``x`` has shape ``(N, features)``, ``(N, height, width)`` or ``(N, channels, height, width)``.
+    standardised; or ``targets`` says what they are. ``x`` has shape ``(N, features)``, ``(N, height, width)`` or ``(N,
+    channels, height, width)``.
 
     Args:
         path: The file.
+        targets: What ``y`` holds: ``"classes"``, whole numbers from 0; ``"numbers"``, which are standardised; or
+            ``"counts"``, whole numbers of at least 0 that are not. ``None`` goes by the type.
         test_fraction: Share of the points to test on, ``(0, 1)``, if the file has no test part.
         validation_fraction: Share of the training points to validate on.
         train_size: Number of training points to use; ``None`` uses all.
@@ -41,18 +45,20 @@ def npz(
     arrays, names = _read_npz(path)
     if not {"x", "y"} <= arrays.keys() or ("x_test" in arrays) != ("y_test" in arrays):
         raise ValueError(f"Expected arrays x and y, with or without x_test and y_test, in {path}, found {names}.")
-    train = _tensors(arrays["x"], arrays["y"], path)
+    kind = targets or ("classes" if arrays["y"].dtype.kind in "iu" else "numbers")
+    train = _tensors(arrays["x"], arrays["y"], kind, path)
     if "x_test" in arrays:
-        test = _tensors(arrays["x_test"], arrays["y_test"], path)
+        test = _tensors(arrays["x_test"], arrays["y_test"], kind if targets else None, path)
         _check_alike(train, test, path)
     else:
         order = torch.randperm(len(train[0]), generator=generator)
         train, test = split_off(train[0][order], train[1][order], test_fraction, "test_fraction")
-    classes = None if train[1].is_floating_point() else _count_classes(torch.cat([train[1], test[1]]), path)
+    classes = _count_classes(torch.cat([train[1], test[1]]), path) if kind == "classes" else None
     return split_and_normalise(
         train,
         test,
         classes=classes,
+        counts=kind == "counts",
         validation_fraction=validation_fraction,
         train_size=train_size,
         generator=generator,
@@ -89,7 +95,8 @@ def _check_alike(train: TensorPair, test: TensorPair, path: Path) -> None:
         raise ValueError(f"Expected x_test and y_test in {path} like x and y, shapes {expected}, got {got}.")
 
 
-def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> TensorPair:
+def _tensors(x: np.ndarray, y: np.ndarray, kind: TargetKind | None, path: Path) -> TensorPair:
+    """Return inputs and targets, of a kind or by their type."""
     if x.ndim not in (2, 3, 4) or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
         raise ValueError(
             f"Expected x of shape (N, features), (N, height, width) or (N, channels, height, width) and N targets "
@@ -108,6 +115,17 @@ def _tensors(x: np.ndarray, y: np.ndarray, path: Path) -> TensorPair:
             f"Expected finite inputs in {path}, got NaN or infinity in {bad} of {len(x)} points. Remove or impute "
             "these points."
         )
-    integer = np.issubdtype(y.dtype, np.integer)
-    targets = torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64 if integer else np.float64))
-    return (inputs[:, None] if x.ndim == 3 else inputs), targets
+    kind = kind or ("classes" if y.dtype.kind in "iu" else "numbers")
+    return (inputs[:, None] if x.ndim == 3 else inputs), _targets(y, kind, path)
+
+
+def _targets(y: np.ndarray, kind: TargetKind, path: Path) -> Tensor:
+    """Return targets of a kind; raise ``ValueError`` unless they are."""
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if kind == "numbers":
+        return torch.from_numpy(np.ascontiguousarray(y, dtype=np.float64))
+    wrong = (y != np.round(y)) | ((y < 0) & (kind == "counts"))
+    if wrong.any():
+        what = "whole numbers of at least 0, for counts" if kind == "counts" else "whole numbers, for classes"
+        raise ValueError(f"Expected y in {path} as {what}, got {y[wrong][0]:g}.")
+    return torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64 if kind == "classes" else np.float64))

@@ -1,12 +1,16 @@
 """Splits of a data set, normalised by the training part."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pyro_vds.spaces.typing import TensorPair
+
+TargetKind = Literal["classes", "numbers", "counts"]
+"""What targets are: labels, numbers that are standardised, or whole numbers from 0 that are not."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,11 @@ class DataSet:
         train: Training inputs and targets.
         test: Test inputs and targets.
         validation: Points split off the training part, if any.
-        classes: Number of classes; ``None`` for regression.
+        classes: Number of classes; ``None`` for regression and counts.
         mean: Mean of each channel or feature, subtracted from the inputs.
         std: Standard deviation of each channel or feature, by which the inputs are divided.
-        target_mean: Mean of each column of regression targets; ``None`` for classes.
-        target_std: Standard deviation of each column of regression targets; ``None`` for classes.
+        target_mean: Mean of each column of regression targets; ``None`` for classes and counts.
+        target_std: Standard deviation of each column of regression targets; ``None`` for classes and counts.
     """
 
     train: TensorPair
@@ -36,12 +40,20 @@ class DataSet:
     target_mean: Float[Tensor, " targets"] | None = None
     target_std: Float[Tensor, " targets"] | None = None
 
+    @property
+    def targets(self) -> TargetKind:
+        """What the targets are."""
+        if self.classes is not None:
+            return "classes"
+        return "counts" if self.target_std is None else "numbers"
+
 
 def split_and_normalise(
     train: TensorPair,
     test: TensorPair,
     *,
     classes: int | None,
+    counts: bool = False,
     validation_fraction: float = 0.0,
     train_size: int | None = None,
     generator: torch.Generator,
@@ -55,7 +67,8 @@ def split_and_normalise(
     Args:
         train: Inputs ``(N, features)`` or ``(N, channels, height, width)`` and targets.
         test: The same for testing.
-        classes: Number of classes; ``None`` for regression.
+        classes: Number of classes; ``None`` for regression and counts.
+        counts: Whether the targets are counts, which are not standardised.
         validation_fraction: Share of the training points to validate on, ``[0, 1)``.
         train_size: Number of training points to use, drawn at random before the split; ``None`` uses all.
         generator: Generator of the split.
@@ -69,12 +82,14 @@ def split_and_normalise(
     held_out, kept = _draw_parts(len(train[0]), validation_fraction, train_size, generator)
     x, y = train[0][kept], train[1][kept]
     mean, std = _moments(x.float() if x.dtype == torch.uint8 else x, [d for d in range(x.ndim) if d != 1])
-    units = _moments(y, [0]) if classes is None else None
+    units = _moments(y, [0]) if classes is None and not counts else None
 
     def normalised(x: Tensor, y: Tensor) -> TensorPair:
         dtype = torch.get_default_dtype()
         x = x if x.dtype == torch.uint8 else ((x - mean) / std).to(dtype)
-        return x, y if units is None else ((y - units[0]) / units[1]).to(dtype)
+        if units is None:
+            return x, y.to(dtype) if counts else y
+        return x, ((y - units[0]) / units[1]).to(dtype)
 
     return DataSet(
         train=normalised(x, y),

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
+from pyro_vds.runs.likelihoods import likelihood_kind
 from pyro_vds.runs.site_text import bound_line, draws_note, site_rows
 from pyro_vds.runs.summary import chosen_line, disagreement_line, saving_line, weights_line
 
@@ -191,7 +192,8 @@ def _settings(run: Run) -> Table:
     """Return the settings that are not empty, and the shape of the data."""
     given = {field.name: getattr(run.settings, field.name) for field in fields(run.settings)}
     shape = " x ".join(map(str, run.data_summary.input_shape))
-    kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
+    classes = run.data_summary.classes
+    kind = f"{classes or ''} {likelihood_kind(run.settings.likelihood, classes).words}".strip()
     return Table("Settings", (), _named({"inputs": f"{shape}, {kind}"} | given))
 
 
