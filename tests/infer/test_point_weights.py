@@ -142,3 +142,35 @@ def test_what_cannot_weigh_says_so():
     guide = vds.AutoPerInput(by_input, torch.nn.Linear(2, 3))
     with pytest.raises(ValueError, match="no weights for a model with an architecture for each input"):
         vds.fit(by_input, guide, points, max_epochs=1, progress=False)
+
+
+def test_weights_go_with_several_inputs_and_with_arrays():
+    (x, y, weight), _ = both()
+    plain = weighted()
+    model = vds.VDSModel(plain.backbone, priors=plain.priors, num_data=12).eval()
+    expected = vds.exact_posterior(model, (x, y, weight)).log_likelihood
+    arrays = tuple(part.numpy() for part in (x, y, weight))
+    torch.testing.assert_close(vds.exact_posterior(model, arrays).log_likelihood, expected)
+    guide = vds.AutoCategorical(model)
+    torch.testing.assert_close(vds.enum_elbo(model, guide)(*arrays), vds.enum_elbo(model, guide)(x, y, weight))
+
+    class First(torch.nn.Module):
+        def __init__(self, stem: torch.nn.Module) -> None:
+            super().__init__()
+            self.stem = stem
+
+        def forward(self, x: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.stem(x["points"] * x["mask"])
+
+    tree = {"points": x, "mask": torch.ones(12, 1, dtype=x.dtype)}
+    model.backbone.stem = First(model.backbone.stem)
+    data = (tree, y, weight)
+    torch.testing.assert_close(vds.exact_posterior(model, data).log_likelihood, expected)
+    histories = []
+    for points in (data, DataLoader(range(12), 12, collate_fn=lambda _: data)):
+        model = vds.VDSModel(model.backbone, num_data=12)
+        before = {name: t.clone() for name, t in model.state_dict().items()}
+        history = vds.fit(model, vds.AutoCategorical(model), points, validation=points, max_epochs=2, progress=False)
+        histories.append(history.elbo)
+        model.load_state_dict(before)
+    torch.testing.assert_close(histories[0], histories[1])
