@@ -18,7 +18,7 @@ from pyro_vds.guides.replicates import replicates
 from pyro_vds.infer.chains import as_chains
 from pyro_vds.infer.drawn import given, sample_sites
 from pyro_vds.infer.exact import ExactPosterior, log_likelihood, posterior_of, require_one_posterior
-from pyro_vds.infer.passes import read_out
+from pyro_vds.infer.passes import ReadOut, read_out
 from pyro_vds.infer.site_tree import as_variables, assemble, by_site, site_coords, site_dims, sites_group
 from pyro_vds.infer.tree_groups import by_axis, log_prior_of, log_priors, prior_parameters, with_classes
 from pyro_vds.models.vds_model import VDSModel
@@ -93,7 +93,7 @@ def to_datatree(
         return _of_draws(model, guide, x, y, seed=seed, **options)
     if model.batch_shape:
         if isinstance(x, DataLoader):  # read once: each time it may shuffle its points anew
-            x, y = gathered(x, "data", model.device_tensor().device, model.device_tensor().dtype)
+            x, y = model.as_pair(gathered(x, "data", model.device_tensor().device, model.device_tensor().dtype), "data")
         posteriors = _of_each(model, posterior)
         pairs = zip(replicates(model, guide), posteriors, strict=True)
         return as_chains([_one_chain(*pair, x, y, p, seed=seed + r, **options) for r, (pair, p) in enumerate(pairs)])
@@ -131,6 +131,7 @@ def _one_chain(
     """Return the DataTree of one model."""
     with torch.inference_mode():
         batches = list(read_out(model, x, y))
+        _require_plain(model, batches[0])
         log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
     inputs, targets = joined([b.x for b in batches]), torch.cat([b.y for b in batches if b.y is not None])
     outputs = torch.cat([b.outputs for b in batches], 1)
@@ -185,6 +186,19 @@ def _of_draws(
     tree["architecture"] = xr.DataTree(sites_group(model, guide, None, draws))
     del tree["prior_predictive"]  # of the draws of the guide, which are all that the network ran
     return tree
+
+
+def _require_plain(model: VDSModel, batch: ReadOut) -> None:
+    """Raise unless targets are what the likelihood draws, each counted once: ArviZ knows no others."""
+    assert batch.y is not None
+    event = model.likelihood(batch.outputs).event_shape
+    if batch.y.shape[len(model.batch_shape) + 1 :] != event:
+        raise ValueError(
+            f"Expected targets of the shape that the likelihood draws, {tuple(event)} for each point, got soft labels "
+            f"of shape {tuple(batch.y.shape)}, which have no density. Pass labels, such as y.argmax(-1)."
+        )
+    if batch.weight is not None:
+        raise ValueError("Expected data without weights, got some. Pass a DataLoader of pairs, or the tensors x and y.")
 
 
 def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:

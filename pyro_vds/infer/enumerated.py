@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import pyro.poutine as poutine
@@ -14,7 +15,8 @@ from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
-from pyro_vds.models.checks import check_data, require_as_many
+from pyro_vds.models.checks import check_data
+from pyro_vds.models.points import require_as_many
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.compat import enumerated_traces, without_checks_of_arguments
 from pyro_vds.ops.inputs import device_of
@@ -59,23 +61,24 @@ class EnumELBO(nn.Module):
         """Whether the sum is over all architectures, so that only batches make it an estimate."""
         return True
 
-    def check(self, x: InputsLike, y: Array) -> None:
+    def check(self, x: InputsLike, y: Array, weight: Array | None = None) -> None:
         """Raise unless guide and data fit the model; :meth:`forward` calls it with the first batch.
 
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: If inputs or targets have the wrong type.
             ValueError: If the guide leaves an axis out or does not enumerate it, or the data do not fit the model.
         """
-        inputs, targets = self.model.as_inputs(x), self.model.as_targets(y)
-        check_data(self.model, inputs, targets)
+        inputs, targets, weights = self.model.as_inputs(x), self.model.as_targets(y), self.model.as_weights(weight)
+        check_data(self.model, inputs, targets, weights)
         _check_guide(self.model, self.guide, inputs, targets)
         self._checked = True
 
-    def forward(self, x: InputsLike, y: Array) -> Float[Tensor, ""]:
+    def forward(self, x: InputsLike, y: Array, weight: Array | None = None) -> Float[Tensor, ""]:
         """Return the negative full-data ELBO estimated on a batch, in nats; differentiable.
 
         With replicates it is the sum of :meth:`losses`.
@@ -83,48 +86,51 @@ class EnumELBO(nn.Module):
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: As :meth:`bound`.
             ValueError: As :meth:`bound`.
         """
-        return self.losses(x, y).sum()
+        return self.losses(x, y, weight).sum()
 
-    def losses(self, x: InputsLike, y: Array) -> Float[Tensor, "*replicate"]:
+    def losses(self, x: InputsLike, y: Array, weight: Array | None = None) -> Float[Tensor, "*replicate"]:
         """Return the negative ELBO of each replicate, ``(replicate,)``; without replicates a scalar.
 
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: As :meth:`bound`.
             ValueError: As :meth:`bound`.
         """
-        return self.bound(x, y).losses
+        return self.bound(x, y, weight).losses
 
-    def bound(self, x: InputsLike, y: Array) -> Bound:
+    def bound(self, x: InputsLike, y: Array, weight: Array | None = None) -> Bound:
         """Return the negative ELBO with the log likelihood of each architecture, from one pass; both differentiable.
 
         Args:
             x: A batch of inputs, ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: If :meth:`check` raises it in the first call.
             ValueError: If the numbers of inputs and targets differ, or :meth:`check` raises it in the first call.
         """
-        inputs, targets = self.model.as_inputs(x), self.model.as_targets(y)
+        inputs, targets, weights = self.model.as_inputs(x), self.model.as_targets(y), self.model.as_weights(weight)
         if not self._checked:
-            self.check(inputs, targets)
-        require_as_many(inputs, targets, 1 + len(self.model.batch_shape))
+            self.check(inputs, targets, weights)
+        require_as_many(inputs, targets, 1 + len(self.model.batch_shape), weights)
         # Shapes and values are checked before training; checks in each step would only take time.
         with without_checks_of_arguments():
-            return self._bound(inputs, targets)
+            return self._bound(inputs, targets, weights)
 
-    def _bound(self, x: Inputs, y: Tensor) -> Bound:
+    def _bound(self, x: Inputs, y: Tensor, weight: Tensor | None) -> Bound:
         """Return the bound of checked data."""
-        return self._loss.bound(self.model, self.guide, x, y)
+        return self._loss.bound(self.model, self.guide, x, y, weight=weight)
 
 
 def _check_guide(model: VDSModel, guide: PyroModule, x: Inputs, y: Tensor) -> None:
@@ -179,9 +185,10 @@ class DenseEnumELBO(TraceEnum_ELBO):
         """Return the negative ELBO, in nats."""
         return -torch.stack([term.sum() for term in _terms(*enumerated_traces(self, model, guide, args, kwargs))]).sum()
 
-    def bound(self, model: VDSModel, guide: PyroModule, *args: Any) -> Bound:
+    def bound(self, model: VDSModel, guide: PyroModule, *args: Any, weight: Tensor | None = None) -> Bound:
         """Return the negative ELBO of each replicate, and the log likelihood of each architecture, in nats."""
-        model_trace, guide_trace = enumerated_traces(self, model, guide, args, {})
+        weighted = model if weight is None else partial(model, weight=weight)  # of which a guide knows nothing
+        model_trace, guide_trace = enumerated_traces(self, weighted, guide, args, {})
         terms, replicates = _terms(model_trace, guide_trace), len(model.batch_shape)
         keep = range(-1 - replicates, -1)
         sums = [term.sum([d for d in range(-term.ndim, 0) if d not in keep]) for term in terms]

@@ -13,7 +13,7 @@ from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import guide_or_empty
 from pyro_vds.infer.drawn import given, sample_sites
 from pyro_vds.infer.exact import log_likelihood
-from pyro_vds.infer.passes import BATCH_SIZE, read_out
+from pyro_vds.infer.passes import BATCH_SIZE, read_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import outer_sum
@@ -80,7 +80,7 @@ def estimate_evidence(
     Args:
         model: A model whose axes have sites.
         guide: Its guide.
-        data: The training data.
+        data: The training data, with weights of the points if they have any.
         samples: Number of draws, at least 2.
         seed: Seed of the draws.
         batch_size: Points in one forward pass of up to 64 architectures.
@@ -118,10 +118,9 @@ def _log_likelihood(
 ) -> Float[Tensor, "draw read_out"]:
     """Return the log likelihood of all data under drawn architectures and each read-out, nats, float64."""
     few, _ = given(model, guide, choices)
-    x, y = (data, None) if isinstance(data, DataLoader) else model.as_pair(data, "data")
     with torch.inference_mode():
         parts = [
-            log_likelihood(few, part).double().sum(-1).cpu() for part in read_out(few, x, y, batch_size=batch_size)
+            log_likelihood(few, part).double().sum(-1).cpu() for part in read_data(few, data, batch_size=batch_size)
         ]
     return torch.stack(parts).sum(0).view(len(next(iter(choices.values()))), -1)
 

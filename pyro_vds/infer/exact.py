@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from pyro_vds.guides.base import Guide
 from pyro_vds.guides.categorical import require_guide
-from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_out
+from pyro_vds.infer.passes import BATCH_SIZE, ReadOut, read_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops import dependence
 from pyro_vds.ops.tensors import outer_sum
@@ -137,8 +137,9 @@ def exact_posterior(model: VDSModel, data: DataLike | DataLoader, *, batch_size:
 
     Args:
         model: A model with trained weights.
-        data: The training data, the same for every replicate: inputs and targets, or a ``DataLoader`` of pairs that
-            yields every point.
+        data: The training data, the same for every replicate: inputs and targets, and a weight for each point if they
+            have weights; or a ``DataLoader`` of such pairs or triples that yields every point. Weights multiply the log
+            likelihood of their points, and their sum plays the part of the number of data.
         batch_size: Points in one forward pass.
 
     Returns:
@@ -150,23 +151,25 @@ def exact_posterior(model: VDSModel, data: DataLike | DataLoader, *, batch_size:
             has its own architecture.
     """
     require_one_posterior(model)
-    x, y = (data, None) if isinstance(data, DataLoader) else model.as_pair(data, "data")
     with torch.inference_mode():
         parts = [
-            log_likelihood(model, batch).double().sum(-1) for batch in read_out(model, x, y, batch_size=batch_size)
+            log_likelihood(model, batch).double().sum(-1) for batch in read_data(model, data, batch_size=batch_size)
         ]
     return posterior_of(model, torch.stack(parts).sum(0))  # outside, for tensors that autograd takes
 
 
 def log_likelihood(model: VDSModel, batch: ReadOut) -> Float[Tensor, "architecture *batch_shape batch"]:
-    """Return ``log p(y_n | x_n, d)`` of a batch under each architecture, nats; axes flattened.
+    """Return ``w_n log p(y_n | x_n, d)`` of a batch under each architecture, nats; axes flattened.
+
+    ``w_n`` is the weight of the point, 1 without weights.
 
     Args:
         model: The model.
         batch: A batch with its outputs.
     """
     assert batch.y is not None
-    return model.likelihood(batch.outputs).log_prob(batch.y)
+    log_probs = model.likelihood(batch.outputs).log_prob(batch.y)
+    return log_probs if batch.weight is None else log_probs * batch.weight
 
 
 def posterior_of(model: VDSModel, total: Float[Tensor, "architecture *batch_shape"]) -> ExactPosterior:

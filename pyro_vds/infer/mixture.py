@@ -85,6 +85,8 @@ class Mixture:
     def log_prob(self, y: Shaped[Tensor, "*batch_and_target"]) -> Float[Tensor, "*batch_shape batch"]:
         """Return ``log sum_i q_i p(y_n | x_n, d=i)``, nats.
 
+        For soft labels, ``sum_c y_nc log sum_i q_i p(c | x_n, d=i)``: the expected log probability of the class.
+
         Args:
             y: Targets.
         """
@@ -173,7 +175,7 @@ class Mixture:
             TypeError: If targets are not classes.
         """
         self._categorical()
-        return split_entropy(self.outputs.log_softmax(-1), self.log_weights)
+        return split_entropy(self.likelihood.class_log_probs(self.outputs), self.log_weights)
 
     def _weighed(self, values: Tensor) -> Tensor:
         """Return the mean over architectures of values ``(*batch_shape, batch, architecture, *target)``."""

@@ -19,7 +19,7 @@ from pyro_vds.models.checks import check_data
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.inputs import device_of
 from pyro_vds.ops.tensors import outer_sum
-from pyro_vds.spaces.typing import Array, Inputs, InputsLike
+from pyro_vds.spaces.typing import Array, Data, Inputs, InputsLike, WeightedData
 
 SMALLEST = 2
 """The least number of draws: the baseline of each is the mean of the others."""
@@ -50,18 +50,20 @@ class ArchitectureELBO(EnumELBO):
         """Whether the sum is over all architectures, so that only batches make it an estimate."""
         return self.samples is None
 
-    def check(self, x: InputsLike, y: Array) -> None:
+    def check(self, x: InputsLike, y: Array, weight: Array | None = None) -> None:
         """Raise unless guide and data fit the model; the first call checks.
 
         Args:
             x: A batch of inputs.
             y: Targets of the batch.
+            weight: The weight of each point, which multiplies its log likelihood; ``None`` is 1 for each.
 
         Raises:
             TypeError: If inputs or targets have the wrong type, or the guide is not one of pyro_vds.
             ValueError: If the guide is for other axes, or the data do not fit the model.
         """
-        check_data(self.model, self.model.as_inputs(x), self.model.as_targets(y))
+        weights = self.model.as_weights(weight)
+        check_data(self.model, self.model.as_inputs(x), self.model.as_targets(y), weights)
         if not isinstance(self.guide, Guide):
             raise TypeError(
                 f"Expected a guide of pyro_vds for axes with sites, such as AutoCategorical(model), got "
@@ -70,27 +72,28 @@ class ArchitectureELBO(EnumELBO):
         self.guide.require_space(self.model.space)
         self._checked = True
 
-    def _bound(self, x: Inputs, y: Tensor) -> Bound:
-        return self._listed(x, y) if self.samples is None else self._drawn(x, y, self.samples)
+    def _bound(self, x: Inputs, y: Tensor, weight: Tensor | None) -> Bound:
+        batch = (x, y) if weight is None else (x, y, weight)
+        return self._listed(batch) if self.samples is None else self._drawn(batch, self.samples)
 
-    def _listed(self, x: Inputs, y: Tensor) -> Bound:
+    def _listed(self, batch: Data | WeightedData) -> Bound:
         """Return the bound as a sum over all architectures, weighted by ``q``."""
         space = self.model.space
         names = [*space.read_out, *space.with_sites]
-        table = self._log_likelihood(x, y, self.model.whole)
+        table = self._log_likelihood(batch, self.model.whole)
         table = table.reshape([space[name].entries for name in names]).permute([names.index(name) for name in space])
         q = self.guide.joint_log_probs().exp()
         # An entry whose probability underflows to zero costs nothing, even if its cost is infinite.
         return Bound(self.guide.kl(self.model) - (q * table.where(q > 0, 0.0)).sum(), table)
 
-    def _drawn(self, x: Inputs, y: Tensor, samples: int) -> Bound:
+    def _drawn(self, batch: Data | WeightedData, samples: int) -> Bound:
         """Return an unbiased estimate from draws; its gradient too, by scores with a leave-one-out baseline."""
         model, guide = self.model, cast(Guide, self.guide)
         drawn = sample_sites(guide, samples)
         log_q = guide.log_prob(drawn)
         read_out = [guide.log_probs()[name] for name in model.space.read_out]
         q = outer_sum(read_out).to(log_q).exp()
-        costs = -(q[..., None] * self._log_likelihood(x, y, drawn)).reshape(-1, samples).sum(0)
+        costs = -(q[..., None] * self._log_likelihood(batch, drawn)).reshape(-1, samples).sum(0)
         kl = guide.kl(model) if guide.has_closed_kl else None
         if kl is None:
             costs = costs + log_q.detach() - model.log_prior_of(drawn)
@@ -101,13 +104,13 @@ class ArchitectureELBO(EnumELBO):
         return Bound(loss, loss.new_full((), torch.nan))
 
     def _log_likelihood(
-        self, x: Inputs, y: Tensor, given: dict[str, Int[Tensor, "row sites"]]
+        self, batch: Data | WeightedData, given: dict[str, Int[Tensor, "row sites"]]
     ) -> Float[Tensor, "*read_out row"]:
         """Return the log likelihood of the batch, scaled to all data, under each read-out of given architectures."""
         values = dict(given)
         for place, (name, axis) in enumerate(reversed(list(self.model.space.read_out.items()))):
-            values[name] = torch.arange(len(axis), device=device_of(x)).reshape(-1, *[1] * (2 + place))
+            values[name] = torch.arange(len(axis), device=device_of(batch[0])).reshape(-1, *[1] * (2 + place))
         with pyro.plate("architecture", len(next(iter(given.values()))), dim=-2):
-            trace = poutine.trace(poutine.condition(self.model, data=values)).get_trace(x, y)
+            trace = poutine.trace(poutine.condition(self.model, data=values)).get_trace(*batch)
         trace.compute_log_prob(lambda name, site: name == "obs")
         return cast(dict[str, Any], trace.nodes)["obs"]["log_prob"].sum(-1)

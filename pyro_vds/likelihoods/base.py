@@ -6,7 +6,7 @@ A likelihood maps outputs ``(*axes, batch, *event)`` to a Pyro distribution of b
 
 import copy
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -27,9 +27,19 @@ class Likelihood(StaysFloat32, ABC):
 
     Attributes:
         numeric: Whether targets are numbers, with a mean and a distribution function, rather than classes.
+        by_output: The names of parameters of which each output has its own; :meth:`meet` tells how many.
+        outputs: The number of outputs that have their own; 1 before, and where one parameter serves them all.
+        batch_shape: ``(replicate,)`` for a likelihood of replicates, otherwise empty.
     """
 
     numeric: ClassVar[bool] = True
+    by_output: tuple[str, ...] = ()
+    outputs: int = 1
+    batch_shape: torch.Size = torch.Size()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_pre_hook(_widen_to_state)
 
     @abstractmethod
     def forward(self, outputs: Outputs) -> TorchDistributionMixin:
@@ -47,6 +57,71 @@ class Likelihood(StaysFloat32, ABC):
             TypeError: If the targets have the wrong type.
             ValueError: If their shape or values do not fit.
         """
+
+    def target_shapes(self, outputs: Outputs) -> tuple[torch.Size, ...]:
+        """Return the shapes that the target of a point can have: that of the distribution's events.
+
+        Args:
+            outputs: Outputs for at least one input.
+        """
+        return (self(outputs).event_shape,)
+
+    def meet(self, outputs: int) -> None:
+        """Give the parameters of :attr:`by_output` an entry for each output, in place; the first data do it.
+
+        Args:
+            outputs: Number of outputs of the network.
+
+        Raises:
+            ValueError: If they have entries for another number of outputs.
+        """
+        if not self.by_output or outputs == self.outputs:
+            return
+        if self.outputs != 1:
+            raise ValueError(
+                f"Expected a network with {self.outputs} outputs, for which {type(self).__name__} has parameters, got "
+                f"{outputs} outputs. Build the likelihood with outputs={outputs}."
+            )
+        self._widen(outputs)
+
+    def for_each_output(self, parameter: Tensor) -> Tensor:
+        """Return a parameter of :attr:`by_output`, or a function of it, that broadcasts against several outputs."""
+        return parameter if self.outputs > 1 else parameter[..., None]
+
+    def _widen(self, outputs: int) -> None:
+        for name in self.by_output:
+            tensor = getattr(self, name)
+            with torch.inference_mode(False), torch.no_grad():
+                tensor.data = tensor.detach()[..., None].repeat(*[1] * tensor.ndim, outputs)
+            tensor.grad = None
+        self.outputs = outputs
+
+    def class_log_probs(self, outputs: Outputs) -> Float[Tensor, "..."]:
+        """Return the log probability of each class, ``(*axes, batch, classes)``, nats.
+
+        Args:
+            outputs: Outputs of the network.
+
+        Raises:
+            TypeError: If targets are numbers; a likelihood of classes says how outputs become probabilities.
+        """
+        raise TypeError(f"Expected a likelihood with a method class_log_probs(), got {type(self).__name__}.")
+
+    def log_scores(
+        self, outputs: Float[Tensor, "architecture *batch_shape_and_batch event"], y: Tensor
+    ) -> tuple[Float[Tensor, "architecture *batch_shape_and_batch row"], Float[Tensor, "*batch_shape_and_batch row"]]:
+        """Return log densities of outcomes and how much each counts; a target is one outcome, and counts as 1.
+
+        Args:
+            outputs: Outputs of each architecture.
+            y: The targets.
+
+        Returns:
+            Log densities ``log p_r(i)`` of the outcomes of each point under each architecture, nats; and their weights
+            ``w_r`` in the score ``sum_r w_r log sum_i q_i p_r(i)`` of a mixture.
+        """
+        log_probs = self(outputs).log_prob(y)[..., None]
+        return log_probs, torch.ones_like(log_probs[0])
 
     def components(
         self, outputs: Float[Tensor, "architecture *batch_shape_and_batch event"], batch_dims: int = 1
@@ -112,8 +187,7 @@ class Likelihood(StaysFloat32, ABC):
             )
         components = self.components(outputs, log_weights.ndim - 1)
         targets = len(components.event_shape)
-        weights = log_weights.movedim(0, -1).exp()
-        weights = weights.reshape(*weights.shape, *[1] * targets)
+        weights = log_weights.movedim(0, -1).exp()[(..., *[None] * targets)]
         mean = (weights * components.mean).sum(-1 - targets, keepdim=True)
         return (weights * (components.mean - mean) ** 2).sum(-1 - targets)
 
@@ -122,35 +196,29 @@ class Likelihood(StaysFloat32, ABC):
     ) -> dict[str, Shaped[Tensor, "..."]]:
         """Return measures of a prediction for each point; a run reports their means.
 
-        A run reports ``squared_error`` as its root mean (``rmse``), and ``confidence`` together with ``error`` as the
-        expected calibration error (``ece``).
-
         Args:
             mixture: The prediction from :meth:`mixture`.
             y: The targets.
 
         Returns:
-            ``log_prob`` in nats, and ``squared_error`` of the mean in the squared units of ``y``.
+            ``log_prob`` in nats, and ``squared_error`` of the mean in the squared units of ``y``. A run reports
+            ``squared_error`` as its root mean (``rmse``), and ``confidence`` together with ``error`` as the expected
+            calibration error (``ece``).
         """
         return {"log_prob": mixture.log_prob(y), "squared_error": (mixture.mean - y) ** 2}
 
     def replicated(self, batch_shape: torch.Size) -> "Likelihood":
-        """Return the likelihood of replicates, each with its own parameters, ``(replicate, 1)``.
+        """Return the likelihood of replicates, each with its own parameters, ``(replicate, 1, *parameter)``.
+
+        A dimension of the points lies between, so that they broadcast against outputs ``(replicate, batch, event)``.
 
         Args:
             batch_shape: ``(replicate,)``.
-
-        Raises:
-            TypeError: If the likelihood has parameters or buffers that are not scalars.
         """
         stacked = copy.deepcopy(self)
-        for name, tensor in stacked._tensors().items():
-            if tensor.ndim:
-                raise TypeError(
-                    f"Expected a likelihood with scalar parameters to replicate, got {name} of {type(self).__name__} "
-                    f"with shape {tuple(tensor.shape)}. Override its methods replicated() and single()."
-                )
-            tensor.data = tensor.detach().expand(*batch_shape, 1).clone()
+        stacked.batch_shape = batch_shape
+        for tensor in stacked._tensors().values():
+            tensor.data = tensor.detach().expand(*batch_shape, 1, *tensor.shape).clone()
         return stacked
 
     def single(self, replicate: int) -> "Likelihood":
@@ -162,9 +230,10 @@ class Likelihood(StaysFloat32, ABC):
         Raises:
             ValueError: If it is not a likelihood of replicates.
         """
+        if not self.batch_shape:
+            raise ValueError("Expected a likelihood of replicates, as replicated() returns it, got that of one model.")
         likelihood = copy.deepcopy(self)
-        if any(tensor.ndim < 2 for tensor in likelihood._tensors().values()):
-            raise ValueError("Expected a likelihood of replicates, as replicated() returns it; got scalar parameters.")
+        likelihood.batch_shape = torch.Size()
         for tensor in likelihood._tensors().values():
             tensor.data = tensor.detach()[replicate, 0].clone()
         return likelihood
@@ -172,3 +241,10 @@ class Likelihood(StaysFloat32, ABC):
     def _tensors(self) -> dict[str, Tensor]:
         """Return the parameters and buffers."""
         return dict(self.named_parameters()) | dict(self.named_buffers())
+
+
+def _widen_to_state(likelihood: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take the number of outputs from a state, too, before it is loaded."""
+    found = [state[prefix + name] for name in likelihood.by_output if prefix + name in state]
+    if likelihood.outputs == 1 and found and found[0].ndim > 2 * len(likelihood.batch_shape):
+        likelihood._widen(found[0].shape[-1])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_vds.models.ids import check_ids, is_integer
+from pyro_vds.models.points import check_weights, require_as_many
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
 from pyro_vds.ops.compat import without_checks_of_arguments
@@ -22,22 +23,23 @@ ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 """What a network raises for inputs of another kind than it was written for."""
 
 
-def check_data(model: VDSModel, x: Inputs, y: Tensor) -> None:
-    """Check inputs and targets against each other and against the model.
+def check_data(model: VDSModel, x: Inputs, y: Tensor, weight: Tensor | None = None) -> None:
+    """Check inputs, targets and weights against each other and against the model.
 
     Args:
         model: The model.
         x: Inputs ``(*batch_shape, N, ...)``.
         y: Targets ``(*batch_shape, N, ...)``.
+        weight: The weight of each point ``(*batch_shape, N)``; ``None`` without weights.
 
     Raises:
         TypeError: If targets have the wrong type.
-        ValueError: If there are no points, lengths differ, a value is not finite, an id or a label is out of range,
-            or the backbone's outputs do not fit its space.
+        ValueError: If there are no points, lengths differ, a value is not finite, an id or a label is out of range, a
+            weight is negative, or the backbone's outputs do not fit its space.
     """
     check_inputs(x, len(model.batch_shape))
     check_lookups(model, x)
-    check_pair(model, x, y, probe_outputs(model, x))
+    check_points(model, x, y, weight, outputs=probe_outputs(model, x))
 
 
 def check_lookups(model: VDSModel, x: Inputs) -> None:
@@ -66,24 +68,29 @@ def check_lookups(model: VDSModel, x: Inputs) -> None:
     check_ids(network, mapped(lambda t: t.flatten(0, dim), x), run)
 
 
-def check_pair(model: VDSModel, x: Inputs, y: Tensor, outputs: Tensor) -> None:
-    """Check targets against checked inputs and outputs of the model.
+def check_points(model: VDSModel, x: Inputs, y: Tensor, weight: Tensor | None = None, *, outputs: Tensor) -> None:
+    """Check targets and weights against checked inputs and outputs of the model.
+
+    The likelihood meets the outputs, see :meth:`pyro_vds.likelihoods.Likelihood.meet`.
 
     Args:
         model: The model.
         x: Inputs ``(*batch_shape, N, ...)``.
         y: Targets ``(*batch_shape, N, ...)``.
+        weight: The weight of each point ``(*batch_shape, N)``; ``None`` without weights.
         outputs: The result of :func:`probe_outputs` for inputs of this kind.
 
     Raises:
         TypeError: If targets have the wrong type.
-        ValueError: If lengths differ, a target is not finite or a label is out of range.
+        ValueError: If lengths differ, a target or a weight is not finite, a label is out of range, or a weight is
+            negative.
     """
     rows = len(model.batch_shape) + 1
-    require_as_many(x, y, rows)
+    require_as_many(x, y, rows, weight)
+    model.likelihood.meet(outputs.shape[-1])
     model.likelihood.check_targets(y.flatten(0, rows - 1), outputs)
     with without_checks_of_arguments():
-        distribution = model.likelihood(outputs)
+        distribution, shapes = model.likelihood(outputs), model.likelihood.target_shapes(outputs)
     expected = outputs.shape[: len(model.space) + rows]
     if distribution.batch_shape != expected:
         raise ValueError(
@@ -92,30 +99,13 @@ def check_pair(model: VDSModel, x: Inputs, y: Tensor, outputs: Tensor) -> None:
             "to_event(1); parameters of replicates are (replicate, 1), to which a distribution of several targets adds "
             "a dimension, as in scale[..., None]."
         )
-    if y.shape[rows:] != distribution.event_shape:
+    if y.shape[rows:] not in shapes:
         raise ValueError(
             f"Expected targets of shape {('N', *distribution.event_shape)}, that of the likelihood's events; got "
             f"{('N', *y.shape[rows:])}. Reshape y."
         )
-
-
-def require_as_many(x: Inputs, y: Tensor, rows: int) -> None:
-    """Raise unless there are as many targets as inputs.
-
-    Args:
-        x: Inputs.
-        y: Targets.
-        rows: The number of dimensions of ``(*batch_shape, N)``.
-
-    Raises:
-        ValueError: If there are not.
-    """
-    if y.ndim < rows or any(part.shape[:rows] != y.shape[:rows] for part in tensors(x)):
-        shapes = {name: tuple(part.shape) for name, part in parts(x).items()}
-        raise ValueError(
-            f"Expected as many targets as inputs, got inputs of shape {shapes.get('x', shapes)} and targets of shape "
-            f"{tuple(y.shape)}."
-        )
+    if weight is not None:
+        check_weights(model, weight)
 
 
 @torch.no_grad()

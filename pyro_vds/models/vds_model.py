@@ -6,25 +6,26 @@ from functools import partial
 from typing import Any
 
 import pyro
+import pyro.poutine as poutine
 import torch
 from torch import Tensor, nn
 
 from pyro_vds.likelihoods.base import Likelihood
 from pyro_vds.models.arguments import check_num_data, checked_likelihood, checked_space
 from pyro_vds.models.sites import batch_plates, chosen, draw_sites, enters_store, run_given
-from pyro_vds.models.with_priors import WithPriors
+from pyro_vds.models.with_data import WithData
 from pyro_vds.ops.compat import held, hold
-from pyro_vds.ops.inputs import as_inputs, as_pair, as_targets, device_of, expanded, points
+from pyro_vds.ops.inputs import device_of, expanded, points
 from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.priors.base import PriorLike
 from pyro_vds.priors.learnt import LearntPriors
 from pyro_vds.spaces.axis import DATA, Plate
-from pyro_vds.spaces.typing import Data, Inputs, InputsLike, Outputs, TargetsLike
+from pyro_vds.spaces.typing import Array, Inputs, InputsLike, Outputs, TargetsLike
 
 ONE_OR_SOME = "Draw some with pyro_vds.drawn(model, guide, samples=40), or take one with pyro_vds.prune."
 
 
-class VDSModel(WithPriors):
+class VDSModel(WithData):
     """Bayesian model over the architectures that a backbone computes (paper, section 2).
 
     ``p(d) = Categorical(beta)`` for each axis, and ``p(y | x, d) = likelihood(backbone(x)[d])`` for each
@@ -42,7 +43,8 @@ class VDSModel(WithPriors):
             :mod:`pyro_vds.priors` or a ``pyro.distributions.Categorical`` of the axis's size. ``None`` is
             the paper's ``Geometric(0.85)``, and ``Uniform()`` for an axis with sites.
         likelihood: The likelihood; ``None`` is ``Classification()``.
-        num_data: Number of training points ``N``; a batch is rescaled to it.
+        num_data: Number of training points ``N``; a batch is rescaled to it. With weights it stays the number of
+            points, and the sum of the weights is how many points the posterior counts.
         learn_prior: Whether the parameters of the priors, such as ``decay`` or ``rate``, are learnt with the weights,
             starting from the given values (empirical Bayes); :meth:`fitted_prior` returns the learnt prior.
         plate: :data:`pyro_vds.DATA` draws an architecture for each input, for :class:`pyro_vds.AutoPerInput`;
@@ -100,12 +102,14 @@ class VDSModel(WithPriors):
         """The likelihood."""
         return held(self, "likelihood")
 
-    def forward(self, x: InputsLike, y: TargetsLike | None = None) -> Tensor:
+    def forward(self, x: InputsLike, y: TargetsLike | None = None, weight: Array | None = None) -> Tensor:
         """Run the generative model.
 
         Args:
             x: A batch of inputs ``(*batch_shape, batch, ...)``; several as a tuple or a dict.
             y: The targets; the plate then rescales the batch to ``num_data`` points. ``None`` samples targets.
+            weight: The weight of each point ``(*batch_shape, batch)``, which multiplies its log likelihood; ``None`` is
+                1 for each.
 
         Returns:
             The targets, observed or sampled.
@@ -115,7 +119,7 @@ class VDSModel(WithPriors):
                 in the store under its names.
         """
         enters_store(self, self.space)
-        inputs, y = self.as_inputs(x), None if y is None else self.as_targets(y)
+        inputs, y, scale = self.as_inputs(x), None if y is None else self.as_targets(y), self.as_weights(weight)
         with batch_plates(self.batch_shape) as copies:
             given = {name: draw_sites(axis, self.prior(name)) for name, axis in self.space.with_sites.items()}
             rows = [torch.arange(len(entries)) for entries in given.values() if entries.ndim > 1][:1]
@@ -129,7 +133,8 @@ class VDSModel(WithPriors):
                 if choice:
                     members = [*(c.to(places.device)[:, None] for c in (*copies, *rows)), places]
                     outputs = chosen(outputs, [choice[axis] for axis in self.axes if axis in choice], members)
-                return pyro.sample("obs", self.likelihood(outputs), obs=y)
+                with nullcontext() if scale is None else poutine.scale(scale=scale):
+                    return pyro.sample("obs", self.likelihood(outputs), obs=y)
 
     def _draw(self, plate: Plate | None) -> dict[str, Tensor]:
         """Draw an entry of each axis of a plate."""
@@ -155,42 +160,6 @@ class VDSModel(WithPriors):
             x: Inputs or targets ``(N, ...)``.
         """
         return expanded(x, self.batch_shape)
-
-    def as_inputs(self, x: InputsLike) -> Any:
-        """Return inputs as the network takes them: tensors, alone or in a tuple or a dict.
-
-        NumPy arrays in double precision, in which NumPy makes them, get the dtype of the weights; integers stay.
-
-        Args:
-            x: A tensor or an array, or a tuple, a list or a mapping of them.
-
-        Raises:
-            TypeError: If there is something else.
-        """
-        return as_inputs(x, self.device_tensor().dtype)
-
-    def as_targets(self, y: TargetsLike) -> Tensor:
-        """Return targets as a tensor.
-
-        Args:
-            y: A tensor or an array.
-
-        Raises:
-            TypeError: If it is something else.
-        """
-        return as_targets(y, self.device_tensor().dtype)
-
-    def as_pair(self, data: object, name: str) -> Data:
-        """Return a pair of inputs and targets as tensors.
-
-        Args:
-            data: A tuple or list of inputs and targets.
-            name: What they are, for the message.
-
-        Raises:
-            TypeError: If it is no such pair.
-        """
-        return as_pair(data, name, self.device_tensor().dtype)
 
     @torch.no_grad()
     def replicate(self, index: int) -> "VDSModel":

@@ -197,37 +197,6 @@ def as_targets(y: Any, dtype: torch.dtype, name: str = "targets") -> Tensor:
     return _as_tensor(y, torch.promote_types(dtype, torch.float32), name)
 
 
-def as_pair(batch: Any, name: str, dtype: torch.dtype) -> tuple[Any, Tensor]:
-    """Return a batch as a pair of inputs and targets.
-
-    Args:
-        batch: A tuple or list of two: inputs of any kind, and targets.
-        name: Name of the batch, for the message.
-        dtype: The dtype of the network's weights, see :func:`as_inputs`.
-
-    Raises:
-        TypeError: If ``batch`` is not such a pair.
-    """
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        got = type(batch).__name__
-        got = f"{len(batch)} parts" if isinstance(batch, tuple | list) else got
-        got = f"a dict with the keys {list(batch)}" if isinstance(batch, Mapping) else got
-        raise TypeError(
-            f"Expected {name} as a pair (inputs, targets), got {got}. Several inputs go into one tuple or dict, as in "
-            "((ids, mask), targets)."
-        )
-    return as_inputs(batch[0], dtype, f"the inputs of {name}"), as_targets(batch[1], dtype, f"the targets of {name}")
-
-
-def is_pair(batch: Any) -> bool:
-    """Return whether something is one pair of inputs and targets, not a list with a pair for each replicate.
-
-    Args:
-        batch: A pair, or a list of pairs.
-    """
-    return len(batch) > 1 and not isinstance(batch[1], tuple | list)
-
-
 def _as_tensor(value: Any, dtype: torch.dtype, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, WeightedRandomSampler
 
-from pyro_vds.ops.inputs import as_pair, joined, moved
+from pyro_vds.ops.data import as_data, of_each_part
+from pyro_vds.ops.inputs import joined, moved
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, WeightedData
 
 
 def count_points(loader: DataLoader) -> int | None:
@@ -84,26 +85,27 @@ def first_batch(loader: DataLoader) -> Any:
     return batch
 
 
-def gathered(loader: DataLoader, name: str, device: torch.device, dtype: torch.dtype) -> Data:
-    """Return all points of a loader as one pair on a device; the global generators are left as they were.
+def gathered(loader: DataLoader, name: str, device: torch.device, dtype: torch.dtype) -> Data | WeightedData:
+    """Return all points of a loader, with weights if it has any, on a device; global generators stay as they were.
 
     Args:
-        loader: Yields pairs of inputs and targets.
+        loader: Yields pairs of inputs and targets, or triples with weights.
         name: What they are, for the message.
         device: Where they go.
         dtype: The dtype of the network's weights, see :func:`pyro_vds.ops.inputs.as_inputs`.
 
     Raises:
-        TypeError: If it does not yield pairs of tensors.
+        TypeError: If it does not yield pairs or triples of tensors.
         ValueError: If it yields nothing, or leaves points out.
     """
     require_every_point(loader)
     with isolated_rng():
-        pairs = [tuple(moved(part, device) for part in as_pair(batch, name, dtype)) for batch in loader]
-    if not pairs:
+        batches = [of_each_part(lambda part: moved(part, device), as_data(batch, name, dtype)) for batch in loader]
+    if not batches:
         raise ValueError(f"Expected a DataLoader with at least one batch as {name}, got none.")
-    x, y = (joined(pieces) for pieces in zip(*pairs, strict=True))
-    return x, y
+    if len({len(batch) for batch in batches}) > 1:
+        raise TypeError(f"Expected {name} with weights in each batch or in none, got some of both.")
+    return of_each_part(joined, tuple(zip(*batches, strict=True)))
 
 
 def _plan(loader: DataLoader) -> tuple[Any, int, bool]:

@@ -24,7 +24,7 @@ from pyro_vds.ops.loaders import gathered
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.ops.subsets import subsets
 from pyro_vds.ops.tensors import at_least_float32
-from pyro_vds.spaces.typing import Data, DataLike
+from pyro_vds.spaces.typing import Data, PairLike
 
 LAST, MARGINAL = "last", "marginal"
 # Measures of likelihoods that are reported by another name, as in a run.
@@ -33,7 +33,7 @@ UNITS = {"log_likelihood": "nats per point", "error": "share of points", "rmse":
 
 
 def lesion_study(
-    model: VDSModel, guide: Guide | None, data: DataLike | DataLoader, *, draws: int = 20, seed: int = 0
+    model: VDSModel, guide: Guide | None, data: PairLike | DataLoader, *, draws: int = 20, seed: int = 0
 ) -> xr.Dataset:
     """Measure a trained network with blocks deleted and reordered (Veit et al. 2016, section 4).
 
@@ -74,7 +74,7 @@ def lesion_study(
         raise ValueError(f"Expected a positive number of draws, got {draws}.")
     like = model.device_tensor()
     loaded = isinstance(data, DataLoader)
-    pair = gathered(data, "data", like.device, like.dtype) if loaded else model.as_pair(data, "data")
+    pair = model.as_pair(gathered(data, "data", like.device, like.dtype) if loaded else data, "data")
     check_data(model, *pair)
     plan = _plan(network, draws, seed)
     found = _measured(model, guide, pair, plan)

@@ -20,8 +20,6 @@ from pyro_vds.guides.categorical import AutoCategorical, Guide
 from pyro_vds.guides.dependent import AutoGenerator, AutoMixture
 from pyro_vds.guides.joint import AutoConditionalCategorical, AutoJointCategorical
 from pyro_vds.guides.per_input import AutoPerInput
-from pyro_vds.likelihoods.classification import Classification
-from pyro_vds.likelihoods.gaussian import Gaussian
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.freezing import freeze
 from pyro_vds.ops.inputs import split
@@ -29,6 +27,7 @@ from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.priors.base import Prior
 from pyro_vds.runs.data import DataSummary
 from pyro_vds.runs.frozen import frozen_features
+from pyro_vds.runs.likelihoods import likelihood_kind
 from pyro_vds.runs.networks import GRAPHS
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.axis import DATA
@@ -140,9 +139,12 @@ def build(settings: Settings, data: DataSummary, *, repeats: int | None = None) 
     Raises:
         ValueError: If the settings do not fit each other or the data, or do not allow replicates.
     """
-    likelihood = Classification() if data.classes else Gaussian(learn_scale=True)
+    kind = likelihood_kind(settings.likelihood, data.classes)
+    outputs = kind.outputs or data.outputs
+    likelihood = kind.make(data)
+    likelihood.meet(outputs)
     make = build_graph if settings.network in GRAPHS else build_backbone
-    backbone = make(settings, data.input_shape, data.outputs)
+    backbone = make(settings, data.input_shape, outputs)
     if settings.pixels == "uint8":
         backbone.stem = nn.Sequential(Standardise(torch.tensor(data.mean), torch.tensor(data.std)), backbone.stem)
     network = WithWidths(cast(PerDepth, backbone), settings.widths) if settings.widths else backbone

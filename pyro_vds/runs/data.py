@@ -8,6 +8,7 @@ import torch
 
 from pyro_vds import datasets
 from pyro_vds.datasets.dataset import DataSet
+from pyro_vds.runs.likelihoods import check_targets
 from pyro_vds.runs.settings import Settings
 
 
@@ -17,13 +18,14 @@ class DataSummary:
 
     Attributes:
         input_shape: Shape of one input.
-        outputs: Number of outputs of the network.
-        classes: Number of classes; ``None`` for regression.
+        outputs: Number of classes, or of targets of a point.
+        classes: Number of classes; ``None`` for regression and counts.
         num_data: Number of training points.
         mean: Mean of each channel or feature, subtracted from the inputs.
         std: Standard deviation of each channel or feature, by which the inputs are divided.
-        target_mean: Mean of each column of regression targets; ``None`` for classes.
-        target_std: Standard deviation of each column of regression targets; ``None`` for classes. A prediction ``m``
+        target_mean: Mean of each column of numbers or counts; ``None`` for classes.
+        target_std: Standard deviation of each column of numbers; ``None`` for classes, and for counts, which are not
+            standardised. A prediction ``m``
             of the network is ``target_mean + target_std * m`` in the units of the data.
         class_names: Name of each class in a user's file; ``None`` if the file numbers them from 0.
         feature_names: Name of each feature of a table; ``None`` for other inputs.
@@ -71,6 +73,7 @@ class DataSummary:
         """Summarise a data set."""
         x, y = data.train
         outputs = data.classes or (1 if y.ndim == 1 else y.shape[1])
+        target_mean = y.mean(0).flatten() if data.targets == "counts" else data.target_mean
         return cls(
             input_shape=tuple(x.shape[1:]),
             outputs=outputs,
@@ -78,7 +81,7 @@ class DataSummary:
             num_data=len(x),
             mean=tuple(data.mean.tolist()),
             std=tuple(data.std.tolist()),
-            target_mean=None if data.target_mean is None else tuple(data.target_mean.tolist()),
+            target_mean=None if target_mean is None else tuple(target_mean.tolist()),
             target_std=None if data.target_std is None else tuple(data.target_std.tolist()),
             class_names=data.class_names,
             feature_names=data.feature_names,
@@ -93,8 +96,15 @@ def load_data(settings: Settings) -> DataSet:
 
     Raises:
         FileNotFoundError: If files are missing and cannot be downloaded.
-        ValueError: If a setting is out of range.
+        ValueError: If a setting is out of range, or the likelihood is for other targets.
     """
+    data = _loaded(settings)
+    check_targets(settings.likelihood, settings.data, data.targets)
+    return data
+
+
+def _loaded(settings: Settings) -> DataSet:
+    """Return the data set of a name."""
     if settings.pixels != "float32" and settings.data not in ("mnist", "fashion_mnist", "svhn", "cifar10"):
         raise ValueError(
             f"Expected pixels float32 for {settings.data}, which has no bytes as pixels, got {settings.pixels}."

@@ -209,13 +209,13 @@ def _functions(model: VDSModel, x: Tensor) -> Functions | None:
     (axis,) = model.axes
     grid = plots.grid_around(x[:400]).to(model.device_tensor())
     with eval_mode(model), torch.inference_mode():
-        probs = model.outputs(grid).softmax(-1)[..., 1]
+        probs = model.likelihood.class_log_probs(model.outputs(grid)).exp()[..., 1]
     return Functions(grid.cpu(), probs.cpu(), tuple(f"{axis} {label}" for label in model.coords[axis]))
 
 
 def _band(model: VDSModel, guide: Guide, x: Tensor) -> Band | None:
-    """Return the predictive distribution over the range of the inputs, if there is one feature."""
-    if x.ndim != 2 or x.shape[1] != 1:
+    """Return the predictive distribution over the range of the inputs, if there is one feature and normal noise."""
+    if x.ndim != 2 or x.shape[1] != 1 or not isinstance(getattr(model.likelihood, "scale", None), Tensor):
         return None
     line = torch.linspace(float(x.min()) - 0.5, float(x.max()) + 0.5, 400)[:, None]
     return Band(line, predict_components(model, guide, line))

@@ -14,6 +14,7 @@ from pyro_vds.runs.figures import DPI
 from pyro_vds.runs.files import ENVIRONMENT, FIGURES, METRICS, atomic, check_free, read_json, reading
 from pyro_vds.runs.folder import Run
 from pyro_vds.runs.in_use import settings_in_use
+from pyro_vds.runs.likelihoods import likelihood_kind
 from pyro_vds.runs.site_text import bound_line, draws_note
 from pyro_vds.runs.summary import chosen_line, disagreement_line, saving_line, weights_line
 from pyro_vds.runs.tables import Table, joint_table, table_of_axis
@@ -186,7 +187,8 @@ def _settings(run: Run) -> Table:
     """Return the settings that the run uses, and the shape of the data."""
     given = settings_in_use(run.settings, run.data_summary.input_shape)
     shape = " x ".join(map(str, run.data_summary.input_shape))
-    kind = "regression" if run.data_summary.classes is None else f"{run.data_summary.classes} classes"
+    classes = run.data_summary.classes
+    kind = f"{classes or ''} {likelihood_kind(run.settings.likelihood, classes).words}".strip()
     names = {"classes": run.data_summary.class_names, "features": run.data_summary.feature_names}
     return Table("Settings", (), _named({"inputs": f"{shape}, {kind}", **names, **given}))
 

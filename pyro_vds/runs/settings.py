@@ -13,6 +13,7 @@ from pyro_vds.ops.checks import check_positive
 from pyro_vds.priors.base import Prior
 from pyro_vds.priors.families import Uniform
 from pyro_vds.pruning.rules import Rule
+from pyro_vds.runs.likelihoods import LIKELIHOODS, LikelihoodName
 from pyro_vds.runs.networks import DEPTH_PRIOR, NetworkName, check_network, network_defaults, usual_prior
 from pyro_vds.runs.presets import DECIDED, PresetName, defaults, described
 from pyro_vds.training.config import TrainingConfig
@@ -65,6 +66,9 @@ class Settings(_TrainingConfig):
             decides. Default: 0.1 for images, digits, diabetes and uci, else 0.
         pixels: Images of MNIST, Fashion-MNIST, SVHN or CIFAR-10 on the device: float32, or uint8 in a quarter of the
             memory, which the network normalises.
+        likelihood: What the targets are: classification; ordinal, classes in their order; gaussian, numbers with noise;
+            poisson or negative_binomial, counts, which are not standardised (lr 0.01 and clip_norm 1 by default).
+            Default: classification or gaussian, as the data set has integers or numbers.
         network: residual, of Linear layers for points and convolutions for images; or, for images, a network of
             torchvision: resnet18, resnet34, resnet50, vit_b_16, or vit, a small transformer of max_depth layers; or
             timm:NAME, a ResNet, ViT, Swin transformer or ConvNeXt of timm. Or a graph: connectivity, a network of some
@@ -122,6 +126,7 @@ class Settings(_TrainingConfig):
     train_size: int | None = None
     validation_fraction: float | None = None
     pixels: Pixels = "float32"
+    likelihood: LikelihoodName | None = None
     network: NetworkName | str = "residual"
     pretrained: bool = False
     frozen: bool = False
@@ -171,6 +176,8 @@ class Settings(_TrainingConfig):
             ValueError: If a setting of the optimiser or the schedule is out of range.
         """
         usual = defaults(self.preset, self.data)
+        if self.likelihood is not None:
+            usual |= LIKELIHOODS[self.likelihood].training
         if self.optimizer is not None:
             usual |= dict.fromkeys(("lr", *SGD_SETTINGS))
         if self.guide == "per_input":

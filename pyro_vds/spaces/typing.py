@@ -25,7 +25,13 @@ InputsLike = (
 Targets = Shaped[Tensor, "batch *target"]
 TargetsLike = Shaped[Array, "batch *target"]
 Outputs = Float[Tensor, "..."]
-Data = tuple[Inputs, Tensor]
 TensorPair = tuple[Tensor, Tensor]
-DataLike = tuple[Array | Sequence[Array] | Mapping[str, Array], Array]
+Data = tuple[Inputs, Tensor]
+WeightedData = tuple[Inputs, Tensor, Tensor]
+"""Inputs, targets, and the weight of each point in the log likelihood, ``(*batch_shape, N)``."""
+
+PairLike = tuple[Array | Sequence[Array] | Mapping[str, Array], Array]
 """Inputs and targets as users pass them."""
+
+DataLike = PairLike | tuple[Array | Sequence[Array] | Mapping[str, Array], Array, Array]
+"""Inputs and targets, and the weights of the points if they have any, as users pass them."""

@@ -45,7 +45,7 @@ def recalibrate_batch_norm(
     momenta, before = [norm.momentum for norm in norms], copy.deepcopy(model.backbone.state_dict())
     try:
         with torch.no_grad(), train_mode(model), isolated_rng(device, seed):
-            for seen, (x, _) in enumerate(batches):
+            for seen, (x, *_) in enumerate(batches):
                 for norm in norms:
                     # The weight of the latest batch in a plain mean.
                     norm.momentum = 1 / (seen + 1)

@@ -1,14 +1,15 @@
 """Batches for training: drawn by index from tensors on the device, or from a ``DataLoader``."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.ops.inputs import at, moved, points
-from pyro_vds.spaces.typing import Data, Inputs
+from pyro_vds.ops.data import of_each_part
+from pyro_vds.ops.inputs import at, device_of, moved, points
+from pyro_vds.spaces.typing import Data, WeightedData
 
 
 class IndexBatches:
@@ -18,60 +19,61 @@ class IndexBatches:
     is noisy.
 
     Args:
-        data: Inputs and targets on one device.
+        data: Inputs and targets, and weights if they have any, on one device.
         batch_size: Points in a batch; at most the full data set is used.
         generator: Generator of the order of each epoch, on the CPU.
     """
 
-    def __init__(self, data: Data, batch_size: int, generator: torch.Generator) -> None:
-        self.x, self.y = data
+    def __init__(self, data: Data | WeightedData, batch_size: int, generator: torch.Generator) -> None:
+        self.data = data
         self.generator = generator
-        self.lengths = batch_lengths(points(self.x), batch_size)
+        self.lengths = batch_lengths(points(data[0]), batch_size)
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[Data | WeightedData]:
         """Yield the batches of one epoch."""
         if len(self.lengths) == 1:
-            yield self.x, self.y
+            yield self.data
             return
-        order = torch.randperm(points(self.x), generator=self.generator).to(self.y.device)
+        order = torch.randperm(points(self.data[0]), generator=self.generator).to(device_of(self.data[0]))
         for index in order.split(self.lengths):
-            yield at(self.x, index), self.y[index]
+            yield of_each_part(partial(at, index=index), self.data)
 
 
 class ReplicateBatches:
     """Shuffled batches for replicates, each in its own order.
 
     Args:
-        data: Inputs and targets ``(replicate, N, ...)`` on one device; they may be views of shared data.
+        data: Inputs and targets, and weights if they have any, ``(replicate, N, ...)`` on one device; they may be views
+            of shared data.
         batch_size: Points in a batch of each replicate.
         generators: A generator for each replicate, on the CPU; each gives the same order as in :class:`IndexBatches`.
     """
 
-    def __init__(self, data: Data, batch_size: int, generators: Sequence[torch.Generator]) -> None:
-        self.x, self.y = data
+    def __init__(self, data: Data | WeightedData, batch_size: int, generators: Sequence[torch.Generator]) -> None:
+        self.data = data
         self.generators = generators
-        self.lengths = batch_lengths(points(self.x, 1), batch_size)
+        self.lengths = batch_lengths(points(data[0], 1), batch_size)
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[Data | WeightedData]:
         """Yield the batches of one epoch."""
         if len(self.lengths) == 1:
-            yield self.x, self.y
+            yield self.data
             return
-        size = points(self.x, 1)
-        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(self.y.device)
+        size = points(self.data[0], 1)
+        order = torch.stack([torch.randperm(size, generator=g) for g in self.generators]).to(device_of(self.data[0]))
         rows = torch.arange(len(order), device=order.device)[:, None]
         for index in order.split(self.lengths, dim=1):
-            yield at(self.x, (rows, index)), self.y[rows, index]
+            yield of_each_part(partial(at, index=(rows, index)), self.data)
 
 
 class LoaderBatches:
     """The batches of a ``DataLoader``, moved to a device.
 
     Args:
-        loader: Yields pairs of inputs and targets.
+        loader: Yields pairs of inputs and targets, or triples with weights.
         device: Device to move the batches to.
-        as_pair: Returns a batch as a pair of inputs and targets.
-        check: Raises if a pair does not fit the model; it is called with each batch of the first epoch.
+        as_data: Returns a batch as inputs, targets, and weights if it has any.
+        check: Raises if a batch does not fit the model; it is called with the parts of each batch of the first epoch.
         first: A first batch, drawn for checks.
     """
 
@@ -80,24 +82,26 @@ class LoaderBatches:
         loader: DataLoader,
         device: torch.device,
         *,
-        as_pair: Callable[[Any], Data],
-        check: Callable[[Inputs, Tensor], None],
-        first: Data,
+        as_data: Callable[[Any], Data | WeightedData],
+        check: Callable[..., None],
+        first: Data | WeightedData,
     ) -> None:
         self.loader = loader
         self.device = device
-        self.as_pair = as_pair
+        self.as_data = as_data
         self.check = check
         self.first = first
         self.checked = False
 
-    def __iter__(self) -> Iterator[Data]:
+    def __iter__(self) -> Iterator[Data | WeightedData]:
         """Yield the batches of one epoch."""
         for batch in self.loader:
-            x, y = self.as_pair(batch)
+            parts = self.as_data(batch)
+            if len(parts) != len(self.first):
+                raise TypeError("Expected a DataLoader with weights in each batch or in none, got some of both.")
             if not self.checked:
-                self.check(x, y)
-            yield moved(x, self.device, non_blocking=True), y.to(self.device, non_blocking=True)
+                self.check(*parts)
+            yield of_each_part(partial(moved, device=self.device, non_blocking=True), parts)
         self.checked = True
 
 

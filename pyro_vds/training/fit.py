@@ -13,7 +13,7 @@ from pyro_vds.infer.stacking import keep_stacked
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.space import LIMIT
-from pyro_vds.spaces.typing import Data, DataLike
+from pyro_vds.spaces.typing import Data, DataLike, WeightedData
 from pyro_vds.training.callbacks import Callback
 from pyro_vds.training.config import TrainingConfig, TrainingSettings
 from pyro_vds.training.guide_updates import logits_set, settle
@@ -51,13 +51,19 @@ def fit(
     Validation data then give the guide the stacked weights of this state (:func:`pyro_vds.stacked_weights`), for
     predictions with ``weights="stacked"``; weights kept before are forgotten.
 
+    A third part of the data is the weight of each point, which multiplies its log likelihood (a tempered likelihood):
+    a point of weight 2 counts like two such points. The sum of the weights plays the part of the number of data in the
+    posterior, so that weights of mean 1 leave it as sharp as it is; ``num_data`` stays the number of points. Measures
+    of weighted validation data are weighted means.
+
     Args:
         model: The model; it is moved to ``device``, and keeps its mode (train or eval). Parts frozen by
             :func:`pyro_vds.freeze` do not change.
         guide: A guide of this package; ``None`` for a model without axes.
-        data: Inputs and targets, tensors or NumPy arrays, or a ``DataLoader`` of pairs; several inputs are a tuple or a
-            dict of tensors, in which the network gets them. Tensors are moved to the device once, and batches are
-            drawn from them by index. For replicates it can be a list with data of equal size for each.
+        data: Inputs and targets, or inputs, targets and weights ``(N,)``, as tensors or NumPy arrays; or a
+            ``DataLoader`` of such pairs or triples. Several inputs are a tuple or a dict of tensors, in which the
+            network gets them. Tensors are moved to the device once, and batches are drawn from them by index. For
+            replicates it can be a list with data of equal size for each.
         validation: Held-out inputs and targets that decide early stopping in place of the train ELBO, and the stacked
             weights; or a ``DataLoader`` of pairs, which is read once. For replicates it can be a list.
         device: The device to train on; ``None`` is the model's device.
@@ -103,7 +109,11 @@ def fit(
 
 
 def weigh_architectures(
-    model: VDSModel, guide: Guide, batches: Iterable[Data], held_out: Data | None, config: TrainingConfig
+    model: VDSModel,
+    guide: Guide,
+    batches: Iterable[Data | WeightedData],
+    held_out: Data | WeightedData | None,
+    config: TrainingConfig,
 ) -> None:
     """Set a guide in closed form, and keep stacked weights, for the network as it is.
 

@@ -24,7 +24,7 @@ from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.inputs import points
 from pyro_vds.ops.modes import eval_mode
 from pyro_vds.spaces.space import Space
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import Data, WeightedData
 from pyro_vds.training.config import AnnealStart, TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def logits_set(guide: Guide, config: TrainingConfig) -> Iterator[None]:
 
 
 @torch.no_grad()
-def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: TrainingConfig) -> None:
+def settle(model: VDSModel, guide: Guide, batches: Iterable[Data | WeightedData], config: TrainingConfig) -> None:
     """Set the guide to the posterior of the weights, from one pass over the training data in eval mode.
 
     ``q(a) ∝ p(a) exp(M / N sum_n log p(y_n | x_n, a))``, with ``M`` as in :class:`ClosedForm`: with ``M = N`` the exact
@@ -141,8 +141,8 @@ def settle(model: VDSModel, guide: Guide, batches: Iterable[Data], config: Train
         return
     total, seen, dim = torch.zeros((), dtype=torch.float64), 0, len(model.batch_shape)
     with eval_mode(model), without_checks_of_arguments():
-        for x, y in batches:
-            total = total + log_likelihood(model, ReadOut(x, y, model.outputs(x))).double().sum(-1).cpu()
+        for x, y, *weight in batches:
+            total = total + log_likelihood(model, ReadOut(x, y, model.outputs(x), *weight)).double().sum(-1).cpu()
             seen += points(x, dim)
     log_probs = posterior_of(model, total * limit_of(config, model.num_data) / seen).log_joint_probs
     unknown = log_probs.isnan().flatten(dim).any(-1)

@@ -5,12 +5,14 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyro_vds.ops.inputs import points
 from pyro_vds.ops.modes import train_mode
-from pyro_vds.spaces.typing import Data, Inputs
+from pyro_vds.spaces.typing import Data, WeightedData
 from pyro_vds.training.averaging import WeightAverage
 from pyro_vds.training.batches import Batches
 from pyro_vds.training.best import BestState
@@ -56,7 +58,7 @@ class TrainingLoop:
         batches: Batches,
         config: TrainingConfig,
         *,
-        validation: Data | None,
+        validation: Data | WeightedData | None,
         callbacks: Sequence[Callback],
     ) -> None:
         self.objective = objective
@@ -130,12 +132,12 @@ class TrainingLoop:
         """Make the steps of an epoch, and return the result and the number of points of each."""
         average = self.average if self.average is not None and epoch >= self.config.averaged_from else None
         results, sizes = [], []
-        for (x, y), last in _mark_last(self.batches):
+        for batch, last in _mark_last(self.batches):
             if last and self.validation is None:
                 # The state that the epoch's last loss belongs to.
                 self._remember()
-            results.append(self._step(x, y))
-            sizes.append(y.shape[self.point_dim])
+            results.append(self._step(batch))
+            sizes.append(points(batch[0], self.point_dim))
             if average is not None and (last or average.kind == "ema"):
                 average.update()
         if not results:
@@ -169,7 +171,7 @@ class TrainingLoop:
         mean = torch.tensordot(shares, tables, 1) + model.log_prior().detach().double().cpu()
         return mean.flatten(-len(model.space)).logsumexp(-1) if model.space else mean
 
-    def _validate(self, data: Data, step: int) -> dict[str, Tensor]:
+    def _validate(self, data: Data | WeightedData, step: int) -> dict[str, Tensor]:
         self._remember()
         with nullcontext() if self.average is None else self.average.in_place():
             metrics = validate(self.objective, data)
@@ -185,10 +187,10 @@ class TrainingLoop:
             self.stopped[replicate] = reason
         self.active = self.active & ~which
 
-    def _step(self, x: Inputs, y: Tensor) -> StepResult:
+    def _step(self, batch: tuple[Any, ...]) -> StepResult:
         """Run a step; if the first step cannot be compiled, continue without compilation."""
         try:
-            return self.step(x, y)
+            return self.step(*batch)
         except Exception as error:
             if not isinstance(self.step, CompiledStep) or self.step.compiled is not None:
                 raise
@@ -202,7 +204,7 @@ class TrainingLoop:
         self.step.release()
         self._take(EagerStep(self.objective, self.config))
         self._remember()
-        return self.step(x, y)
+        return self.step(*batch)
 
     def _check_finite(self, what: str, values: Tensor, step: int) -> None:
         """Stop replicates whose value is NaN or infinite; raise if no other replicate is left."""
@@ -236,7 +238,7 @@ def _described(error: Exception) -> str:
     return f"{': '.join([type(error).__name__, *lines[:1]])}, at {place.filename}:{place.lineno}: {place.line}"
 
 
-def _mark_last(batches: Batches) -> Iterator[tuple[Data, bool]]:
+def _mark_last(batches: Batches) -> Iterator[tuple[Data | WeightedData, bool]]:
     """Yield each batch, and whether it is the last one."""
     iterator = iter(batches)
     batch = next(iterator, None)

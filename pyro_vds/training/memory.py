@@ -15,7 +15,7 @@ from pyro_vds.ops.inputs import first_points, mapped, points, tensors
 from pyro_vds.ops.loaders import first_batch
 from pyro_vds.ops.memory import GIB, available_memory
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.typing import Data, DataLike, Inputs
+from pyro_vds.spaces.typing import Data, DataLike, Inputs, WeightedData
 from pyro_vds.training.config import TrainingConfig
 
 SMALL = 100  # training that takes less than 1 / SMALL of the free memory is not estimated
@@ -81,7 +81,8 @@ def estimate_memory(
     here = model.device_tensor().device
     device = here if device is None else torch.empty(0, device=device).device  # "cuda" is "cuda:0"
     staying = isinstance(data, DataLoader)
-    pair = model.as_pair(first_batch(data) if isinstance(data, DataLoader) else data, "training data")
+    name = "the batches of a DataLoader" if staying else "training data"
+    pair = model.as_data(first_batch(data) if isinstance(data, DataLoader) else data, name)
     batch = batch_size if staying else min(batch_size, points(pair[0], len(model.batch_shape)))
     samples = None if config is None else config.samples
     activations = _activation_bytes(model, pair, batch, samples)
@@ -89,15 +90,16 @@ def estimate_memory(
     readouts = 0 if plain is None else max(0, activations - _activation_bytes(plain, pair, batch))
     kept, learnt = _copies(config or TrainingConfig())
     state = sum(p.numel() * p.element_size() * (kept + learnt * p.requires_grad) for p in model.parameters())
-    held = ([] if staying else [pair]) + ([] if validation is None else [model.as_pair(validation, "validation data")])
+    held = ([] if staying else [pair]) + ([] if validation is None else [model.as_data(validation, "validation data")])
     # Of data that replicates share, only one copy moves.
-    moving = sum(t.untyped_storage().nbytes() for x, y in held for t in (*tensors(x), y) if t.device != device)
+    held = [t for one in held for part in one for t in tensors(part)]
+    moving = sum(t.untyped_storage().nbytes() for t in held if t.device != device)
     return MemoryEstimate(state, activations, readouts, moving, available_memory(device))
 
 
 def check_memory(
     model: VDSModel,
-    data: Data,
+    data: Data | WeightedData,
     *,
     batch_size: int,
     device: torch.device | str | None = None,
@@ -126,7 +128,7 @@ def check_memory(
     return estimate
 
 
-def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.device) -> bool:
+def is_small(model: VDSModel, data: Data | WeightedData, *, batch_size: int, device: torch.device) -> bool:
     """Return whether training needs so little of the free memory that an estimate is superfluous.
 
     The activations of a point are hardly more than a few times the weights; the margin is a factor of 100.
@@ -138,7 +140,7 @@ def is_small(model: VDSModel, data: Data, *, batch_size: int, device: torch.devi
         device: The device to train on.
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    moving = sum(t.untyped_storage().nbytes() for t in (*tensors(data[0]), data[1]))
+    moving = sum(t.untyped_storage().nbytes() for part in data for t in tensors(part))
     return SMALL * (weights * (batch_size + 10) + moving) < available_memory(device)
 
 
@@ -156,14 +158,15 @@ def _plain_model(model: VDSModel) -> VDSModel | None:
     return VDSModel(plain(), likelihood=model.likelihood, num_data=model.num_data)
 
 
-def _activation_bytes(model: VDSModel, data: Data, batch: int, samples: int | None = None) -> int:
+def _activation_bytes(model: VDSModel, data: Data | WeightedData, batch: int, samples: int | None = None) -> int:
     """Return the bytes that autograd keeps for a forward pass over ``batch`` points."""
     model = copied(model).train()
     model.space = model.space.in_plate(None)  # needs hardly more memory
     bound = elbo(model, AutoCategorical(model), samples=samples)
     device = model.device_tensor().device
     dim = len(model.batch_shape)
-    x, y = (mapped(lambda t: t.to(device).repeat_interleave(4, dim), first_points(part, 1, dim)) for part in data)
+    # Weights take no memory to speak of.
+    x, y = (mapped(lambda t: t.to(device).repeat_interleave(4, dim), first_points(part, 1, dim)) for part in data[:2])
     with isolated_rng(device):
         bound(x, y)  # the first call checks the guide, which keeps tensors of its own
         small, double = (

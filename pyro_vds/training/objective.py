@@ -90,10 +90,10 @@ class Objective(nn.Module):
         """Return the parameters that the objective itself sets: the logits of a guide in closed form."""
         return set() if self.closed_form is None else set(self.guide.logits.values())
 
-    def forward(self, x: Inputs, y: Tensor) -> tuple[Tensor, StepResult]:
+    def forward(self, x: Inputs, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, StepResult]:
         """Return what the optimiser minimises, nats, and the record; then set a guide in closed form."""
         model = self.elbo.model
-        bound = self.elbo.bound(x, y)
+        bound = self.elbo.bound(x, y, weight)
         minimised = bound.losses
         if self.weight_floor:
             minimised = minimised + self.weight_floor * self._towards_equal_weights(bound.log_likelihood)

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pyro_vds.models.checks import check_data, check_lookups, check_pair, check_single_point, probe_outputs
+from pyro_vds.models.checks import check_data, check_lookups, check_points, check_single_point, probe_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.checks import check_inputs
-from pyro_vds.ops.inputs import is_pair, mapped, points, tensors
+from pyro_vds.ops.data import is_data, of_each_part
+from pyro_vds.ops.inputs import mapped, points, tensors
 from pyro_vds.ops.loaders import count_points, first_batch, gathered, smallest_batch
-from pyro_vds.spaces.typing import Data, DataLike, Inputs
+from pyro_vds.spaces.typing import Data, DataLike, Inputs, WeightedData
 from pyro_vds.training.batches import Batches, IndexBatches, LoaderBatches, ReplicateBatches, batch_lengths
 from pyro_vds.training.config import TrainingConfig
 from pyro_vds.training.memory import check_memory, is_small
@@ -31,7 +32,7 @@ def prepare(
     data: DataLike | DataLoader | Sequence[DataLike],
     config: TrainingConfig,
     device: torch.device,
-    validation: Data | None,
+    validation: Data | WeightedData | None,
 ) -> tuple[Batches, TrainingConfig]:
     """Check the data, the network and the memory that training needs, then move the data to the device, in batches.
 
@@ -61,12 +62,12 @@ def prepare(
     return loader or training_batches(model, moved(pair, device), config.batch_size, config.seed), config
 
 
-def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) -> Batches:
+def training_batches(model: VDSModel, pair: Data | WeightedData, batch_size: int, seed: int) -> Batches:
     """Return shuffled batches of data that are on the device.
 
     Args:
         model: The model.
-        pair: Inputs and targets ``(*batch_shape, N, ...)``.
+        pair: Inputs and targets, and weights if they have any, ``(*batch_shape, N, ...)``.
         batch_size: Points in a batch.
         seed: Seed of the order; ``seed + r`` for replicate ``r``.
     """
@@ -78,7 +79,7 @@ def training_batches(model: VDSModel, pair: Data, batch_size: int, seed: int) ->
 
 def held_out_data(
     model: VDSModel, data: DataLike | DataLoader | Sequence[DataLike] | None, device: torch.device
-) -> Data | None:
+) -> Data | WeightedData | None:
     """Return checked validation data; a DataLoader is read once, to the device."""
     name = "validation data"
     if data is None:
@@ -91,38 +92,38 @@ def loader_batches(model: VDSModel, loader: DataLoader, device: torch.device) ->
     """Return the batches of a DataLoader; the first one is drawn for checks."""
     if model.batch_shape:
         raise TypeError("Expected tensors to train replicates, each in its own order, got a DataLoader.")
-    as_pair = partial(model.as_pair, name="the batches of a DataLoader")
-    first = as_pair(first_batch(loader))
+    as_data = partial(model.as_data, name="the batches of a DataLoader")
+    first = as_data(first_batch(loader))
     check_inputs(first[0])
     check_lookups(model, first[0])
     outputs = probe_outputs(model, first[0])
 
-    def check(x: Inputs, y: Tensor) -> None:
+    def check(x: Inputs, y: Tensor, weight: Tensor | None = None) -> None:
         check_inputs(x)
         check_lookups(model, x)
-        check_pair(model, x, y, outputs)
+        check_points(model, x, y, weight, outputs=outputs)
 
-    return LoaderBatches(loader, device, as_pair=as_pair, check=check, first=first)
+    return LoaderBatches(loader, device, as_data=as_data, check=check, first=first)
 
 
-def checked_data(model: VDSModel, data: DataLike | Sequence[DataLike], name: str) -> Data:
+def checked_data(model: VDSModel, data: DataLike | Sequence[DataLike], name: str) -> Data | WeightedData:
     """Return checked data, with replicates ``(replicate, N, ...)``."""
-    if model.batch_shape and not is_pair(data):
-        pairs = [model.as_pair(pair, name) for pair in data]
-        shapes = [[tuple(t.shape) for t in (*tensors(x), y)] for x, y in pairs]
-        if len(pairs) != model.batch_shape[0] or any(each != shapes[0] for each in shapes):
+    if model.batch_shape and not is_data(data):
+        each = [model.as_data(one, name) for one in data]
+        shapes = [[tuple(t.shape) for part in one for t in tensors(part)] for one in each]
+        if len(each) != model.batch_shape[0] or any(these != shapes[0] for these in shapes):
             raise ValueError(f"Expected {model.batch_shape[0]} pairs of equal shapes as {name}, got {shapes}.")
-        x, y = (mapped(lambda *ts: torch.stack(ts), *of_each) for of_each in zip(*pairs, strict=True))
+        parts = tuple(mapped(lambda *ts: torch.stack(ts), *of_each) for of_each in zip(*each, strict=True))
     else:
-        x, y = (model.shared(t) for t in model.as_pair(data, name))
-    check_data(model, x, y)
-    return x, y
+        parts = of_each_part(model.shared, model.as_data(data, name))
+    check_data(model, *parts)
+    return parts
 
 
-def moved(pair: Data, device: torch.device) -> Data:
+def moved(pair: Data | WeightedData, device: torch.device) -> Data | WeightedData:
     """Return data on the device; data that replicates share are moved once and stay shared."""
 
     def one(t: Tensor) -> Tensor:
         return t[:1].to(device).expand_as(t) if t.ndim and t.stride(0) == 0 else t.to(device)
 
-    return mapped(one, pair[0]), one(pair[1])
+    return of_each_part(partial(mapped, one), pair)

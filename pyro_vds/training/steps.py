@@ -59,10 +59,10 @@ class EagerStep(_Step):
         """All that a step changes and the best state keeps."""
         return [t.detach() for t in self.objective.tensors().values()]
 
-    def __call__(self, x: Inputs, y: Tensor) -> StepResult:
-        """Run one step on a batch."""
+    def __call__(self, x: Inputs, *others: Tensor) -> StepResult:
+        """Run one step on a batch: inputs, targets, and weights if there are any."""
         self.optimizer.zero_grad(set_to_none=True)
-        minimised, result = self.objective(x, y)
+        minimised, result = self.objective(x, *others)
         (minimised.sum() / self.num_data).backward()
         for logits in self.objective.guide.parameters() if self.objective.guide_waits else ():
             logits.grad = None
@@ -124,19 +124,19 @@ class CompiledStep(_Step):
         """All that a step changes and the best state keeps."""
         return [group.flat for group in (*self.parameters, *self.buffers)]
 
-    def __call__(self, x: Inputs, y: Tensor) -> StepResult:
-        """Run one step on a batch; the first call compiles.
+    def __call__(self, x: Inputs, *others: Tensor) -> StepResult:
+        """Run one step on a batch: inputs, targets, and weights if there are any; the first call compiles.
 
         Raises:
             Exception: Whatever tracing or compiling the first batch raises; no tensor has changed then.
         """
-        inputs = [*tensors(x), y, *self.state, *self.gradients]
-        shapes = [*((name, part.shape) for name, part in parts(x).items()), ("y", y.shape)]
+        inputs = [*tensors(x), *others, *self.state, *self.gradients]
+        shapes = [(name, part.shape) for name, part in (*parts(x).items(), *zip(("y", "weight"), others, strict=False))]
         gradients = partial(self._gradients, x)
         with torch.no_grad():
             if self.compiled is None:
                 with checks_of_distributions():
-                    self._compile(gradients, x, y, inputs)
+                    self._compile(gradients, (x, *others), inputs)
                 self.shapes = shapes
             function = self.compiled if self.shapes == shapes and self.compiled is not None else gradients
             values = function(*inputs)
@@ -168,11 +168,11 @@ class CompiledStep(_Step):
                 group.tensors[name].grad = view
         return optimizer
 
-    def _compile(self, gradients: Callable[..., list[Tensor]], x: Inputs, y: Tensor, inputs: list[Tensor]) -> None:
+    def _compile(self, gradients: Callable[..., list[Tensor]], batch: tuple[Any, ...], inputs: list[Tensor]) -> None:
         started = time.perf_counter()
-        self.objective.elbo.check(x, y)  # looks at values, which the trace must not
+        self.objective.elbo.check(*batch)  # looks at values, which the trace must not
         graph = make_fx(gradients, tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
-        on_gpu = y.is_cuda
+        on_gpu = inputs[0].is_cuda
         for tensor in (*self.state, *self.gradients) if on_gpu else ():
             fix_address(tensor)
         compiled = torch.compile(graph, fullgraph=True, dynamic=False, mode="reduce-overhead" if on_gpu else None)
@@ -189,12 +189,12 @@ class CompiledStep(_Step):
     def _gradients(self, like: Inputs, *given: Tensor) -> list[Tensor]:
         """Write gradients and buffers into the flat tensors, and return the record of the step as a list.
 
-        A graph takes tensors only: the parts of the inputs, the targets and the flat tensors; ``like`` says how the
-        parts belong together.
+        A graph takes tensors only: the parts of the inputs, the targets, the weights of the points if there are any,
+        and the flat tensors; ``like`` says how the parts of the inputs belong together.
         """
-        count = len(tensors(like))
-        x, y = in_the_kind_of(like, given[:count]), given[count]
-        parameters, buffers, gradients = self._parted(given[count + 1 :])
+        count, end = len(tensors(like)), len(given) - len(self.state) - len(self.gradients)
+        batch = (in_the_kind_of(like, given[:count]), *given[count:end])
+        parameters, buffers, gradients = self._parted(given[end:])
         leaves = {
             name: view.detach().requires_grad_()
             for group, tensor in zip(self.parameters, parameters, strict=True)
@@ -206,7 +206,7 @@ class CompiledStep(_Step):
             for name, view in group.views(tensor).items()
         }
         with torch.enable_grad():
-            minimised, result = torch.func.functional_call(self.objective, leaves | changing, (x, y))
+            minimised, result = torch.func.functional_call(self.objective, leaves | changing, batch)
             found = torch.autograd.grad(minimised.sum() / self.num_data, list(leaves.values()))
         own = {name: p for group in self.parameters for name, p in group.tensors.items()}
         by_parameter = dict(zip((own[name] for name in leaves), found, strict=True))

@@ -33,7 +33,7 @@ def test_batch_sizes_are_positive(batch_size, as_a_user):
 
 def test_batches_of_other_parts_are_refused():
     model, guide, x, y = oracles.problem(1)
-    with pytest.raises(TypeError, match="Expected the batches of a DataLoader as a pair .*, got 3 parts. Several inp"):
+    with pytest.raises(TypeError, match="third part of the batches .* as floating-point weights .* Several inputs go"):
         vds.predict_proba(model, guide, DataLoader(Records(lambda i: (x[i], y[i], i)), 4))
     records = DataLoader(Records(lambda i: {"x": x[i], "y": y[i]}), 4)
     with pytest.raises(TypeError, match=r"a pair .*, got a dict with the keys \['x', 'y'\]"):

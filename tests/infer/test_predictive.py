@@ -134,7 +134,7 @@ def test_depth_out_of_range_is_refused(depth):
         (lambda x, y: (x.long(), y), ValueError, r"type torch.int64. Convert them with x.to\(torch.float64\)"),
         (lambda x, y: (x.where(x > x.min(), torch.nan), y), ValueError, "got NaN or infinity in 1 of 12 points"),
         (lambda x, y: (x / 0.0, y), ValueError, "Expected finite inputs"),
-        (lambda x, y: (x, y.double()), TypeError, "Expected integer labels, got torch.float64"),
+        (lambda x, y: (x, y.double()), TypeError, "Expected integer labels, or soft labels .* got torch.float64"),
         (lambda x, y: (x, y + 1), ValueError, r"Expected labels in 0\.\.2 for a network with 3 outputs"),
         (
             lambda x, y: (x[:, :1], y),

@@ -75,7 +75,7 @@ def test_a_leave_one_out_baseline_matters():
     for _ in range(200):
         scores.append(gradients(estimate(x, y), guide.logits["gate"])[0])
         drawn = guide.sample(4)
-        cost = -estimate._log_likelihood(x, y, drawn).detach()
+        cost = -estimate._log_likelihood((x, y), drawn).detach()
         plain.append(gradients((cost * guide.log_prob(drawn)).mean(), guide.logits["gate"])[0])
     sd = [torch.stack(rows).var(0).sum().sqrt() for rows in (scores, plain)]
     assert float(sd[1]) > 5 * float(sd[0])

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+import pyro_vds as vds
 from pyro_vds.likelihoods.classification import Classification
 from pyro_vds.likelihoods.gaussian import Gaussian
 
@@ -50,7 +51,11 @@ def test_scale_is_learnt_or_fixed():
 @pytest.mark.parametrize(
     ("y", "kind", "message"),
     [
-        (torch.tensor([0.0, 1.0]), TypeError, "Expected integer labels, got torch.float32. Convert"),
+        (
+            torch.tensor([0.0, 1.0]),
+            TypeError,
+            "Expected integer labels, or soft labels .* got torch.float32 .* y.long",
+        ),
         (torch.tensor([True, False]), TypeError, "Expected integer labels, got torch.bool"),
         (torch.tensor([[0, 1]]), ValueError, r"Expected labels of shape \(N,\), got \(1, 2\)"),
         (torch.tensor([0, 4]), ValueError, r"Expected labels in 0\.\.3 for a network with 4 outputs, got 0\.\.4"),
@@ -89,3 +94,40 @@ def test_labels_of_any_whole_type_are_measured_alike(dtype):
     expected = Classification().metrics(mixture, y)
     for name, values in Classification().metrics(mixture, y.to(dtype)).items():
         torch.testing.assert_close(values, expected[name])
+
+
+def test_each_output_learns_a_scale_of_its_own():
+    """The exact posterior of replicates, a state and a copy know the scales, too."""
+    x, y = torch.randn(6, 2), torch.randn(6, 3)
+    nets = vds.ResidualMLP(2, 3, width=4, max_depth=1), vds.Replicated(vds.ResidualMLP(2, 3, width=4, max_depth=1), 2)
+    for net, shape in zip(nets, [(3,), (2, 1, 3)], strict=True):
+        model = vds.VDSModel(net, likelihood=Gaussian(0.5, learn_scale=True), num_data=6)
+        guide = vds.AutoCategorical(model)
+        parameter = model.likelihood.log_scale
+        optimiser = torch.optim.Adam(model.parameters())
+        vds.exact_posterior(model, (x, y))
+        vds.enum_elbo(model, guide)(model.shared(x), model.shared(y)).backward()
+        optimiser.step()
+        assert model.likelihood.log_scale is parameter
+        assert model.likelihood.scale.shape == shape
+        assert not torch.equal(parameter.detach(), torch.full(shape, 0.5).log())
+    torch.testing.assert_close(Gaussian(learn_scale=True, outputs=3).scale, torch.ones(3), check_dtype=False)
+    model.likelihood.log_scale.data = torch.tensor([[[0.0, 1.0, 2.0]], [[3.0, 4.0, 5.0]]])
+    again = vds.VDSModel(nets[1], likelihood=Gaussian(learn_scale=True), num_data=6)
+    again.load_state_dict(model.state_dict())
+    found = vds.log_predictive(again, guide, x, y)
+    for r, (one, its_guide) in enumerate(vds.replicates(model, guide)):
+        means = vds.predict(one, its_guide, x).outputs
+        density = torch.distributions.Normal(means, (3.0 * r + torch.arange(3)).exp()).log_prob(y).sum(-1)
+        expected = (its_guide.log_probs()["depth"][:, None] + density).logsumexp(0)
+        torch.testing.assert_close(found[r], expected.detach())
+
+
+def test_a_fixed_scale_serves_all_outputs_and_another_number_is_refused():
+    likelihood = Gaussian(0.5)
+    likelihood.meet(3)
+    assert likelihood.scale.shape == ()
+    with pytest.raises(ValueError, match="Expected a network with 2 outputs, for which Gaussian has parameters, got 3"):
+        Gaussian(learn_scale=True, outputs=2).meet(3)
+    with pytest.raises(ValueError, match="positive number of outputs"):
+        Gaussian(learn_scale=True, outputs=0)
