@@ -79,7 +79,7 @@ def test_validation_means_are_weighted():
         model = vds.VDSModel(vds.ResidualMLP(2, 3, width=4, max_depth=2), num_data=12)
         guide = vds.AutoCategorical(model)
         history = vds.fit(model, guide, few, validation=held_out, max_epochs=2, progress=False)
-        measured.append(history.metrics)
+        measured.append(history.validation)
     torch.testing.assert_close(measured[0], measured[1])
 
 
