@@ -11,7 +11,8 @@ _IMAGES = ("mnist", "fashion_mnist", "svhn", "cifar10")
 _OF_DATA: dict[str, tuple[str, ...]] = {
     "data_root": (*_IMAGES, "uci"),
     "pixels": _IMAGES,
-    "data_path": ("npz",),
+    "data_path": ("npz", "table"),
+    "target": ("table",),
     **dict.fromkeys(("uci_name", "split"), ("uci",)),
     **dict.fromkeys(("num_points", "train_fraction", "rotation", "noise", "noise_kind"), ("spirals",)),
 }
