@@ -58,6 +58,11 @@ def as_data(batch: Any, name: str) -> Data | WeightedData:
             raise TypeError(
                 f"Expected {name} as torch tensors, got {type(part).__name__}. Convert with torch.as_tensor."
             )
+    if len(batch) == 3 and not batch[2].is_floating_point():
+        raise TypeError(
+            f"Expected {name} as a pair (inputs, targets), or with floating-point weights of the points as a third "
+            f"part, got {batch[2].dtype} there. Put several inputs into a part of their own."
+        )
     return tuple(batch)
 
 

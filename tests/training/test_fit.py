@@ -355,7 +355,11 @@ def test_a_stream_of_unknown_length_trains():
     [
         (lambda x, y: (x, y.where(torch.arange(12) < 11, 7)), ValueError, r"Expected labels in 0\.\.2"),
         (lambda x, y: (x.masked_fill(torch.arange(12)[:, None] > 10, torch.nan), y), ValueError, "finite inputs"),
-        (lambda x, y: (x, y, y), TypeError, "Expected the third part of the data as floating-point weights"),
+        (
+            lambda x, y: (x, y, y),
+            TypeError,
+            r"batches of a DataLoader as a pair .* floating-point weights .* got torch.int64",
+        ),
         (lambda x, y: (x, y, y, y), TypeError, r"batches of a DataLoader as a pair .*, got 4 parts"),
     ],
 )
@@ -370,9 +374,7 @@ def test_bad_later_batches_of_a_loader_are_refused(change, kind, message):
 @pytest.mark.usefixtures("as_a_user")
 def test_data_that_are_no_pair_are_refused():
     model, guide, x, y = oracles.problem(1)
-    with pytest.raises(
-        TypeError, match=r"Expected training data as a pair \(inputs, targets\) of tensors, .* got Tensor"
-    ):
+    with pytest.raises(TypeError, match=r"Expected training data as a pair \(inputs, targets\) .* got Tensor"):
         fit(model, guide, x, **QUIET)
     with pytest.raises(TypeError, match="Expected validation data as a pair"):
         fit(model, guide, (x, y), validation=(x, y, y, y), **QUIET)
