@@ -383,6 +383,7 @@ def test_a_stream_of_unknown_length_trains():
         (lambda x, y: (x, y.where(torch.arange(12) < 11, 7)), ValueError, r"Expected labels in 0\.\.2"),
         (lambda x, y: (x.masked_fill(torch.arange(12)[:, None] > 10, torch.nan), y), ValueError, "finite inputs"),
         (lambda x, y: (x, y, y), TypeError, r"third part of the batches of a DataLoader as floating-point weights"),
+        (lambda x, y: (x, y, y, y), TypeError, r"batches of a DataLoader as a pair .*, got 4 parts"),
     ],
 )
 @pytest.mark.usefixtures("as_a_user")
