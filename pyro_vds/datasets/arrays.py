@@ -120,7 +120,7 @@ def _array(file: "np.lib.npyio.NpzFile", name: str, path: Path) -> np.ndarray:
 def _kind_by_type(y: np.ndarray, path: Path) -> TargetKind:
     """Return what targets are that nobody called anything; raise ``ValueError`` for integers that may be either."""
     if y.dtype.kind == "f":
-        warn_of_float_classes(y, f"y in {path}", "save y.astype(int).")
+        warn_of_float_classes(y, f"y in {path}", "save y.astype(int), or give --likelihood classification.")
         return "numbers"
     if y.dtype.kind in "iu" and y.size:
         distinct, low, high = count_distinct(y), int(y.min()), int(y.max())

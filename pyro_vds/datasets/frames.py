@@ -166,7 +166,7 @@ def _check_missing(frame: "DataFrame", path: Path) -> None:
 def _usual_kind(y: np.ndarray, where: str) -> TargetKind:
     """Return what a target is that nobody called anything."""
     if y.dtype.kind == "f":
-        warn_of_float_classes(y, where, "save them without a decimal point, or as texts.")
+        warn_of_float_classes(y, where, "save them without a decimal point, or give --likelihood classification.")
     whole = y.dtype.kind in "iu" and count_distinct(y) <= FEW
     return "classes" if whole or y.dtype.kind in "bU" else "numbers"
 

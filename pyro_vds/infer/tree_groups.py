@@ -1,5 +1,7 @@
 """What a DataTree says of drawn architectures: their labels, their log priors, and the parameters of their priors."""
 
+from contextlib import suppress
+
 import numpy as np
 import torch
 import xarray as xr
@@ -75,9 +77,12 @@ def with_classes(model: VDSModel, outputs: Tensor, group: xr.Dataset) -> xr.Data
 
     Args:
         model: The model.
-        outputs: Outputs of the network, one for each class along the last dimension.
+        outputs: Outputs of the network.
         group: The group of a tree.
     """
     if model.likelihood.numeric or "obs" not in group or np.issubdtype(group["obs"].dtype, np.floating):
         return group
-    return group.assign_coords({"class": np.arange(outputs.shape[-1])})
+    classes = outputs.shape[-1]
+    with suppress(TypeError):  # a likelihood of one's own may not say its classes
+        classes = model.likelihood.class_log_probs(outputs.flatten(0, -2)[:1]).shape[-1]
+    return group.assign_coords({"class": np.arange(classes)})

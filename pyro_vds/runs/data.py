@@ -8,7 +8,7 @@ import torch
 
 from pyro_vds import datasets
 from pyro_vds.datasets.dataset import DataSet
-from pyro_vds.runs.likelihoods import check_targets
+from pyro_vds.runs.likelihoods import LIKELIHOODS, check_order, check_targets
 from pyro_vds.runs.settings import Settings
 
 
@@ -25,8 +25,8 @@ class DataSummary:
         std: Standard deviation of each channel or feature, by which the inputs are divided.
         target_mean: Mean of each column of numbers or counts; ``None`` for classes.
         target_std: Standard deviation of each column of numbers; ``None`` for classes, and for counts, which are not
-            standardised. A prediction ``m``
-            of the network is ``target_mean + target_std * m`` in the units of the data.
+            standardised. A prediction ``m`` of the network is ``target_mean + target_std * m`` in the units of the
+            data.
         class_names: Name of each class in a user's file; ``None`` if the file numbers them from 0.
         feature_names: Name of each feature of a table; ``None`` for other inputs.
     """
@@ -100,6 +100,7 @@ def load_data(settings: Settings) -> DataSet:
     """
     data = _loaded(settings)
     check_targets(settings.likelihood, settings.data, data.targets)
+    check_order(settings.likelihood, data.class_names)
     return data
 
 
@@ -130,13 +131,14 @@ def _own(settings: Settings, split: dict[str, Any]) -> DataSet:
     ending = "npz" if settings.data == "npz" else "csv"
     if settings.data_path is None:
         raise ValueError(f"Expected --data-path FILE.{ending} for the data set {settings.data}, got none.")
+    targets = None if settings.likelihood is None else LIKELIHOODS[settings.likelihood].targets
     if settings.data == "npz":
         if settings.target is not None:
             raise ValueError(f"Expected no --target for npz, whose targets are the array y, got {settings.target}.")
-        return datasets.npz(settings.data_path, **split)
+        return datasets.npz(settings.data_path, targets=targets, **split)
     if settings.target is None:
         raise ValueError("Expected --target COLUMN for the data set table, got none.")
-    return datasets.table(settings.data_path, settings.target, **split)
+    return datasets.table(settings.data_path, settings.target, targets=targets, **split)
 
 
 def _spirals(settings: Settings, validation_fraction: float, generator: torch.Generator) -> DataSet:

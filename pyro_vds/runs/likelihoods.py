@@ -26,6 +26,7 @@ class LikelihoodKind:
         make: Makes it for the data of a run.
         outputs: The number of outputs of the network; ``None`` is one for each class or target.
         training: The defaults of training that it needs.
+        ordered: Whether the order of the classes counts.
     """
 
     targets: TargetKind
@@ -33,6 +34,7 @@ class LikelihoodKind:
     make: "Callable[[DataSummary], Likelihood]"
     outputs: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    ordered: bool = False
 
 
 # The gradient of counts grows with them, without a bound.
@@ -40,7 +42,9 @@ _STEPS_OF_COUNTS: dict[str, Any] = {"lr": 0.01, "clip_norm": 1.0}
 
 LIKELIHOODS: dict[LikelihoodName, LikelihoodKind] = {
     "classification": LikelihoodKind("classes", "classes", lambda data: Classification()),
-    "ordinal": LikelihoodKind("classes", "ordered classes", lambda data: Ordinal(data.classes or 0), outputs=1),
+    "ordinal": LikelihoodKind(
+        "classes", "ordered classes", lambda data: Ordinal(data.classes or 0), outputs=1, ordered=True
+    ),
     "gaussian": LikelihoodKind("numbers", "regression", lambda data: Gaussian(learn_scale=True)),
     "poisson": LikelihoodKind("counts", "counts", lambda data: Poisson(_mean(data)), training=_STEPS_OF_COUNTS),
     "negative_binomial": LikelihoodKind(
@@ -77,6 +81,26 @@ def check_targets(name: LikelihoodName | None, data_name: str, targets: TargetKi
         f"Expected the likelihood {' or '.join(fitting)} for {data_name}, whose targets are {targets}, got {name}, "
         f"which is for {LIKELIHOODS[name].targets}."
     )
+
+
+def check_order(name: LikelihoodName | None, class_names: tuple[str, ...] | None) -> None:
+    """Raise if the order of the classes counts, and their names do not say it.
+
+    Args:
+        name: The setting of a run.
+        class_names: Name of each class; ``None`` for the numbers from 0.
+
+    Raises:
+        ValueError: If a likelihood of ordered classes is given texts, which are sorted by letters.
+    """
+    if name is None or not LIKELIHOODS[name].ordered or class_names is None:
+        return
+    texts = [text for text in class_names if not text.lstrip("-").isdecimal()]
+    if texts:
+        raise ValueError(
+            f"Expected whole numbers as classes in their order for the likelihood {name}, got names such as "
+            f"{texts[0]}, which say no order. Number the classes in the file."
+        )
 
 
 def _mean(data: "DataSummary") -> float:

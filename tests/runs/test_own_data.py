@@ -1,6 +1,7 @@
 """A user's own file as a run: classes and features keep their names in everything that the run writes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,24 @@ def test_a_table_is_fitted_from_the_command_line_with_names_everywhere(tmp_path,
     assert metadata["class_names"] == list(NAMES)
     assert metadata["feature_names"] == list(run.data_summary.feature_names)
     assert metadata["mean"][:3] == [0.0, 0.0, 0.0]
+
+
+def test_the_likelihood_says_what_a_column_is_and_ordered_classes_need_numbers(tmp_path):
+    path = tmp_path / "my.csv"
+    settings = vds.runs.Settings(data="table", data_path=write(path), target="y", likelihood="ordinal")
+    with pytest.raises(
+        ValueError, match="whole numbers as classes in their order for the likelihood ordinal, got .*calm"
+    ):
+        load_data(settings)
+    frame = pd.read_csv(path)
+    frame.assign(y=frame["y"].map(dict(zip(NAMES, (1, 20, 3), strict=True)))).to_csv(path, index=False)
+    kinds = {"ordinal": "classes", "gaussian": "numbers", "poisson": "counts", None: "classes"}
+    for likelihood, kind in kinds.items():
+        data = load_data(replace(settings, likelihood=likelihood))
+        assert (data.targets, data.class_names) == (kind, ("1", "3", "20") if kind == "classes" else None)
+    brief = replace(settings, max_epochs=1, max_depth=1, width=4)
+    tree = vds.runs.execute(brief, tmp_path / "run", progress=False).datatree
+    assert tree["observed_data"]["class"].values.tolist() == ["1", "3", "20"]
 
 
 def test_renamed_classes_or_columns_are_other_data(tmp_path):
