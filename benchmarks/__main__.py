@@ -36,7 +36,7 @@ BENCHMARKS: dict[str, Callable[[torch.device, bool], Iterable[Comparison]]] = {
 
 def main() -> None:
     """Run the benchmarks."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all unless given")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tiny", action="store_true", help="a form of seconds that only shows that it runs")

@@ -41,7 +41,7 @@ import pyro_vds as vds
 from experiments.engine.connected import Trained, cut, measured, scores, train, train_alone
 from experiments.engine.gated import Network, connected_at_random
 from experiments.engine.small_images import small_images
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.sweeps import Grid, Resources, Scan, product
 
 AGAIN = 100  # the first seed of networks that are trained alone
@@ -78,7 +78,7 @@ def _how(values: Mapping[str, Any], seed: int, resources: Resources) -> dict[str
     return settings | {"seed": seed, "device": resources.device}
 
 
-def _load(values: Mapping[str, Any], resources: Resources) -> tuple[Data, Data]:
+def _load(values: Mapping[str, Any], resources: Resources) -> tuple[TensorPair, TensorPair]:
     """Return training and test data, flat for dense graphs; always the same split."""
     generator, size = torch.Generator().manual_seed(0), values["train_size"]
     if values["data"] == "digits":
@@ -94,7 +94,7 @@ def _load(values: Mapping[str, Any], resources: Resources) -> tuple[Data, Data]:
     return train, test
 
 
-def _graph(values: Mapping[str, Any], train: Data, seed: int, resources: Resources) -> vds.SearchGraph:
+def _graph(values: Mapping[str, Any], train: TensorPair, seed: int, resources: Resources) -> vds.SearchGraph:
     torch.manual_seed(seed)
     sizes = {name: values[name] for name in ("layers", "channels", "merge", "pool")}
     return vds.connectivity(train[0].shape[1:], 10, **sizes).to(resources.device)
@@ -107,7 +107,7 @@ def _edges(trained: Trained) -> list[tuple[int, int]]:
 
 
 def _retrained(
-    values: Mapping[str, Any], trained: Trained, data: tuple[Data, Data], resources: Resources
+    values: Mapping[str, Any], trained: Trained, data: tuple[TensorPair, TensorPair], resources: Resources
 ) -> dict[str, Any]:
     """Return the scores of what the search keeps, cut out and trained alone, of random graphs, and of all edges."""
     edges, counts = _edges(trained), values["alone"]

@@ -16,7 +16,7 @@ from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.measures import measure
 from pyro_vds.runs.settings import Settings
 from pyro_vds.spaces.space import Architecture
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 POINT = 0.01
 
@@ -81,9 +81,9 @@ def _pair(model: VDSModel, flat: Tensor) -> Architecture:
     return model.space.architecture(int(flat))
 
 
-def _measured(model: VDSModel, guide: Guide, test: Data, pair: Architecture, costs: Tensor) -> dict[str, Any]:
+def _measured(model: VDSModel, guide: Guide, test: TensorPair, pair: Architecture, costs: Tensor) -> dict[str, Any]:
     """Return what the network cut to a pair achieves, and what it costs."""
-    small = vds.prune(model, guide, weights="posterior", disagreement=False, **pair)
+    small = vds.prune(model, guide, weights="posterior", disagreement=False, fold_batch_norm=False, **pair)
     index = model.space.index(pair)
     return {
         **pair,

@@ -20,7 +20,7 @@ from pyro_vds.guides.categorical import Guide
 from pyro_vds.infer.exact import ExactPosterior, posterior_of
 from pyro_vds.ops.modes import train_mode
 from pyro_vds.runs.settings import Settings
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.sweeps import Grid, Scan, product
 from pyro_vds.training.batches import IndexBatches
 
@@ -46,7 +46,7 @@ def compare_modes(model: vds.VDSModel, guide: Guide, data: DataSet, settings: Se
 
 
 @torch.no_grad()
-def posterior_in_train_mode(model: vds.VDSModel, data: Data, batch_size: int, seed: int = 0) -> ExactPosterior:
+def posterior_in_train_mode(model: vds.VDSModel, data: TensorPair, batch_size: int, seed: int = 0) -> ExactPosterior:
     """Return the exact posterior of a network that normalises each batch by its own statistics, as in training.
 
     Args:
@@ -59,8 +59,8 @@ def posterior_in_train_mode(model: vds.VDSModel, data: Data, batch_size: int, se
     x, y = (tensor.to(device) for tensor in data)
     with train_mode(model):
         parts = [
-            model.likelihood(model.outputs(inputs)).log_prob(labels).double().sum(-1)
-            for inputs, labels in IndexBatches((x, y), batch_size, torch.Generator().manual_seed(seed))
+            model.likelihood(model.outputs(batch[0])).log_prob(batch[1]).double().sum(-1)
+            for batch in IndexBatches((x, y), batch_size, torch.Generator().manual_seed(seed))
         ]
     return posterior_of(model, torch.stack(parts).sum(0))
 

@@ -24,7 +24,7 @@ import pyro_vds as vds
 from experiments.engine.lesioned import build_network
 from experiments.engine.small_images import small_images
 from pyro_vds.datasets.dataset import DataSet
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.sweeps import Grid, Resources, Scan, product
 
 NETWORKS: list[dict[str, Any]] = [
@@ -106,7 +106,7 @@ def _numbers(study: xr.Dataset) -> dict[str, Any]:
     return found | {"tau": study["tau"].to_numpy().tolist(), "exact": study["exact"].to_numpy().tolist()}
 
 
-def _prefixes(model: vds.VDSModel, guide: vds.AutoCategorical | None, test: Data) -> dict[str, list[float]]:
+def _prefixes(model: vds.VDSModel, guide: vds.AutoCategorical | None, test: TensorPair) -> dict[str, list[float]]:
     """Return the measures with all blocks above each depth deleted, of all read-outs that there are."""
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     for depth in range(model.backbone.max_depth + 1):
@@ -118,7 +118,7 @@ def _prefixes(model: vds.VDSModel, guide: vds.AutoCategorical | None, test: Data
     return found
 
 
-def _posterior(model: vds.VDSModel, guide: vds.AutoCategorical, train: Data) -> dict[str, Any]:
+def _posterior(model: vds.VDSModel, guide: vds.AutoCategorical, train: TensorPair) -> dict[str, Any]:
     """Return the posterior over depth."""
     q, exact = guide.probs()["depth"].detach(), vds.exact_posterior(model, train)
     return {

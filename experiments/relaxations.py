@@ -37,7 +37,7 @@ from experiments.engine.gradients import bias_and_noise, gradient
 from experiments.engine.relaxed import AXIS, METHODS, Exact, Objective, Shrinkage, recompute_statistics
 from experiments.engine.soft_choices import RELAXED, SoftChoices, gated_graph
 from pyro_vds.ops.rng import isolated_rng
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.sweeps import Grid, Resources, Scan
 
 WIDTH, LR, GUIDE_LR, MOMENTUM = 20, 0.1, 1.0, 0.5
@@ -68,7 +68,7 @@ def _build(seed: int, max_depth: int, num_data: int) -> tuple[vds.VDSModel, vds.
     return model, vds.AutoCategorical(model)
 
 
-def _train(objective: Objective, data: Data, steps: int) -> float:
+def _train(objective: Objective, data: TensorPair, steps: int) -> float:
     """Train on full batches, and return the processor time of a step, seconds, in the median."""
     guide = list(objective.guide.parameters())
     ours = {id(parameter) for parameter in guide}
@@ -114,7 +114,7 @@ def _by_part(vector: Tensor, guide: vds.AutoCategorical) -> dict[str, Tensor]:
     return {"logits": vector[:logits], "weights": vector[logits:]}
 
 
-def _estimates(objective: Objective, data: Data, exact: Mapping[str, Tensor], estimates: int) -> dict[str, Any]:
+def _estimates(objective: Objective, data: TensorPair, exact: Mapping[str, Tensor], estimates: int) -> dict[str, Any]:
     """Return bias and noise for the logits and for the weights, from the same estimates."""
     count = 1 if objective.deterministic else estimates
     parameters = _parameters(objective.model, objective.guide)

@@ -18,7 +18,7 @@ from pyro_vds.guides.weights import Weights
 from pyro_vds.infer.predict import Prediction
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.pruning.prune import PrunedNetwork
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 ENSEMBLES = (3, 5)
 PASSES = 20
@@ -66,7 +66,7 @@ class Compared:
         about: What else a result file keeps.
     """
 
-    predict: Callable[[Data], dict[str, Prediction]]
+    predict: Callable[[TensorPair], dict[str, Prediction]]
     rows: dict[str, Row]
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ def plain(task: Task, data: DataSet, seed: int) -> Compared:
     members = [tried[choice], *more]
     dropped = train(task, data, seed, settings, depth=depth, dropout=True)
 
-    def predict(points: Data) -> dict[str, Prediction]:
+    def predict(points: TensorPair) -> dict[str, Prediction]:
         each = [_predicted(member, points) for member in members]
         with isolated_rng(seed=seed):
             passes = [_predicted(dropped, points) for _ in range(PASSES)]
@@ -203,7 +203,7 @@ def _mixtures(
     stacked = vds.stacked_weights(trained.model, data.validation)
     trained.guide.keep_weights("stacked", stacked)
 
-    def predict(points: Data) -> dict[str, Prediction]:
+    def predict(points: TensorPair) -> dict[str, Prediction]:
         return dict(zip(readings, _read(trained, points, list(readings.values())), strict=True))
 
     rows = {
@@ -213,12 +213,12 @@ def _mixtures(
     return Compared(predict, rows, about | {"stacked": stacked.exp().tolist()})
 
 
-def _read(trained: Trained, points: Data, readings: Sequence[Reading]) -> list[Prediction]:
+def _read(trained: Trained, points: TensorPair, readings: Sequence[Reading]) -> list[Prediction]:
     want = OF_NUMBERS if trained.model.likelihood.numeric else OF_CLASSES
     return vds.predict(trained.model, trained.guide, *points, cuts=[one.case for one in readings], want=want)
 
 
-def _predicted(trained: Trained, points: Data) -> Prediction:
+def _predicted(trained: Trained, points: TensorPair) -> Prediction:
     return _read(trained, points, [Reading()])[0]
 
 

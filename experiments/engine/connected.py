@@ -13,7 +13,7 @@ from torch.optim import Adam
 import pyro_vds as vds
 from experiments.engine.gated import Network, SoftGates, Start, start_logits
 from pyro_vds.spaces.space import LIMIT
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 Method = Literal["exact", "rloo", "sigmoid", "linear", "exact_slow", "rloo_slow", "sigmoid_slow"]
 SLOW = "_slow"
@@ -47,7 +47,7 @@ class Trained:
 def train(
     graph: vds.SearchGraph,
     method: Method,
-    data: Data,
+    data: TensorPair,
     *,
     price: float,
     start: Start = 0.0,
@@ -101,7 +101,7 @@ def train(
     return Trained(model, guide, soft, (history.expected_log_prob / len(data[0])).tolist(), gates, seconds)
 
 
-def train_alone(network: nn.Module, data: Data, *, lr: float, seed: int, **how: Any) -> vds.VDSModel:
+def train_alone(network: nn.Module, data: TensorPair, *, lr: float, seed: int, **how: Any) -> vds.VDSModel:
     """Train a network without gates in the same way.
 
     Args:
@@ -117,7 +117,7 @@ def train_alone(network: nn.Module, data: Data, *, lr: float, seed: int, **how: 
     return model
 
 
-def measured(trained: Trained, train: Data, test: Data) -> dict[str, Any]:
+def measured(trained: Trained, train: TensorPair, test: TensorPair) -> dict[str, Any]:
     """Return bound, evidence and gap of a trained graph on training data, and what it predicts on test data.
 
     With more than 65,536 subgraphs bound and mixture are estimates from 40 draws.
@@ -151,7 +151,7 @@ def measured(trained: Trained, train: Data, test: Data) -> dict[str, Any]:
     return found if trained.soft is None else found | {"soft": scores(trained.soft, None, test)}
 
 
-def scores(model: vds.VDSModel, guide: vds.AutoCategorical | None, test: Data) -> dict[str, float]:
+def scores(model: vds.VDSModel, guide: vds.AutoCategorical | None, test: TensorPair) -> dict[str, float]:
     """Return mean log-likelihood, nats per point, and share of errors of the mixture over what the model leaves open.
 
     Args:

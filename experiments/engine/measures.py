@@ -18,7 +18,7 @@ from pyro_vds.ops.modes import eval_mode
 from pyro_vds.pruning.rules import Rule
 from pyro_vds.runs.measures import measure
 from pyro_vds.runs.metrics import choose_cut, summarise_posterior
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.sweeps import Resources
 
 RULES: tuple[Rule, ...] = ("95", "argmax", "expected")
@@ -68,7 +68,9 @@ def measure_repeat(repeat: Repeat) -> dict[str, Any]:
     return record
 
 
-def measure_prediction(model: vds.VDSModel, guide: Guide, test: Data, depth: int | None = None) -> dict[str, float]:
+def measure_prediction(
+    model: vds.VDSModel, guide: Guide, test: TensorPair, depth: int | None = None
+) -> dict[str, float]:
     """Return the standard measures of a prediction, and those of the paper's code under names of their own.
 
     Args:
@@ -84,7 +86,7 @@ def measure_prediction(model: vds.VDSModel, guide: Guide, test: Data, depth: int
     }
 
 
-def measure_exactly(model: vds.VDSModel, exact: ExactPosterior, test: Data) -> dict[str, float]:
+def measure_exactly(model: vds.VDSModel, exact: ExactPosterior, test: TensorPair) -> dict[str, float]:
     """Return the measures of the prediction that weights the depths by the exact posterior.
 
     Args:
@@ -122,14 +124,16 @@ def paper_ece(probs: ArrayLike, labels: ArrayLike, bins: int = 10) -> float:
     return float((counts * np.abs(shares - edges[1:])).sum() / counts.sum())
 
 
-def reliability(model: vds.VDSModel, guide: Guide, test: Data, depth: int | None = None) -> dict[str, list[float]]:
+def reliability(
+    model: vds.VDSModel, guide: Guide, test: TensorPair, depth: int | None = None
+) -> dict[str, list[float]]:
     """Return the table of a reliability diagram with 15 bins (Guo et al. 2017)."""
     table = reliability_table(vds.predict_proba(model, guide, test[0], depth=depth).cpu().numpy(), test[1].numpy())
     return {name: getattr(table, name).tolist() for name in ("counts", "confidence", "accuracy")}
 
 
 @torch.inference_mode()
-def measure_depths(model: vds.VDSModel, test: Data) -> dict[str, list[float]]:
+def measure_depths(model: vds.VDSModel, test: TensorPair) -> dict[str, list[float]]:
     """Return error and mean log-likelihood, nats per point, of each depth by itself on test data."""
     device, (x, y) = model.device_tensor().device, test
     errors, log_likelihoods = [], []
@@ -145,7 +149,7 @@ def measure_depths(model: vds.VDSModel, test: Data) -> dict[str, list[float]]:
 
 
 def _measure_posterior(
-    model: vds.VDSModel, guide: Guide, train: Data, test: Data
+    model: vds.VDSModel, guide: Guide, train: TensorPair, test: TensorPair
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the posterior part, and the test measures of the mixture weighted by the exact posterior."""
     exact = vds.exact_posterior(model, train)

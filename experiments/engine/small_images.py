@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 from experiments.engine.svhn import SVHN_TEST_DIGITS, read_svhn_test_digits
 from pyro_vds import datasets
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 CHUNK = 5000
 TRAIN_SIZE, VALIDATION, TEST_SIZE = 5400, 0.1, 5000
@@ -64,26 +64,26 @@ def other_images(name: str, data: DataSet, data_root: str, size: int) -> Tensor:
 
 
 @cache
-def _pooled(name: str, data_root: str) -> tuple[Data, Data]:
+def _pooled(name: str, data_root: str) -> tuple[TensorPair, TensorPair]:
     """Return all training and test images, from 0 to 1; they stay in memory for the other seeds and methods."""
     train, test = READERS[name](data_root)
     return _averaged(train), _averaged(test)
 
 
-def _averaged(part: Data) -> Data:
+def _averaged(part: TensorPair) -> TensorPair:
     x, y = part
     return torch.cat([avg_pool2d(some.float() / 255, 2) for some in x.split(CHUNK)]), y
 
 
-def _library(read: Callable[..., DataSet]) -> Callable[[str], tuple[Data, Data]]:
-    def parts(data_root: str) -> tuple[Data, Data]:
+def _library(read: Callable[..., DataSet]) -> Callable[[str], tuple[TensorPair, TensorPair]]:
+    def parts(data_root: str) -> tuple[TensorPair, TensorPair]:
         data = read(data_root, pixels="uint8", generator=torch.Generator())
         return data.train, data.test
 
     return parts
 
 
-READERS: dict[str, Callable[[str], tuple[Data, Data]]] = {
+READERS: dict[str, Callable[[str], tuple[TensorPair, TensorPair]]] = {
     "mnist": _library(datasets.mnist),
     "fashion_mnist": _library(datasets.fashion_mnist),
     SVHN_TEST_DIGITS: lambda data_root: read_svhn_test_digits(Path(data_root)),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import pyro_vds as vds
 from experiments.engine.soft_choices import SoftChoices, softmax_weights
 from pyro_vds.guides.base import Guide
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 AXIS = "op"
 SAMPLES = 4
@@ -44,7 +44,7 @@ SEARCHES = {
 }
 
 
-def build(search: Search, data: Data, channels: int, classes: int, *, seed: int) -> tuple[vds.VDSModel, Guide]:
+def build(search: Search, data: TensorPair, channels: int, classes: int, *, seed: int) -> tuple[vds.VDSModel, Guide]:
     """Return a supernet with a uniform prior over cells, and its guide.
 
     Args:
@@ -61,7 +61,7 @@ def build(search: Search, data: Data, channels: int, classes: int, *, seed: int)
 
 
 def steps(
-    search: Search, model: vds.VDSModel, guide: Guide, data: Data, *, epochs: int, batch_size: int, lr: float
+    search: Search, model: vds.VDSModel, guide: Guide, data: TensorPair, *, epochs: int, batch_size: int, lr: float
 ) -> Iterator[int]:
     """Train weights and guide together with Adam, and yield the number of each step after it.
 
@@ -88,7 +88,9 @@ def steps(
 
 
 @torch.no_grad()
-def shared_log_likelihood(model: vds.VDSModel, data: Data, cells: Int[Tensor, "cell edge"]) -> Float[Tensor, " cell"]:
+def shared_log_likelihood(
+    model: vds.VDSModel, data: TensorPair, cells: Int[Tensor, "cell edge"]
+) -> Float[Tensor, " cell"]:
     """Return the log likelihood of some cells with the shared weights, nats per point.
 
     Args:
@@ -101,7 +103,7 @@ def shared_log_likelihood(model: vds.VDSModel, data: Data, cells: Int[Tensor, "c
 
 
 @torch.no_grad()
-def divergence(model: vds.VDSModel, guide: Guide, data: Data) -> float:
+def divergence(model: vds.VDSModel, guide: Guide, data: TensorPair) -> float:
     """Return ``KL(q || exact posterior)`` for the shared weights, nats, with some points counted as all.
 
     Args:
@@ -117,7 +119,7 @@ def divergence(model: vds.VDSModel, guide: Guide, data: Data) -> float:
 
 
 def train_alone(
-    cell: Sequence[int], train: Data, test: Data, channels: int, classes: int, *, epochs: int, seed: int
+    cell: Sequence[int], train: TensorPair, test: TensorPair, channels: int, classes: int, *, epochs: int, seed: int
 ) -> dict[str, float]:
     """Train one cell from scratch with Adam (rate 0.01, cosine, batches of 50), and return its test scores.
 

@@ -10,7 +10,7 @@ import torch
 
 from pyro_vds.datasets.dataset import DataSet, split_and_normalise
 from pyro_vds.runs.settings import Settings
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 
 SVHN_TEST_DIGITS = "svhn_test_digits"
 LAST_TRAINING_PHOTO = 4032
@@ -37,7 +37,7 @@ def svhn_test_digits(settings: Settings) -> DataSet:
     )
 
 
-def read_svhn_test_digits(data_root: Path) -> tuple[Data, Data]:
+def read_svhn_test_digits(data_root: Path) -> tuple[TensorPair, TensorPair]:
     """Return the two parts as bytes ``(N, 3, 32, 32)``.
 
     Digits of one photograph overlap each other's crops, so they are split by photograph.

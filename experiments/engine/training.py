@@ -14,7 +14,7 @@ from pyro_vds.guides.categorical import Guide
 from pyro_vds.runs.build import build
 from pyro_vds.runs.data import DataSummary, load_data
 from pyro_vds.runs.settings import Settings
-from pyro_vds.spaces.typing import Data
+from pyro_vds.spaces.typing import TensorPair
 from pyro_vds.sweeps import Resources
 from pyro_vds.training.optim import spelled
 
@@ -123,8 +123,8 @@ def _fit(
     settings: Settings,
     model: vds.VDSModel,
     guide: Guide,
-    train: Data | list[Data],
-    validation: Data | list[Data] | None,
+    train: TensorPair | list[TensorPair],
+    validation: TensorPair | list[TensorPair] | None,
     device: torch.device,
 ) -> vds.History:
     """Train; where every repeat diverges, its best state before that is its result."""
