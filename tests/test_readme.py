@@ -151,6 +151,12 @@ def test_speed_numbers_are_the_committed_ones():
         ("peak training memory", "LDN"),
         ("prediction", "LDN, marginal (predict_proba)"),
         ("prediction", "LDN, pruned to depth 25"),
+        ("prediction", "the same, batch norms folded"),
+        ("start of a process", "import pyro_vds"),
+        ("start of a process", "import pyro_vds, torch, pyro"),
+        ("start of a process", "and the names of a first example"),
+        ("start of a process", "pyro-vds --help"),
+        ("start of a process", "pyro-vds fit --help"),
     ):
         assert f"| {found[name]['ratios'][case]:.2f} |" in SPEED_PAGE, name
     step = found["training step, spirals, D = 20"]["ratios"]
@@ -170,3 +176,4 @@ def test_speed_is_as_promised():
     assert replicated <= 0.25
     assert found["training step, images"]["ratios"]["LDN, eager"] <= 1.05
     assert found["peak training memory"]["ratios"]["LDN"] <= 1.1
+    assert found["start of a process"]["ratios"]["and the names of a first example"] <= 1.15

@@ -67,7 +67,7 @@ class Likelihood(StaysFloat32, ABC):
         return (self(outputs).event_shape,)
 
     def meet(self, outputs: int) -> None:
-        """Give the parameters of :attr:`by_output` an entry for each output, in place; the first data do it.
+        """Give the parameters of ``by_output`` an entry for each output, in place; the first data do it.
 
         Args:
             outputs: Number of outputs of the network.
@@ -85,7 +85,7 @@ class Likelihood(StaysFloat32, ABC):
         self._widen(outputs)
 
     def for_each_output(self, parameter: Tensor) -> Tensor:
-        """Return a parameter of :attr:`by_output`, or a function of it, that broadcasts against several outputs."""
+        """Return a parameter of ``by_output``, or a function of it, that broadcasts against several outputs."""
         return parameter if self.outputs > 1 else parameter[..., None]
 
     def _widen(self, outputs: int) -> None:

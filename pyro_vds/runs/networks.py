@@ -1,5 +1,6 @@
 """What each network of a run takes: the settings that fit it, and the defaults of graphs."""
 
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -60,7 +61,9 @@ def check_network(settings: "Settings") -> None:
     """
     name = settings.network
     if not name.removeprefix(TIMM) or not (name.startswith(TIMM) or name in _NAMES):
-        raise ValueError(f"Expected a network of {', '.join(_NAMES)}, or timm:NAME such as timm:resnet18, got {name}.")
+        near = "".join(f" Did you mean {known}?" for known in get_close_matches(name, _NAMES, n=1))
+        known = ", ".join(_NAMES)
+        raise ValueError(f"Expected a network of {known}, or timm:NAME such as timm:resnet18, got {name}.{near}")
     for setting, networks in _OF.items():
         if name not in networks and getattr(settings, setting) is not None:
             raise ValueError(f"Expected the network {' or '.join(networks)} for {setting}, got {name}.")

@@ -82,7 +82,6 @@ ONE_OF_PRIORS = f"one of {', '.join(PRIORS)}"
         ("--config none.yaml", "a file of settings at none.yaml, found none."),
         ("spirals", "nothing more than options after pyro-vds fit DATA, got spirals."),
         ("--data cifar", ", table, got cifar. Did you mean cifar10?"),
-        ("--network resnet19", "connectivity, cell, got resnet19. Did you mean resnet18?"),
         ("--prior Foo", f"--prior as {ONE_OF_PRIORS}, got Foo."),
         ("--prior geometrc", f"--prior as {ONE_OF_PRIORS}, got geometrc. Did you mean Geometric?"),
         ("--prior os.system", f"--prior as {ONE_OF_PRIORS}, got os.system."),
@@ -105,6 +104,12 @@ def test_words_that_are_none_are_said_in_a_line(capsys, tmp_path, words, expecte
     assert message.startswith("pyro-vds fit: Expected ")
     assert expected in message
     assert message.count("\n") == 1
+
+
+def test_an_unknown_network_lists_the_known_ones(capsys):
+    code, message = fails(capsys, *BRIEF, "--network", "resnet19")
+    assert (code, message.count("\n")) == (1, 1)
+    assert "connectivity, cell, or timm:NAME such as timm:resnet18, got resnet19. Did you mean resnet18?" in message
 
 
 @pytest.mark.parametrize(
