@@ -13,7 +13,7 @@ from pyro_vds.backbones.normalisation import HeadStatistics, keep_readout_statis
 from pyro_vds.backbones.per_depth import PerDepth, Readout, read_out_together
 from pyro_vds.ops.inputs import as_inputs, described, first_points, mapped
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.ops.parts import OverwrittenInputError, called, spare_input
+from pyro_vds.ops.parts import PART_ERRORS, called, spare_input
 from pyro_vds.ops.tensors import dtype_of
 from pyro_vds.spaces.typing import Inputs, InputsLike
 
@@ -165,7 +165,7 @@ class FromModules(PerDepth):
                 adapters = [self.adapters[stage] for stage in self.stages]
                 adapted = [self._called(*pair) for pair in zip(adapters, features, strict=True)]
                 self._read_out(adapted if self.readout == "all" else adapted[-1:])
-            except OverwrittenInputError:
+            except PART_ERRORS:
                 raise
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
@@ -195,7 +195,7 @@ def _example_features(
                 activations = called(module, before, lambda _, name=name: name)
                 shapes.append(_per_point(activations))
                 features.append(called(pool, activations, lambda _: "the pool"))
-            except OverwrittenInputError:
+            except PART_ERRORS:
                 raise
             except (RuntimeError, ValueError) as error:
                 raise ValueError(

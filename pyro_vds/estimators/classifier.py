@@ -75,7 +75,7 @@ class VDSClassifier(ClassifierMixin, DepthEstimator):
         Args:
             X: Inputs ``(batch, features)``.
         """
-        return joined(mixture.probs for mixture in self._mixtures(X))
+        return joined(mixture.probs.to(mixture.outputs) for mixture in self._mixtures(X))
 
     def predict_log_proba(self, X: Any) -> Float[np.ndarray, "batch classes"]:
         """Return the log probability of each class, nats.

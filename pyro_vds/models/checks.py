@@ -13,7 +13,7 @@ from pyro_vds.ops.compat import without_checks_of_arguments
 from pyro_vds.ops.copies import copied
 from pyro_vds.ops.inputs import described, first_points, mapped, moved, parts, tensors
 from pyro_vds.ops.modes import eval_mode
-from pyro_vds.ops.parts import OverwrittenInputError
+from pyro_vds.ops.parts import PART_ERRORS
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.ops.tensors import at_least_float32
 from pyro_vds.spaces.space import LIMIT, Space
@@ -126,7 +126,7 @@ def probe_outputs(model: VDSModel, x: Inputs) -> Tensor:
             # A copy, which a network that overwrites its inputs may have.
             one = mapped(torch.clone, moved(first_points(x, 1, dim), like.device))
             outputs, sizes = first_outputs(model.backbone, model.space, one)
-    except OverwrittenInputError:
+    except PART_ERRORS:
         raise
     except ERRORS as error:
         raise ValueError(_refusal(x, dim, like.dtype, error)) from error
@@ -192,7 +192,7 @@ def check_single_point(model: VDSModel, x: Inputs) -> None:
     try:
         with isolated_rng(device):
             first_outputs(backbone, model.space, moved(first_points(x, 1, len(model.batch_shape)), device))
-    except OverwrittenInputError:
+    except PART_ERRORS:
         raise
     except ValueError as error:
         raise ValueError(

@@ -20,6 +20,14 @@ class OverwrittenInputError(ValueError):
     """A part of a network changes its input, which others read too."""
 
 
+class NoTensorError(TypeError):
+    """A part of a network returns something else than a tensor."""
+
+
+PART_ERRORS = (OverwrittenInputError, NoTensorError)
+"""What says itself which part of a network is wrong, and how."""
+
+
 def spare_input(module: nn.Module) -> None:
     """Set ``inplace=False`` in the layers that would overwrite the input of a module, which others use too.
 
@@ -48,7 +56,7 @@ def called(module: nn.Module, x: Inputs, name: Callable[[nn.Module], str]) -> Te
         name: Returns what messages call the part, such as ``"block 1"``.
 
     Raises:
-        TypeError: If the part returns something else than a tensor.
+        NoTensorError: If the part returns something else than a tensor.
         OverwrittenInputError: If it changes its input.
     """
     before = _changes(x)
@@ -56,7 +64,7 @@ def called(module: nn.Module, x: Inputs, name: Callable[[nn.Module], str]) -> Te
     if not isinstance(result, Tensor):
         kind = type(result).__name__
         taken = "[0]" if isinstance(result, tuple | list) else ""
-        raise TypeError(
+        raise NoTensorError(
             f"Expected {name(module)} to return a tensor, got a {kind}. Wrap it in a module whose forward returns "
             f"the tensor that the next part takes, such as self.inner(x){taken}."
         )

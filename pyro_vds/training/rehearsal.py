@@ -15,7 +15,7 @@ from pyro_vds.models.checks import first_outputs
 from pyro_vds.models.vds_model import VDSModel
 from pyro_vds.ops.copies import copied
 from pyro_vds.ops.inputs import first_points, mapped, moved
-from pyro_vds.ops.parts import OverwrittenInputError
+from pyro_vds.ops.parts import PART_ERRORS
 from pyro_vds.ops.rng import isolated_rng
 from pyro_vds.spaces.typing import Inputs
 from pyro_vds.training.config import TrainingConfig
@@ -72,7 +72,7 @@ def _run(model: VDSModel, x: Inputs) -> tuple[Tensor | None, bool]:
         before = _states(network)
         try:
             outputs = first_outputs(network, model.space, two)[0]
-        except OverwrittenInputError:
+        except PART_ERRORS:
             raise
         except (RuntimeError, ValueError):  # it needs more points, or fails in training with a message of its own
             outputs = None

@@ -92,7 +92,7 @@ def test_mean_and_deviation_are_those_of_the_mixture_in_the_units_of_the_targets
     outputs, q = read_outs(estimator, X)
     weights = q[:, None, None]
     mean = (weights * outputs).sum(0)
-    scale = estimator.model_.likelihood.scale.item()
+    scale = estimator.model_.likelihood.scale.detach().numpy()
     variance = (weights * (outputs**2 + scale**2)).sum(0) - mean**2
     predicted, std = estimator.predict(X, return_std=True)
     np.testing.assert_allclose(predicted, mean * y.std(0) + y.mean(0), rtol=1e-9)

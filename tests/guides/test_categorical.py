@@ -87,6 +87,9 @@ class Table(torch.nn.Module):
         super().__init__()
         self.table = torch.nn.Parameter(table)
 
+    def reset_parameters(self):
+        torch.nn.init.normal_(self.table)
+
     def forward(self, x):
         return self.table[:, :, None].expand(-1, -1, len(x), -1) * x.abs().mean(-1, keepdim=True)
 
@@ -95,7 +98,6 @@ def two_axes(kind, replicates=None):
     torch.manual_seed(0)
     backbone = Table(torch.randn(3, 4, 2))
     if replicates:
-        backbone.reset_parameters = lambda: torch.nn.init.normal_(backbone.table)
         backbone = vds.Replicated(backbone, replicates)
     priors = {"depth": vds.priors.Geometric(0.6), "width": vds.priors.Poisson(2)}
     model = vds.VDSModel(backbone, priors=priors, num_data=20)

@@ -111,7 +111,7 @@ def test_they_move_with_the_guide():
     found = vds.predict_proba(single, its_guide, x.float(), weights="stacked")
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
     uniform = vds.predict_proba(single, its_guide, x.float(), weights="uniform")
-    torch.testing.assert_close(uniform.sum(-1), torch.ones(12, dtype=torch.float32))
+    torch.testing.assert_close(uniform.sum(-1), torch.ones(12))
 
 
 def test_each_replicate_carries_its_weights():
