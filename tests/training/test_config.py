@@ -23,7 +23,7 @@ def test_a_run_has_every_setting_of_training_with_its_documentation():
     assert {field.name for field in fields(TrainingConfig)} <= {field.name for field in fields(Settings)}
     for field in fields(TrainingConfig):
         assert f"\n    {field.name}: " in (Settings.__doc__ or "")
-    assert "of paper: 500, 8000 for spirals, 60 for digits" in (Settings.__doc__ or "")
+    assert "of paper: 500, 1000 for npz and table, 8000 for spirals, 60 for digits" in (Settings.__doc__ or "")
 
 
 def test_settings_of_a_run_train_as_the_same_keywords():
