@@ -75,6 +75,10 @@ def run_snippets(page):
     return namespace
 
 
+def test_snippets_on_the_package_run():
+    assert run_snippets("architecture.md")["space"].count == 6
+
+
 def test_snippets_on_scikit_learn_run():
     found = run_snippets("scikit-learn.md")
     assert found["classifier"].score(found["X_test"], found["y_test"]) > 0.9

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class WandbLogger(Logger):
 
     def __init__(self, **options: Any) -> None:
         try:
-            import wandb
+            wandb = import_module("wandb")
         except ImportError as error:
             raise _missing("wandb") from error
         self.run = wandb.init(**options)
