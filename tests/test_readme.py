@@ -152,6 +152,7 @@ def test_speed_numbers_are_the_committed_ones():
         ("prediction", "LDN, marginal (predict_proba)"),
         ("prediction", "LDN, pruned to depth 25"),
         ("prediction", "the same, batch norms folded"),
+        ("probe", "on stored features (probe)"),
         ("start of a process", "import pyro_vds"),
         ("start of a process", "import pyro_vds, torch, pyro"),
         ("start of a process", "and the names of a first example"),
@@ -176,4 +177,5 @@ def test_speed_is_as_promised():
     assert replicated <= 0.25
     assert found["training step, images"]["ratios"]["LDN, eager"] <= 1.05
     assert found["peak training memory"]["ratios"]["LDN"] <= 1.1
+    assert found["probe"]["ratios"]["on stored features (probe)"] <= 0.05
     assert found["start of a process"]["ratios"]["and the names of a first example"] <= 1.15
