@@ -106,9 +106,14 @@ def loo_over_architectures(tree: xr.DataTree, *, weights: Weights = "q") -> az.E
         The same object as ``az.loo``; ``p`` is the effective number of parameters ``lpd - elpd_loo``.
 
     Raises:
-        ValueError: If the tree is of replicates, or a value is not finite.
+        ValueError: If the tree is of replicates, or of a model with class weights, or a value is not finite.
     """
     exact = quantities_of_one_model(tree)
+    if exact.attrs.get("tempered"):
+        raise ValueError(
+            "Expected a posterior from log densities, got one of a likelihood with class weights, from which no point "
+            "can be removed by its density. Compare on held-out data with held_out_elpd."
+        )
     dims = architecture_dims(exact)
     log_q, log_p = exact[{"q": "log_q", "exact": "log_exact_posterior"}[weights]], exact["log_likelihood"]
     values = -(log_q - log_p).reduce(logsumexp, dims).to_numpy()

@@ -54,7 +54,8 @@ def to_datatree(
     - ``observed_data`` and ``constant_data``. The coordinate ``class`` of the targets counts classes, ``feature_0`` the
       features; :func:`pyro_vds.diagnostics.with_names` gives them names.
     - ``architecture``: the exact quantities, in nats: ``log_q``, ``log_prior`` and ``log_exact_posterior`` over the
-      axes, and ``log_likelihood`` over the axes and ``obs_id``.
+      axes, and ``log_likelihood`` over the axes and ``obs_id``. Class weights are a part of ``log_exact_posterior``;
+      each ``log_likelihood`` is without them, the log density of the target.
 
     A depth is discrete: draw it by ``az.plot_dist(tree, kind="ecdf")``, or by bars with a bin for each label: ``kind=
     "hist", stats={"dist": {"bins": np.arange(depths + 1) - 0.5}}``. With bins of ArviZ's own the two deepest depths
@@ -132,10 +133,11 @@ def _one_chain(
     with torch.inference_mode():
         batches = list(read_out(model, x, y))
         _require_plain(model, batches[0])
-        log_prob = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
+        terms = torch.cat([log_likelihood(model, batch) for batch in batches], -1).cpu()
+        log_prob = _log_density(model, batches).cpu() if model.likelihood.tempered else terms
     inputs, targets = joined([b.x for b in batches]), torch.cat([b.y for b in batches if b.y is not None])
     outputs = torch.cat([b.outputs for b in batches], 1)
-    posterior = posterior_of(model, log_prob.double().sum(-1)) if posterior is None else posterior
+    posterior = posterior_of(model, terms.double().sum(-1)) if posterior is None else posterior
     generator = torch.Generator().manual_seed(seed)
     log_q = guide.joint_log_probs().detach().cpu()
     from_q, from_prior = (_draw(log_p, draws, generator) for log_p in (log_q, posterior.log_prior))
@@ -201,6 +203,12 @@ def _require_plain(model: VDSModel, batch: ReadOut) -> None:
         raise ValueError("Expected data without weights, got some. Pass a DataLoader of pairs, or the tensors x and y.")
 
 
+def _log_density(model: VDSModel, batches: Sequence[ReadOut]) -> Tensor:
+    """Return ``log p(y_n | x_n, d)`` without the weights that make the likelihood a tempered one; axes flattened."""
+    scores = [model.likelihood.log_scores(b.outputs, b.y)[0] for b in batches if b.y is not None]
+    return torch.cat(scores, -2)[..., 0]  # a label is one outcome
+
+
 def _draw(log_probs: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     """Return flat indices drawn from a table of log probabilities."""
     return torch.multinomial(log_probs.exp().flatten(), draws, replacement=True, generator=generator)
@@ -230,4 +238,5 @@ def _exact_group(model: VDSModel, log_q: Tensor, log_prob: Tensor, posterior: Ex
     }
     coords["obs_id"] = np.arange(over_points.shape[-1])
     attrs = {"log_evidence": posterior.log_evidence, "units": "nats"}
+    attrs |= {"tempered": 1} if model.likelihood.tempered else {}
     return xr.Dataset(variables, coords, attrs)

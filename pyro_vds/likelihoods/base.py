@@ -29,12 +29,14 @@ class Likelihood(StaysFloat32, ABC):
         numeric: Whether targets are numbers, with a mean and a distribution function, rather than classes.
         by_output: The names of parameters of which each output has its own; :meth:`meet` tells how many.
         outputs: The number of outputs that have their own; 1 before, and where one parameter serves them all.
+        tempered: Whether ``log_prob`` weighs targets, as class weights do, so that it is no log density of them.
         batch_shape: ``(replicate,)`` for a likelihood of replicates, otherwise empty.
     """
 
     numeric: ClassVar[bool] = True
     by_output: tuple[str, ...] = ()
     outputs: int = 1
+    tempered: bool = False
     batch_shape: torch.Size = torch.Size()
 
     def __init__(self) -> None:
@@ -182,14 +184,13 @@ class Likelihood(StaysFloat32, ABC):
             TypeError: If targets are not numbers; a likelihood of classes measures it in another way.
         """
         if not self.numeric:
-            raise TypeError(
-                f"Expected a likelihood of numbers, got {type(self).__name__}. Override its method disagreement()."
-            )
+            name = type(self).__name__
+            raise TypeError(f"Expected a likelihood of numbers, got {name}. Override its method disagreement().")
         components = self.components(outputs, log_weights.ndim - 1)
-        targets = len(components.event_shape)
+        targets, means = len(components.event_shape), components.mean
         weights = log_weights.movedim(0, -1).exp()[(..., *[None] * targets)]
-        mean = (weights * components.mean).sum(-1 - targets, keepdim=True)
-        return (weights * (components.mean - mean) ** 2).sum(-1 - targets)
+        mean = (weights * means).sum(-1 - targets, keepdim=True)
+        return (weights * (means - mean) ** 2).sum(-1 - targets)
 
     def metrics(
         self, mixture: Distribution, y: Shaped[Tensor, "*batch_and_target"]
@@ -201,9 +202,8 @@ class Likelihood(StaysFloat32, ABC):
             y: The targets.
 
         Returns:
-            ``log_prob`` in nats, and ``squared_error`` of the mean in the squared units of ``y``. A run reports
-            ``squared_error`` as its root mean (``rmse``), and ``confidence`` together with ``error`` as the expected
-            calibration error (``ece``).
+            ``log_prob`` in nats, and ``squared_error`` of the mean in the squared units of ``y``. A run reports its
+            root mean (``rmse``), and ``confidence`` with ``error`` as the expected calibration error (``ece``).
         """
         return {"log_prob": mixture.log_prob(y), "squared_error": (mixture.mean - y) ** 2}
 

@@ -51,6 +51,7 @@ class Classification(Likelihood):
                 f"{weights.tolist()}."
             )
         self.register_buffer("class_weights", weights)
+        self.tempered = weights is not None
 
     def forward(self, outputs: Outputs) -> LabelDistribution:
         """Return the distribution of labels, batch shape ``(*axes, batch)``; its ``log_prob`` has the class weights."""

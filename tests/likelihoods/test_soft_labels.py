@@ -1,5 +1,6 @@
 """Soft labels and class weights against sums over classes and points in plain torch."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -88,6 +89,27 @@ def test_class_weights_multiply_the_log_likelihood_and_leave_predictions_alone(k
     by_torch = torch.stack([-F.cross_entropy(f, target, weights, reduction="sum") for f in log_p])
     torch.testing.assert_close(expected, by_torch)
     torch.testing.assert_close(vds.log_predictive(model, guide, x, target), vds.log_predictive(plain, guide, x, target))
+
+
+def test_a_datatree_has_the_densities_of_predictions_and_the_posterior_with_class_weights():
+    plain, guide, x, y = oracles.problem(2)
+    likelihood = Classification(class_weights=[0.5, 2.0, 1.0])
+    model = vds.VDSModel(plain.backbone, priors=plain.priors, likelihood=likelihood, num_data=12)
+    tree, unweighted = (vds.to_datatree(m, guide, x, y, draws=20) for m in (model, plain))
+    for group in ("log_likelihood", "architecture"):
+        name = "obs" if group == "log_likelihood" else "log_likelihood"
+        np.testing.assert_allclose(tree[group][name], unweighted[group][name], rtol=1e-12)
+    weighted = vds.exact_posterior(model, (x, y)).log_joint_probs
+    np.testing.assert_allclose(tree["architecture"]["log_exact_posterior"], weighted, rtol=1e-12)
+    assert not np.allclose(unweighted["architecture"]["log_exact_posterior"], weighted)
+    held_out = vds.comparison.held_out_elpd(tree)["mixture"].elpd
+    np.testing.assert_allclose(held_out, vds.log_predictive(model, guide, x, y).sum().detach())
+    np.testing.assert_allclose(
+        vds.comparison.stacking_weights(tree), vds.stacked_weights(model, (x, y)).exp(), rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="got one of a likelihood with class weights.* Compare on held-out data"):
+        vds.comparison.loo_over_architectures(tree)
+    assert np.isfinite(vds.comparison.loo_over_architectures(unweighted).elpd)
 
 
 def test_class_weights_of_replicates_are_those_of_each():
