@@ -209,11 +209,11 @@ def _check(encoder: nn.Module, structure: _Structure, chain: nn.Module, x: Tenso
     """Raise unless the layers in a row compute what the encoder does, with and without a mask, whatever the weights."""
     encoder_copy, chain_copy = redrawn(encoder, chain)
     name, width = chain[0].name, x.shape[1]  # pyright: ignore[reportIndexIssue]
-    cases = [{name: x}]
-    if not x.is_floating_point():
-        cases.append({name: x, "attention_mask": (torch.arange(width) < torch.tensor([[width - 2], [width]])).to(x)})
-    else:
+    if x.is_floating_point():
         cases = [{name: x.to(next(encoder_copy.parameters()).dtype)}]
+    else:
+        kept = torch.arange(width) < torch.tensor([[width - 2], [width]])
+        cases = [{name: x}, {name: x, _MASK: kept.to(x)}]
     for case in cases:
         expected = encoder_copy(**case).last_hidden_state
         try:

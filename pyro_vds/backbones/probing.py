@@ -1,7 +1,7 @@
 """Training on stored features: the heads of a network whose other parts are frozen."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
@@ -12,10 +12,12 @@ from pyro_vds.backbones.nested_layers import prefixed
 from pyro_vds.backbones.per_depth import PerDepth
 from pyro_vds.ops.checks import check_batch_size
 from pyro_vds.ops.compat import with_children
+from pyro_vds.ops.inputs import as_inputs, at, device_of, first_points, moved, points
 from pyro_vds.ops.memory import GIB, available_memory
 from pyro_vds.ops.modes import eval_mode
+from pyro_vds.ops.tensors import dtype_of
 from pyro_vds.spaces.space import Space
-from pyro_vds.spaces.typing import Inputs
+from pyro_vds.spaces.typing import Inputs, InputsLike
 
 
 class Probe(nn.Module):
@@ -84,7 +86,7 @@ class Probe(nn.Module):
 
 
 @torch.no_grad()
-def probe(network: PerDepth, x: Inputs, *, batch_size: int = 256) -> tuple[Float[Tensor, "batch features"], Probe]:
+def probe(network: PerDepth, x: InputsLike, *, batch_size: int = 256) -> tuple[Float[Tensor, "batch features"], Probe]:
     """Run a network once over inputs, and return the features of every depth and a backbone that reads them out.
 
     With a frozen trunk, training runs the same layers on the same inputs in each epoch. Stored once, their features
@@ -103,7 +105,7 @@ def probe(network: PerDepth, x: Inputs, *, batch_size: int = 256) -> tuple[Float
 
     Args:
         network: The network; it is not changed.
-        x: Inputs ``(N, ...)``, or several as a tuple or a dict.
+        x: Inputs ``(N, ...)``, tensors or NumPy arrays; several as a tuple or a dict.
         batch_size: Inputs in one pass.
 
     Returns:
@@ -111,7 +113,8 @@ def probe(network: PerDepth, x: Inputs, *, batch_size: int = 256) -> tuple[Float
         reads them out, which shares adapters and heads with the network.
 
     Raises:
-        TypeError: If the network has other parts than stem, blocks, pool and head. Of replicates, probe one network.
+        TypeError: If the network has other parts than stem, blocks, pool and head, or the inputs are of another kind.
+            Of replicates, probe one network.
         MemoryError: If the features do not fit into the free memory.
         ValueError: If there are no inputs, or ``batch_size`` is not positive.
     """
@@ -121,15 +124,16 @@ def probe(network: PerDepth, x: Inputs, *, batch_size: int = 256) -> tuple[Float
             "single network; its heads can have replicates, pyro_vds.Replicated(heads, 3)."
         )
     check_batch_size(batch_size)
-    points = len(_tensors(x)[0])
-    if not points:
+    inputs = as_inputs(x, dtype_of(network))
+    count, device = points(inputs), device_of(inputs)
+    if not count:
         raise ValueError("Expected at least one input, got none.")
-    device = _tensors(x)[0].device
-    first = _pooled(network, _rows(x, 0, 1))
-    stored = _storage(points, first, device)
-    for start in range(0, points, batch_size):
-        pooled = _pooled(network, _rows(x, start, start + batch_size))
-        torch.cat([part.flatten(1).to(device) for part in pooled], 1, out=stored[start : start + batch_size])
+    first = _pooled(network, first_points(inputs, 1))
+    stored = _storage(count, first, device)
+    for start in range(0, count, batch_size):
+        rows = slice(start, start + batch_size)
+        pooled = _pooled(network, at(inputs, rows))
+        torch.cat([part.flatten(1).to(device) for part in pooled], 1, out=stored[rows])
     return stored, Probe(network, tuple(tuple(part.shape[1:]) for part in first))
 
 
@@ -144,7 +148,7 @@ def _pooled(network: PerDepth, x: Inputs) -> list[Tensor]:
     hook = network.pool.register_forward_hook(keep)
     try:
         with eval_mode(network):
-            network(_changed(x, lambda tensor: tensor.to(like.device)))
+            network(moved(x, like.device))
     finally:
         hook.remove()
     return parts
@@ -161,17 +165,3 @@ def _storage(points: int, first: list[Tensor], device: torch.device) -> Tensor:
             "train through the network."
         )
     return first[0].new_empty(points, numbers, device=device)
-
-
-def _rows(x: Inputs, start: int, stop: int) -> Inputs:
-    return _changed(x, lambda tensor: tensor[start:stop])
-
-
-def _changed(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    if isinstance(x, Tensor):
-        return change(x)
-    return {name: change(part) for name, part in x.items()} if isinstance(x, dict) else tuple(map(change, x))
-
-
-def _tensors(x: Inputs) -> list[Tensor]:
-    return [x] if isinstance(x, Tensor) else list(x.values() if isinstance(x, dict) else x)

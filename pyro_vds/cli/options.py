@@ -43,8 +43,8 @@ class Option:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it means true without a value."""
-        return self.kind is bool and self.name != "progress"
+        """Whether it is written without a value, and then means true: one that is true anyway is there to say false."""
+        return self.kind is bool and self.default is not True
 
 
 def dashed(name: str) -> str:
@@ -95,7 +95,7 @@ _OF_FIT = [
 USUAL = {
     "data_path": "The file of your own data, for npz and table.",
     "target": "The column to predict, for table.",
-    "network": "residual, one of torchvision such as resnet18, or a graph: connectivity or cell.",
+    "network": "residual, one of torchvision such as resnet18, timm:NAME, or a graph: connectivity or cell.",
     "max_depth": "Number of residual blocks, the largest depth.",
     "widths": "Learn the width too, from these.",
     "prior": "Prior over depth, such as Geometric, Uniform or Poisson; its arguments are --prior.decay 0.85 and so on.",

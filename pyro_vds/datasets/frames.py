@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyro_vds.datasets.arrays import TABLES
 from pyro_vds.datasets.columns import Column, encode_column, target_values
@@ -77,19 +78,20 @@ def table(
         raise ValueError(f"Expected columns of inputs beside {target} in {path}, found none.")
     order = torch.randperm(len(frame), generator=generator)
     x = torch.from_numpy(np.concatenate([column.values for column in columns], axis=1))
+    coded = torch.tensor([column.coded for column in columns for _ in column.features])
     train, test = split_off(x[order], values[order], test_fraction, "test_fraction")
     data = split_and_normalise(
         train,
         test,
         classes=None if values.is_floating_point() else count_distinct(values.numpy()),
         counts=kind == "counts",
-        as_they_are=torch.tensor([column.coded for column in columns for _ in column.features]),
+        as_they_are=coded,
         validation_fraction=validation_fraction,
         train_size=train_size,
         generator=generator,
     )
     features = tuple(feature for column in columns for feature in column.features)
-    data = _of_training(replace(data, class_names=class_names, feature_names=features), columns)
+    data = _of_training(replace(data, class_names=class_names, feature_names=features), coded)
     warn_of_unseen_classes(data, where)
     logger.info("%s", _told(path, columns, target, data, by_rule=targets is None and y.dtype.kind in "iu"))
     return data
@@ -171,9 +173,8 @@ def _usual_kind(y: np.ndarray, where: str) -> TargetKind:
     return "classes" if whole or y.dtype.kind in "bU" else "numbers"
 
 
-def _of_training(data: DataSet, columns: list[Column]) -> DataSet:
+def _of_training(data: DataSet, coded: Tensor) -> DataSet:
     """Return the data without features of categories that are not in the training part."""
-    coded = torch.tensor([column.coded for column in columns for _ in column.features])
     kept = ~coded | (data.train[0] != 0).any(0)
     names = data.feature_names or ()
     return replace(

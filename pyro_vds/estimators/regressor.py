@@ -12,12 +12,11 @@ from pyro_vds.likelihoods.gaussian import Gaussian
 
 
 class VDSRegressor(RegressorMixin, DepthEstimator):
-    """A regression by a residual network that learns its depth, with one noise scale that is learnt.
+    """A regression by a residual network that learns its depth, and a noise scale for each target.
 
-    Targets are standardised for training, so that with several the noise scale is the same share of the standard
-    deviation of each; predictions are in the units of ``y``. Arguments and everything else are as in
-    :class:`pyro_vds.VDSClassifier`, but held-out data end training unless ``early_stopping=False``: the noise scale of
-    a network that fits few points too closely is far too small.
+    Targets are standardised for training; predictions are in the units of ``y``. Arguments and everything else are as
+    in :class:`pyro_vds.VDSClassifier`, but held-out data end training unless ``early_stopping=False``: the noise scale
+    of a network that fits few points too closely is far too small.
 
     Attributes:
         y_mean_: Mean of each training target ``(targets,)``, in the units of ``y``.
@@ -33,7 +32,7 @@ class VDSRegressor(RegressorMixin, DepthEstimator):
         return tags
 
     def fit(self, X: Any, y: Any) -> "VDSRegressor":
-        """Learn weights, depth and noise scale.
+        """Learn weights, depth and noise scales.
 
         Args:
             X: Inputs ``(N, features)``, numbers.

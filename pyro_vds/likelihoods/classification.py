@@ -55,7 +55,7 @@ class Classification(Likelihood):
 
     def forward(self, outputs: Outputs) -> LabelDistribution:
         """Return the distribution of labels, batch shape ``(*axes, batch)``; its ``log_prob`` has the class weights."""
-        return LabelDistribution(self.class_log_probs(outputs), self.class_weights)
+        return LabelDistribution(outputs, self.class_weights)
 
     def class_log_probs(self, outputs: Outputs) -> Float[Tensor, "..."]:
         """Return ``log_softmax(outputs)``, the log probability of each class, ``(*axes, batch, classes)``, nats.

@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid, one_hot
 
 from pyro_vds.likelihoods.classification import Classification
+from pyro_vds.likelihoods.labels import LabelDistribution
 from pyro_vds.spaces.typing import Outputs
 
 
@@ -42,6 +43,10 @@ class Ordinal(Classification):
         """The increasing cut points ``(classes - 1,)``, of replicates ``(replicate, 1, classes - 1)``."""
         first = self.first_cut[..., None]
         return torch.cat([first, first + self.log_gaps.exp().cumsum(-1)], -1)
+
+    def forward(self, outputs: Outputs) -> LabelDistribution:
+        """Return the distribution of labels, batch shape ``(*axes, batch)``; its ``log_prob`` has the class weights."""
+        return LabelDistribution(self.class_log_probs(outputs), self.class_weights)
 
     def class_log_probs(self, outputs: Outputs) -> Float[Tensor, "..."]:
         """Return the log probability of each class, ``log(sigmoid(c_k - f) - sigmoid(c_(k-1) - f))``, nats.

@@ -13,11 +13,11 @@ def maximise_log_score(
 ) -> Float[Tensor, "architecture *rest"]:
     """Return the weights of a mixture with the largest mean log density, by expectation maximisation.
 
-    ``w_a <- w_a g_a ** r`` with ``g_a = mean_n p_a(n) / sum_b w_b p_b(n)``, the
-    mean weighted by the counts, from uniform weights. A step with ``r = 1``
-    never lowers the mean log density; ``r`` doubles as long as it rises, and is 1 again after a step that would lower
-    it. As the mean log density is concave in ``w``, no weights are better by more than ``max_a g_a - 1``: the steps end
-    once that is below 1e-5 nats, or after 2,000 of them. Components that cannot be told apart share their weight.
+    ``w_a <- w_a g_a ** r`` with ``g_a = mean_n p_a(n) / sum_b w_b p_b(n)``, the mean weighted by the counts, from
+    uniform weights. A step with ``r = 1`` never lowers the mean log density; ``r`` doubles as long as it rises, and is
+    1 again after a step that would lower it. As the mean log density is concave in ``w``, no weights are better by more
+    than ``max_a g_a - 1``: the steps end once that is below 1e-5 nats, or after 2,000 of them. Components that cannot
+    be told apart share their weight.
 
     Args:
         log_probs: Log density of each point under each component, nats, in float64.

@@ -115,6 +115,7 @@ def test_several_inputs_and_replicates_of_the_heads():
     features, heads = vds.probe(net, {"input_ids": ids, "attention_mask": mask}, batch_size=10)
     torch.testing.assert_close(heads(features), net.eval()((ids, mask)))
     torch.testing.assert_close(vds.probe(net, (ids, mask))[0], features)
+    torch.testing.assert_close(vds.probe(net, (ids.numpy(), mask.numpy()))[0], features)
     model, _, history = trained(vds.Replicated(heads, 2), (features, torch.arange(N) % 4))
     assert len(history) == 3
     assert model.batch_shape == (2,)

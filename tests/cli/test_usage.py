@@ -58,6 +58,10 @@ def test_all_of_the_help_has_every_option_once_in_a_group_as_it_is_typed(capsys)
     text = printed(capsys, "fit", "--help", "all")
     for line in ("--max-depth INT", "--rule 95 | argmax | expected", "--lr NUMBER", "--out PATH", "--prior PRIOR"):
         assert f"  {line} " in text or f"  {line}\n" in text
+    assert "  --overwrite  " in text
+    # What is true without a word needs a value to say false.
+    assert "  --progress true | false" in text
+    assert "  --fold-batch-norm true | false" in printed(capsys, "prune", "--help")
 
 
 ONE_OF_PRIORS = f"one of {', '.join(PRIORS)}"
